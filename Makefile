@@ -1,0 +1,49 @@
+# handgrad: `make reproduce` runs every experiment, `make test` proves the code.
+# Each target sets up what it needs: a virtual environment in .venv, pinned by constraints.txt.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: reproduce test lint clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@echo "make reproduce [ARGS=...]  run the assignment's experiments (ARGS=\"--profile smoke\" for a first look)"
+	@echo "make test [ARGS=...]       run the tests (ARGS go to pytest)"
+	@echo "make lint                  ruff, mypy and the import rules"
+	@echo "make clean                 remove the virtual environment and caches"
+
+# The stamps make a second call quick: they are older than what they were built from only after a change.
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "handgrad needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.11 ..."; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) ..."
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) with the development tools ..."
+	$(PIP) -e ".[dev]"
+	@touch $@ $(VENV)/run.stamp
+
+reproduce: $(VENV)/run.stamp
+	@$(BIN)/handgrad reproduce $(ARGS)
+
+test: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""Find, verify, decode and split the data sets; each loader gives one frozen Dataset."""

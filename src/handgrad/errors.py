@@ -1,0 +1,21 @@
+"""The errors a user can cause; the command line prints each as one line and exits with 2."""
+
+
+class HandgradError(Exception):
+    """Base of the errors that a user can mend: bad data, a bad folder, a diverged run."""
+
+
+class DataError(HandgradError, ValueError):
+    """A data file is missing, truncated, corrupt, foreign or refused; the message names it."""
+
+
+class NonFiniteLossError(HandgradError, FloatingPointError):
+    """The training loss became NaN or infinite."""
+
+
+class CheckpointError(HandgradError, ValueError):
+    """A checkpoint cannot be used: unreadable, or from another model or another run."""
+
+
+class ResultsError(HandgradError, ValueError):
+    """A results folder cannot be used: unwritable, locked, or from another version."""
