@@ -50,6 +50,14 @@ def conv_forward(
         x=x,
         w=w,
     )
+    whole = isinstance(stride, int | np.integer) and isinstance(padding, int | np.integer)
+    require(
+        whole,
+        "conv_forward",
+        "stride and padding must be whole numbers",
+        stride=stride,
+        padding=padding,
+    )
     require(stride >= 1, "conv_forward", "stride must be at least 1", stride=stride)
     require(padding >= 0, "conv_forward", "padding must not be negative", padding=padding)
     N, C, H, W = x.shape
@@ -124,7 +132,8 @@ def channel_bias_forward(x: ArrayLike, b: ArrayLike) -> tuple[Array, None]:
 def channel_bias_backward(dout: ArrayLike, cache: None) -> tuple[Array, Array]:
     """Gradients of x + b: dx = dout, db = sum of dout over examples and pixels."""
     dout = floating(dout)
-    return dout, dout.sum(axis=(0, 2, 3))
+    require(dout.ndim == 4, "channel_bias_backward", "dout must be (N, F, H, W)", dout=dout)
+    return dout.copy(), dout.sum(axis=(0, 2, 3))
 
 
 def filter_valid(a: ArrayLike, b: ArrayLike) -> Array:

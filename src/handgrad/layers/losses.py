@@ -1,6 +1,5 @@
 """The losses: logistic, hinge (SVM) and softmax, each with its gradient."""
 
-
 import numpy as np
 from numpy.typing import ArrayLike
 

@@ -18,6 +18,15 @@ class BatchNormCache(NamedTuple):
     mode: str
 
 
+def _sum_of_products(a: Array, b: Array) -> Array:
+    """Sum a * b over every axis but 1, without an array of the products."""
+    if a.ndim == 2:
+        return np.asarray(np.einsum("nd,nd->d", a, b))
+    N, C = a.shape[:2]
+    sums = np.einsum("ncp,ncp->nc", a.reshape(N, C, -1), b.reshape(N, C, -1))
+    return np.asarray(sums.sum(axis=0))
+
+
 def _bn_forward(
     function: str, x: Array, gamma: Array, beta: Array, bn_param: MutableMapping[str, Any]
 ) -> tuple[Array, BatchNormCache]:
@@ -56,7 +65,8 @@ def _bn_forward(
         require(x.size > 0, function, "x must hold at least one example", x=x)
         mean = x.mean(axis=axes)
         centred = x - mean.reshape(per_feature)
-        var = np.square(centred).mean(axis=axes)  # biased: divided by the count, not the count - 1
+        count = x.dtype.type(x.size // C)
+        var = _sum_of_products(centred, centred) / count  # biased: not divided by count - 1
         running_mean = momentum * running_mean + (1 - momentum) * mean
         running_var = momentum * running_var + (1 - momentum) * var
     else:
@@ -78,7 +88,7 @@ def _bn_backward(function: str, dout: Array, cache: BatchNormCache) -> tuple[Arr
     require(dout.shape == x_hat.shape, function, rule, dout=dout)
     axes = (0, *range(2, x_hat.ndim))
     dbeta = dout.sum(axis=axes)
-    dgamma = (dout * x_hat).sum(axis=axes)
+    dgamma = _sum_of_products(dout, x_hat)
     if mode == "test":  # the statistics are constants: out is affine in x
         return dout * (gamma * inverse_std), dgamma, dbeta
     count = dout.dtype.type(x_hat.size // x_hat.shape[1])
