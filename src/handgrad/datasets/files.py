@@ -1,0 +1,124 @@
+"""Known files: what each must be to the byte, and how to read, place and set aside one safely."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import logging
+import os
+import secrets
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from handgrad.errors import DataError
+
+log = logging.getLogger("handgrad.datasets")
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what is being fetched, bytes so far, bytes in all; 0 when unknown)."""
+
+Diagnosis = Callable[[str, bytes | memoryview], str | None]
+"""Given a known file's name and its wrong bytes, says what is wrong in words, or None."""
+
+
+@dataclass(frozen=True)
+class KnownFile:
+    """A data file of which exactly one version is accepted."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+def sha256_of(data: bytes | memoryview) -> str:
+    """Hash bytes that are already in memory."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hash a file without holding it in memory."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def known_files(*rows: tuple[str, int, str]) -> dict[str, KnownFile]:
+    """Build a table of known files from rows of (name, bytes, SHA-256)."""
+    return {row[0]: KnownFile(*row) for row in rows}
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Read at most `limit` + 1 bytes of a plain or .gz file, so that a bomb cannot fill the memory.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, or its gzip stream is truncated or corrupt.
+    """
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rb") as stream:
+                return stream.read(limit + 1)
+        with path.open("rb") as plain:
+            return plain.read(limit + 1)
+    except EOFError as error:
+        raise DataError(f"{path}: the gzip stream ends early; the file is truncated") from error
+    except (gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(f"{path}: not a whole gzip file ({error})") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
+
+
+def read_verified(path: Path, known: KnownFile, diagnose: Diagnosis | None = None) -> bytes:
+    """Read a plain or .gz copy of a known file and return its bytes, verified.
+
+    Raises
+    ------
+    DataError
+        Naming the file and what is wrong with it.
+    """
+    raw = read_bounded(path, known.size)
+    verify_bytes(raw, known, str(path), diagnose)
+    return raw
+
+
+def verify_bytes(
+    raw: bytes | memoryview, known: KnownFile, where: str, diagnose: Diagnosis | None = None
+) -> None:
+    """Raise DataError, in the most telling words available, unless `raw` is the known file."""
+    if len(raw) == known.size and sha256_of(raw) == known.sha256:
+        return
+    reason = diagnose(known.name, raw) if diagnose else None
+    if not raw:
+        reason = "the file is empty"
+    elif reason is None and len(raw) < known.size:
+        reason = f"truncated: {len(raw):,} bytes, expected {known.size:,}"
+    elif reason is None and len(raw) > known.size:
+        reason = f"too long: more than the expected {known.size:,} bytes"
+    elif reason is None:
+        reason = (
+            f"corrupt or foreign: SHA-256 {sha256_of(raw)[:12]}..., expected {known.sha256[:12]}..."
+        )
+    raise DataError(f"{where}: {reason}; delete it or replace it with a good copy of {known.name}")
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Write a whole file to a temporary name, then rename it, so that nobody sees half of it.
+
+    Raises
+    ------
+    DataError
+        If the disk is full or the folder cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)

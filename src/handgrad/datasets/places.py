@@ -1,0 +1,89 @@
+"""Where data files may lie on this machine, in the order in which they are looked for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import pooch
+
+from handgrad.errors import DataError
+
+Owner = Literal["user", "others", "cache"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder to look into.
+
+    `owner` decides what happens to a bad file there: in a folder the user named ("user") it is an
+    error; in a folder of another program ("others") it is passed over; in our cache it is renamed.
+    """
+
+    label: str
+    folder: Path
+    owner: Owner
+
+
+def cache_folder() -> Path:
+    """Return handgrad's cache: HANDGRAD_CACHE, or the operating system's place for caches."""
+    named = os.environ.get("HANDGRAD_CACHE")
+    return Path(named).expanduser() if named else Path(pooch.os_cache("handgrad"))
+
+
+def cache_place(dataset: str) -> Place:
+    """Return the part of the cache that belongs to one data set."""
+    return Place("the cache", cache_folder() / dataset, "cache")
+
+
+def named_paths(data_dir: Path | None) -> list[tuple[str, Path]]:
+    """Return the paths the user named, as (label, path): --data-dir, then HANDGRAD_DATA.
+
+    Raises
+    ------
+    DataError
+        If one of them does not exist: a mistyped folder must not be passed over in silence.
+    """
+    named = [("--data-dir", data_dir)]
+    if environment := os.environ.get("HANDGRAD_DATA"):
+        named.append(("HANDGRAD_DATA", Path(environment)))
+    paths = []
+    for label, path in named:
+        if path is not None:
+            path = Path(path).expanduser()
+            if not path.exists():
+                raise DataError(f"{label}: {path} does not exist; name a folder that holds data")
+            paths.append((label, path))
+    return paths
+
+
+def user_places(data_dir: Path | None, subfolders: tuple[str, ...]) -> list[Place]:
+    """Return the folders the user named, each followed by its usual sub-folders that exist."""
+    places = []
+    for label, path in named_paths(data_dir):
+        folder = path.parent if path.is_file() else path
+        places += [
+            Place(label, folder / sub, "user")
+            for sub in ("", *subfolders)
+            if (folder / sub).is_dir()
+        ]
+    return places
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError:  # a container's user without a home: nothing can lie there
+        return Path("~")
+
+
+def torchvision_roots() -> list[Path]:
+    """Return the folders that people usually give torchvision as `root`."""
+    return [Path("data"), Path(), Path("../data"), _home() / "data"]
+
+
+def keras_folder() -> Path:
+    """Return the folder where Keras leaves its data sets."""
+    return Path(os.environ.get("KERAS_HOME") or _home() / ".keras") / "datasets"
