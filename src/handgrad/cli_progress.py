@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Column, Table
 
 from handgrad.reproduce import Job, summary
 from handgrad.reproduce.job import Stage
@@ -85,12 +86,12 @@ class TerminalWatcher:
         if not self._console.is_terminal:
             return
         self._bars = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
+            TextColumn("{task.description}", table_column=Column(no_wrap=True, ratio=3)),
+            BarColumn(bar_width=16),
             TextColumn("{task.percentage:>3.0f} %"),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", table_column=Column(no_wrap=True, min_width=16)),
             console=self._console,
+            expand=True,
         )
         self._bars.start()
         for stage in stages:
@@ -115,35 +116,58 @@ class TerminalWatcher:
     def chose(self, stage: Stage) -> None:
         """Say what a search chose."""
         tried = [t.val_accuracy for t in stage.search.trials() if t.val_accuracy is not None]
-        chosen = ", ".join(f"{name} {value}" for name, value in (stage.chosen or {}).items())
         self._milestone(
             stage.experiment.id,
-            f"chose {chosen} of {len(tried)} candidates (validation {100 * max(tried):.2f} %)",
+            f"chose {summary.chosen(stage.chosen or {})} of {len(tried)} candidates "
+            f"(validation {100 * max(tried):.2f} %)",
+            "retraining",
         )
 
     def finished(self, record: ExperimentRecord) -> None:
         """Say what an experiment reached."""
         test = record.test_accuracy
+        seeds = f"{len(record.seeds)} seed{'s' * (len(record.seeds) > 1)}"
         self._milestone(
             record.id,
-            f"test {100 * test.mean:.2f} % (± {100 * test.std:.2f}, {len(record.seeds)} seeds)",
+            f"test {summary.percent(test)} % ({seeds})",
+            f"test {100 * test.mean:.2f} %",
         )
 
-    def _milestone(self, experiment: str, text: str) -> None:
-        if self._bars is not None and experiment in self._rows:
-            self._bars.update(self._rows[experiment], note=text.split(" of ")[0])
-        elif not self._console.is_terminal:
+    def _milestone(self, experiment: str, text: str, note: str) -> None:
+        if self._bars is not None:
+            if experiment in self._rows:
+                self._bars.update(self._rows[experiment], note=note)
+        else:
             elapsed = duration(time.perf_counter() - self._started)
             self._console.print(f"[{elapsed}] {experiment}: {text}", markup=False, highlight=False)
 
     def conclude(self, results: Results) -> None:
-        """Print the table of results, on standard output."""
-        console = Console() if Console().is_terminal else Console(width=240)
-        table = Table(*summary.COLUMNS, title=f"handgrad reproduce, profile {results.profile}")
+        """Print the table of results, on standard output; it fits into 80 columns."""
+        console = Console() if Console().is_terminal else Console(width=100)
+        table = Table(
+            Column("experiment, chosen", ratio=1),
+            Column("validation %", no_wrap=True),
+            Column("test %\n95 % interval", no_wrap=True),
+            Column("parameters\ns / training", justify="right", no_wrap=True),
+            title=f"handgrad reproduce, profile {results.profile}",
+            box=box.SIMPLE,
+            padding=(0, 1, 1, 0),
+            expand=True,
+        )
         for row in summary.rows(results):
-            table.add_row(*(escape(cell) for cell in row))
+            stand_in = "\nstand-in data" if "stand-in" in row.data else ""
+            table.add_row(
+                f"[bold]{escape(row.experiment)}[/]\n{escape(row.chosen)}{stand_in}",
+                f"{row.validation}\n{row.seeds} seed{'s' * (row.seeds != '1')}",
+                f"[bold]{row.test}[/]\n{row.interval}",
+                f"{row.parameters}\n{row.seconds}",
+            )
         console.print(table)
         for name, data in results.data.items():
             mark = " (stand-in)" if data.stand_in else ""
             console.print(f"{name}{mark}: {escape(data.source)}", highlight=False)
-        console.print(f"Records and models: {escape(str(self._job.out))}", highlight=False)
+        console.print(
+            f"Records, histories, models: {escape(str(self._job.out))}",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
+def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     """Write to a temporary name in the same folder, then move it over ``path``.
 
     A reader, or a run that starts after a crash, sees the old file or the new one. Text is

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import optuna
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
 from handgrad.errors import ResultsError
@@ -57,7 +57,10 @@ class Search:
     def __init__(self, path: Path, name: str, space: Space) -> None:
         self.candidates = combinations(space)
         self._space = {key: list(values) for key, values in space.items()}
-        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        # Optuna's default lock is a symbolic link to the journal; left behind by a killed process
+        # and relative, it makes the next one wait for ever. This one is taken over after 30 s.
+        backend = JournalFileBackend(str(path), JournalFileOpenLock(str(path)))
+        storage = optuna.storages.JournalStorage(backend)
         self._study = optuna.create_study(
             storage=storage,
             study_name=name,
@@ -81,6 +84,7 @@ class Search:
 
         Only while no other process is at work on it: what looks unfinished is taken for dead.
         """
+        path.with_name(path.name + ".lock").unlink(missing_ok=True)  # of a killed process
         _mend_torn_line(path)
         search = cls(path, name, space)
         settled = set()

@@ -5,15 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import logging
-import os
-import secrets
 import zlib
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from handgrad.errors import DataError
+from handgrad.files import write_atomically
 
 log = logging.getLogger("handgrad.datasets")
 
@@ -112,13 +110,8 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     DataError
         If the disk is full or the folder cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        write_atomically(path, data)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)

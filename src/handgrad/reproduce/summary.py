@@ -1,10 +1,26 @@
 """The results as a table for people: summary.md, and the same rows for the terminal."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
-from handgrad.results import ExperimentRecord, Results
+from handgrad.results import Results, Spread
 
-COLUMNS = (
+
+class Row(NamedTuple):
+    """One experiment in words and formatted numbers; the field names are the column titles."""
+
+    experiment: str
+    chosen: str
+    validation: str
+    test: str
+    interval: str
+    seeds: str
+    parameters: str
+    seconds: str
+    data: str
+
+
+COLUMNS = Row(
     "experiment",
     "chosen",
     "validation %",
@@ -17,31 +33,33 @@ COLUMNS = (
 )
 
 
-def _percent(mean: float, std: float, count: int) -> str:
-    return f"{100 * mean:.2f} ± {100 * std:.2f}" if count > 1 else f"{100 * mean:.2f}"
+def chosen(params: Mapping[str, object]) -> str:
+    """Say a candidate's hyperparameters on one line."""
+    return ", ".join(f"{name} {value}" for name, value in params.items())
 
 
-def rows(results: Results) -> Iterable[tuple[str, ...]]:
+def percent(spread: Spread) -> str:
+    """Say an accuracy in per cent, with its standard deviation if there were several seeds."""
+    several = f" ± {100 * spread.std:.2f}" if len(spread.values) > 1 else ""
+    return f"{100 * spread.mean:.2f}{several}"
+
+
+def rows(results: Results) -> Iterator[Row]:
     """Yield one row an experiment, in the order of COLUMNS."""
     for record in results.experiments:
-        yield _row(record, stand_in=results.data[record.data].stand_in)
-
-
-def _row(record: ExperimentRecord, *, stand_in: bool) -> tuple[str, ...]:
-    count = len(record.seeds)
-    validation, test = record.val_accuracy, record.test_accuracy
-    interval = record.test_interval
-    return (
-        f"{record.id} {record.title}",
-        ", ".join(f"{name} {value}" for name, value in record.chosen.items()),
-        _percent(validation.mean, validation.std, count),
-        _percent(test.mean, test.std, count),
-        f"{100 * interval.low:.2f} to {100 * interval.high:.2f}",
-        str(count),
-        f"{record.parameters:,}",
-        f"{record.train_seconds:.1f}",
-        f"{record.data} (stand-in)" if stand_in else record.data,
-    )
+        interval = record.test_interval
+        stand_in = results.data[record.data].stand_in
+        yield Row(
+            experiment=f"{record.id} {record.title}",
+            chosen=chosen(record.chosen),
+            validation=percent(record.val_accuracy),
+            test=percent(record.test_accuracy),
+            interval=f"{100 * interval.low:.2f} to {100 * interval.high:.2f}",
+            seeds=str(len(record.seeds)),
+            parameters=f"{record.parameters:,}",
+            seconds=f"{record.train_seconds:.1f}",
+            data=f"{record.data} (stand-in)" if stand_in else record.data,
+        )
 
 
 def markdown(results: Results) -> str:
