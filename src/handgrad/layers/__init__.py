@@ -10,7 +10,8 @@ NumPy can turn into numbers is computed in float64. No function modifies an argu
 ``batchnorm_forward``, which writes the running statistics into ``bn_param``. A wrong shape or
 parameter is a ValueError that states the rule and what was received.
 
-Each backward's docstring states its derivative in the code's own symbols.
+Each backward's docstring states its derivative in the code's own symbols; docs/derivations.md
+proves it.
 """
 
 from handgrad.layers.convolution import (
