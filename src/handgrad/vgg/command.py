@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from handgrad.errors import HandgradError
+from handgrad.vgg.distributed import leave
 from handgrad.vgg.recipes import RECIPES
 from handgrad.vgg.training import RunResult, run_recipe
 
@@ -98,6 +99,7 @@ def command(
             threads=threads,
             device=device,
         )
+        leave()
     except KeyboardInterrupt:
         click.echo(
             f"\nStopped. Finished epochs are in {folder}; the same command goes on from there.",

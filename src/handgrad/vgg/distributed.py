@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -57,19 +55,18 @@ class World:
         dist.broadcast_object_list(box, src=0, device=self.device)
         return box[0]
 
-    def average_statistics(self, *nets: nn.Module) -> None:
-        """Replace running statistics by their mean over ranks, so that all ranks evaluate alike."""
+    def same_statistics(self, *nets: nn.Module) -> None:
+        """Give every rank the running statistics of rank 0, so that all evaluate alike."""
         if self.size > 1:
             for net in nets:
                 for buffer in net.buffers():
-                    if buffer.is_floating_point():
-                        dist.all_reduce(buffer)
-                        buffer /= self.size
+                    dist.broadcast(buffer, src=0)
 
 
-@contextmanager
-def world(device: str = "cpu", *, timeout_seconds: float = 600) -> Iterator[World]:
+def join(device: str = "cpu", *, timeout_seconds: float = 600) -> World:
     """Join the processes that torchrun started, or stand alone without it.
+
+    The processes stay joined until they end or `leave`, so that several runs can follow each other.
 
     Parameters
     ----------
@@ -79,10 +76,6 @@ def world(device: str = "cpu", *, timeout_seconds: float = 600) -> Iterator[Worl
     timeout_seconds : float
         How long a rank waits for the others before it fails.
 
-    Yields
-    ------
-    World
-
     Notes
     -----
     gloo carries the sums on CPUs, nccl on GPUs. Rank, size and meeting point come from the
@@ -90,19 +83,19 @@ def world(device: str = "cpu", *, timeout_seconds: float = 600) -> Iterator[Worl
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    size = int(os.environ.get("WORLD_SIZE", "1"))
-    if size == 1:
-        yield World(0, 1, torch.device(device))
-        return
     place = torch.device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return World(0, 1, place)
     if place.type == "cuda":
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(place)
-    joined = not dist.is_initialized()
-    if joined:
-        dist.init_process_group(
-            "nccl" if place.type == "cuda" else "gloo", timeout=timedelta(seconds=timeout_seconds)
-        )
-    yield World(dist.get_rank(), dist.get_world_size(), place)
-    if joined:  # not after an error: leaving the group in order would wait for the other ranks
+    if not dist.is_initialized():
+        backend = "nccl" if place.type == "cuda" else "gloo"
+        dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
+    return World(dist.get_rank(), dist.get_world_size(), place)
+
+
+def leave() -> None:
+    """Part in good order; not for use after an error, because it may wait for the other ranks."""
+    if dist.is_initialized():
         dist.destroy_process_group()

@@ -197,8 +197,10 @@ RECIPES = {
             "improved",
             "6.3: batch norm, crop and flip, one-cycle, Muon; minutes on two cores",
             epochs=20,
+            activation="silu",
             optimizer="muon",
             learning_rate=0.05,
+            muon_learning_rate=0.1,
             ema_decay=0.995,
         ),
         Recipe(
@@ -206,6 +208,7 @@ RECIPES = {
             "6.3: the same with more epochs and wider first layers, at most 0.2 M parameters",
             epochs=200,
             widths=(24, 32, 48, 48, 64, 64, 64, 64),
+            activation="silu",
             optimizer="muon",
             learning_rate=0.05,
             ema_decay=0.999,

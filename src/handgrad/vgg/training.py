@@ -24,7 +24,7 @@ from handgrad.vgg.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
-from handgrad.vgg.distributed import World, world
+from handgrad.vgg.distributed import World, join
 from handgrad.vgg.images import ImageData, Normalizer, Split, training_batches
 from handgrad.vgg.loops import arithmetic, evaluate, loss_is_finite
 from handgrad.vgg.net import VGG, parameter_count
@@ -123,13 +123,13 @@ def run_recipe(
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    with world(device) as here:
-        run = _Run(recipe, data, seed, Path(out), here)
-        while run.epoch < recipe.epochs:
-            line = run.train_epoch()
-            if progress is not None and here.leads:
-                progress(line)
-        return run.finish(evaluate_test)
+    here = join(device)
+    run = _Run(recipe, data, seed, Path(out), here)
+    while run.epoch < recipe.epochs:
+        line = run.train_epoch()
+        if progress is not None and here.leads:
+            progress(line)
+    return run.finish(evaluate_test)
 
 
 @dataclass
@@ -187,8 +187,7 @@ class _Run:
         if self.recipe.compile:
             model = torch.compile(model)
         if self.here.size > 1:
-            # Every rank keeps its own running statistics in an epoch; they are averaged after it.
-            model = DistributedDataParallel(model, broadcast_buffers=False)
+            model = DistributedDataParallel(model)
         wrapped: Callable[[Tensor], Tensor] = model
         return wrapped
 
@@ -222,9 +221,7 @@ class _Run:
             self._average(first + number)
             sums += torch.stack([loss.detach().double() * len(labels), right])
             seen += len(labels)
-        here.average_statistics(
-            self.net, *([self.averaged] if self.averaged is not self.net else [])
-        )
+        here.same_statistics(self.net, self.averaged)
         sums = here.total(sums) / (seen * here.size)
         loss_is_finite(float(sums[0]), f"epoch {self.epoch + 1}", share * recipe.learning_rate)
         self.epoch += 1
