@@ -41,22 +41,26 @@ RECIPES = {
 
 def torchrun(*arguments):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    return subprocess.run(
+    with subprocess.Popen(
         [*command, "--nproc-per-node", "2", *map(str, arguments)],
         cwd=Path(__file__).parent,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
-        timeout=120,
-        check=False,
-    )
+    ) as job:
+        try:
+            output, _ = job.communicate(timeout=120)
+        finally:
+            job.terminate()  # torchrun passes it on to the ranks
+    return job.returncode, output
 
 
 def test_two_processes_end_where_one_does_and_ranks_agree(tmp_path):
     script = tmp_path / "rank.py"
     script.write_text("import sys\nsys.path.insert(0, '.')\n" + RANK)
-    job = torchrun(script, tmp_path)
-    assert job.returncode == 0, job.stderr
+    code, output = torchrun(script, tmp_path)
+    assert code == 0, output
     for name in RECIPES:
         ranks = [torch.load(tmp_path / f"{name}-{rank}.pt") for rank in (0, 1)]
         assert all(torch.equal(ranks[0][key], ranks[1][key]) for key in ranks[0])
@@ -78,7 +82,7 @@ from types import SimpleNamespace
 sys.path.insert(0, ".")
 from test_vgg_distributed import generated, tiny
 import handgrad.datasets
-from handgrad.vgg import command, main
+from handgrad.vgg import main
 
 data = generated()
 if os.environ["RANK"] == "1":
@@ -92,9 +96,9 @@ main()
 def test_a_failed_rank_ends_the_job_with_its_error(tmp_path):
     script = tmp_path / "rank.py"
     script.write_text(FAILING_RANK)
-    job = torchrun(script, tmp_path / "out")
-    assert job.returncode != 0
-    assert "Error: [rank 1] VGG: 100 images need as many integer labels" in job.stderr
+    code, output = torchrun(script, tmp_path / "out")
+    assert code != 0
+    assert "Error: [rank 1] VGG: 100 images need as many integer labels" in output
     assert not (tmp_path / "out" / "result.json").exists()
 
 
