@@ -1,0 +1,149 @@
+"""What `handgrad reproduce` shows: a plan, a bar an experiment, a table at the end."""
+
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from handgrad.reproduce import Job, summary
+from handgrad.reproduce.job import Stage
+from handgrad.results import ExperimentRecord, Results
+
+
+def duration(seconds: float) -> str:
+    """Say a duration as a person would.
+
+    >>> duration(0.4), duration(42), duration(200), duration(5400)
+    ('1 s', '42 s', '3 min', '1 h 30 min')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class TerminalWatcher:
+    """Draws bars on a terminal; elsewhere (a log, a pipe) prints a line a milestone."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        # Off a terminal: lines as long as they are, so that logs can be searched.
+        self._console = Console(stderr=True, soft_wrap=True)
+        self._bars: Progress | None = None
+        self._rows: dict[str, TaskID] = {}
+        self._total: TaskID | None = None
+        self._left_seconds = 0.0
+        self._started = time.perf_counter()
+
+    def __enter__(self) -> Self:
+        """Nothing is drawn before the plan is known."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Take the bars down."""
+        if self._bars is not None:
+            self._bars.stop()
+
+    def notice(self, text: str) -> None:
+        """Show a notice in a frame."""
+        if self._console.is_terminal:
+            self._console.print(Panel(escape(text), title="Notice", style="bold yellow"))
+        else:
+            self._console.print(f"NOTICE: {escape(text)}", highlight=False)
+
+    def planned(self, stages: Sequence[Stage], seconds: float) -> None:
+        """Show what will be done and how long it should take, then the bars."""
+        job = self._job
+        plan = Table(
+            "experiment", "candidates", "retrainings", "expected", box=None, pad_edge=False
+        )
+        for stage in stages:
+            candidates, finals = stage.candidates_left, len(stage.finals_left)
+            expected = duration(stage.seconds_left / job.jobs) if candidates or finals else "done"
+            name = f"{stage.experiment.id} {stage.experiment.title}"
+            plan.add_row(name, str(candidates), str(finals), expected)
+        self._console.print(
+            f"Profile {job.profile}, {job.jobs} worker processes, "
+            f"results in {escape(str(job.out))}",
+            highlight=False,
+        )
+        self._console.print(plan)
+        self._console.print(f"Expected time: about {duration(seconds)}", highlight=False)
+        self._started = time.perf_counter()
+        self._left_seconds = seconds * job.jobs
+        if not self._console.is_terminal:
+            return
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+        )
+        self._bars.start()
+        for stage in stages:
+            if stage.seconds_left:
+                self._rows[stage.experiment.id] = self._bars.add_task(
+                    f"{stage.experiment.id} {stage.experiment.title}",
+                    total=stage.seconds_left,
+                    note="",
+                )
+        self._total = self._bars.add_task("all", total=self._left_seconds, note="")
+
+    def moved(self, stage: Stage, done: float) -> None:
+        """Move the bars."""
+        self._left_seconds -= done
+        if self._bars is None or self._total is None:
+            return
+        if stage.experiment.id in self._rows:
+            self._bars.advance(self._rows[stage.experiment.id], done)
+        left = duration(max(0.0, self._left_seconds) / self._job.jobs)
+        self._bars.update(self._total, advance=done, note=f"about {left} left")
+
+    def chose(self, stage: Stage) -> None:
+        """Say what a search chose."""
+        tried = [t.val_accuracy for t in stage.search.trials() if t.val_accuracy is not None]
+        chosen = ", ".join(f"{name} {value}" for name, value in (stage.chosen or {}).items())
+        self._milestone(
+            stage.experiment.id,
+            f"chose {chosen} of {len(tried)} candidates (validation {100 * max(tried):.2f} %)",
+        )
+
+    def finished(self, record: ExperimentRecord) -> None:
+        """Say what an experiment reached."""
+        test = record.test_accuracy
+        self._milestone(
+            record.id,
+            f"test {100 * test.mean:.2f} % (± {100 * test.std:.2f}, {len(record.seeds)} seeds)",
+        )
+
+    def _milestone(self, experiment: str, text: str) -> None:
+        if self._bars is not None and experiment in self._rows:
+            self._bars.update(self._rows[experiment], note=text.split(" of ")[0])
+        elif not self._console.is_terminal:
+            elapsed = duration(time.perf_counter() - self._started)
+            self._console.print(f"[{elapsed}] {experiment}: {text}", markup=False, highlight=False)
+
+    def conclude(self, results: Results) -> None:
+        """Print the table of results, on standard output."""
+        console = Console() if Console().is_terminal else Console(width=240)
+        table = Table(*summary.COLUMNS, title=f"handgrad reproduce, profile {results.profile}")
+        for row in summary.rows(results):
+            table.add_row(*(escape(cell) for cell in row))
+        console.print(table)
+        for name, data in results.data.items():
+            mark = " (stand-in)" if data.stand_in else ""
+            console.print(f"{name}{mark}: {escape(data.source)}", highlight=False)
+        console.print(f"Records and models: {escape(str(self._job.out))}", highlight=False)

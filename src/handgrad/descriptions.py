@@ -1,0 +1,261 @@
+"""The layer descriptions a network is a list of: shapes, parameters, which functions to call.
+
+Frozen dataclasses without state. ``own`` below holds a layer's parameters and running statistics
+under its own names ('W', 'b', 'gamma', ...); the network maps them to 'W1', 'b1', ...
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handgrad import layers
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+Own = Mapping[str, Array]
+Grads = dict[str, Array]
+
+
+@dataclass
+class Context:
+    """One pass through a network: its mode, its randomness, the statistics it moved."""
+
+    mode: Literal["train", "test"]
+    rng: np.random.Generator
+    moved: dict[str, Array] = field(default_factory=dict)
+
+
+class Layer(Protocol):
+    """What a network asks of a description."""
+
+    state_names: ClassVar[tuple[str, ...]]
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Shapes of the parameters by own name, for one example of this shape."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Shape of one output example; ValueError where this layer cannot stand."""
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """Run the forward of handgrad.layers; return (out, cache)."""
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """Run the backward; return (dx, gradients by own name); dx may be None if not needed."""
+
+
+class _WithoutParameters:
+    """Most layers: no parameters, output shaped as the input."""
+
+    state_names: ClassVar[tuple[str, ...]] = ()
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """None."""
+        return {}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """As the input."""
+        return shape
+
+
+def _image(shape: Shape) -> tuple[int, int, int]:
+    if len(shape) != 3:
+        raise ValueError(f"needs images (C, H, W); got shape {shape}")
+    return (shape[0], shape[1], shape[2])
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Fully connected: W (D, units), b (units,); flattens its input."""
+
+    units: int
+    state_names: ClassVar[tuple[str, ...]] = ()
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """W and b."""
+        if self.units < 1:
+            raise ValueError(f"units must be at least 1; got {self.units}")
+        return {"W": (math.prod(shape), self.units), "b": (self.units,)}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(units,)."""
+        return (self.units,)
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """fc_forward."""
+        return layers.fc_forward(x, own["W"], own["b"])
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """fc_backward."""
+        dx, dw, db = layers.fc_backward(dout, cache, need_dx=need_dx)
+        return dx, {"W": dw, "b": db}
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Convolution: W (filters, C, size, size), and b (filters,) if ``bias``."""
+
+    filters: int
+    size: int
+    stride: int = 1
+    padding: int = 0
+    bias: bool = False
+    state_names: ClassVar[tuple[str, ...]] = ()
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """W, and b if there is one."""
+        shapes: dict[str, Shape] = {"W": (self.filters, _image(shape)[0], self.size, self.size)}
+        return shapes | {"b": (self.filters,)} if self.bias else shapes
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(filters, OH, OW)."""
+        _, H, W = _image(shape)
+        if min(self.filters, self.size, self.stride) < 1 or self.padding < 0:
+            raise ValueError("filters, size and stride must be at least 1, padding at least 0")
+        if self.size > min(H, W) + 2 * self.padding:
+            raise ValueError(f"a filter of {self.size} does not fit into an image of {H} x {W}")
+        OH = 1 + (H + 2 * self.padding - self.size) // self.stride
+        OW = 1 + (W + 2 * self.padding - self.size) // self.stride
+        return (self.filters, OH, OW)
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """conv_forward, then channel_bias_forward if there is a bias."""
+        out, cache = layers.conv_forward(x, own["W"], stride=self.stride, padding=self.padding)
+        if self.bias:
+            out, _ = layers.channel_bias_forward(out, own["b"])
+        return out, cache
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """The two backwards in reverse."""
+        grads: Grads = {}
+        if self.bias:
+            dout, grads["b"] = layers.channel_bias_backward(dout, None)
+        dx, grads["W"] = layers.conv_backward(dout, cache, need_dx=need_dx)
+        return dx, grads
+
+
+@dataclass(frozen=True)
+class BatchNorm:
+    """Batch normalisation, per feature of (D,) or per channel of (C, H, W)."""
+
+    momentum: float = 0.9
+    eps: float = 1e-5
+    state_names: ClassVar[tuple[str, ...]] = ("running_mean", "running_var")
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Gamma and beta."""
+        return {"gamma": (shape[0],), "beta": (shape[0],)}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """As the input."""
+        if len(shape) not in (1, 3):
+            raise ValueError(f"needs features (D,) or images (C, H, W); got shape {shape}")
+        return shape
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """batchnorm_forward or its spatial form; in training, hand the moved statistics on."""
+        bn_param: dict[str, Any] = {
+            "mode": context.mode,
+            "momentum": self.momentum,
+            "eps": self.eps,
+            **{name: own[name] for name in self.state_names},
+        }
+        function = layers.batchnorm_forward if x.ndim == 2 else layers.spatial_batchnorm_forward
+        out, cache = function(x, own["gamma"], own["beta"], bn_param)
+        if context.mode == "train":
+            context.moved = {name: bn_param[name] for name in self.state_names}
+        return out, cache
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """batchnorm_backward or its spatial form."""
+        function = (
+            layers.batchnorm_backward if dout.ndim == 2 else layers.spatial_batchnorm_backward
+        )
+        dx, dgamma, dbeta = function(dout, cache)
+        return dx, {"gamma": dgamma, "beta": dbeta}
+
+
+@dataclass(frozen=True)
+class ReLU(_WithoutParameters):
+    """max(0, x)."""
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """relu_forward."""
+        return layers.relu_forward(x)
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """relu_backward."""
+        return layers.relu_backward(dout, cache), {}
+
+
+@dataclass(frozen=True)
+class MaxPool(_WithoutParameters):
+    """Max pooling over size x size windows; stride defaults to size."""
+
+    size: int = 2
+    stride: int | None = None
+
+    @property
+    def _param(self) -> dict[str, int]:
+        stride = self.size if self.stride is None else self.stride
+        return {"pool_height": self.size, "pool_width": self.size, "stride": stride}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(C, OH, OW)."""
+        C, H, W = _image(shape)
+        stride = self._param["stride"]
+        if min(self.size, stride) < 1:
+            raise ValueError("size and stride must be at least 1")
+        if self.size > min(H, W):
+            raise ValueError(f"a window of {self.size} does not fit into an image of {H} x {W}")
+        return (C, 1 + (H - self.size) // stride, 1 + (W - self.size) // stride)
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """max_pool_forward."""
+        return layers.max_pool_forward(x, self._param)
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """max_pool_backward."""
+        return layers.max_pool_backward(dout, cache), {}
+
+
+@dataclass(frozen=True)
+class Dropout(_WithoutParameters):
+    """Dropout that keeps a unit with probability ``keep``, unscaled in training (see layers)."""
+
+    keep: float
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """As the input."""
+        if not 0 < self.keep <= 1:
+            raise ValueError(f"keep must be in (0, 1]; got {self.keep}")
+        return shape
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """dropout_forward, with the network's rng."""
+        param = {"p": self.keep, "mode": context.mode, "rng": context.rng}
+        return layers.dropout_forward(x, param)
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """dropout_backward."""
+        return layers.dropout_backward(dout, cache), {}
+
+
+@dataclass(frozen=True)
+class Flatten(_WithoutParameters):
+    """(C, H, W) to (C * H * W,)."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """The product."""
+        return (math.prod(shape),)
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """Reshape."""
+        return x.reshape(len(x), -1), x.shape
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """Reshape back."""
+        return dout.reshape(cache), {}

@@ -1,0 +1,13 @@
+"""The assignment's experiments as data: one file per question, one entry per item."""
+
+from handgrad.experiments import binary, mnist_conv, mnist_dense
+from handgrad.experiments.base import PROFILES, Budget, Experiment
+
+EXPERIMENTS: dict[str, Experiment] = {
+    experiment.id: experiment
+    for module in (binary, mnist_dense, mnist_conv)
+    for experiment in module.EXPERIMENTS
+}
+QUESTIONS = tuple(sorted({experiment.question for experiment in EXPERIMENTS.values()}))
+
+__all__ = ["EXPERIMENTS", "PROFILES", "QUESTIONS", "Budget", "Experiment"]

@@ -1,0 +1,75 @@
+"""What an experiment is: data, a model, a search space and a budget a profile; no training here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from handgrad.network import Network
+from handgrad.selection import Params, Space, combinations
+
+PROFILES = ("smoke", "standard", "full")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much of an experiment one profile does.
+
+    Attributes
+    ----------
+    space : mapping
+        Hyperparameter to its candidate values, simple ones first (a tie goes to the first).
+    search_epochs, final_epochs : int
+        Epochs of a candidate, and of the chosen one's retraining.
+    seeds : int
+        How many times the chosen one is retrained.
+    repeats : int, default 1
+        Seeds a candidate is tried with; its validation accuracy is their mean.
+    train_rows : int, optional
+        Use only the first so many training rows (smoke only).
+    """
+
+    space: Space
+    search_epochs: int
+    final_epochs: int
+    seeds: int
+    repeats: int = 1
+    train_rows: int | None = None
+
+    @property
+    def candidates(self) -> list[Params]:
+        """Every combination of the space."""
+        return combinations(self.space)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One item of the assignment.
+
+    Attributes
+    ----------
+    id : str
+        Question and item, e.g. '5.3'.
+    title : str
+    data : str
+        Name of its data set.
+    build : function
+        ``build(params, input_shape, rng)`` returns the network of a candidate.
+    solver : function
+        ``solver(params)`` returns the Solver's keywords but for epochs, rng and files.
+    budgets : mapping
+        Profile to Budget.
+    """
+
+    id: str
+    title: str
+    data: str
+    build: Callable[[Params, Sequence[int], np.random.Generator], Network]
+    solver: Callable[[Params], Mapping[str, Any]]
+    budgets: Mapping[str, Budget]
+
+    @property
+    def question(self) -> int:
+        """The number before the dot."""
+        return int(self.id.split(".")[0])

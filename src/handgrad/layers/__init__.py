@@ -1,0 +1,63 @@
+"""The maths: every layer as a forward and a backward function on arrays, and the losses.
+
+Letters: N examples, D features in, M features out, C channels or classes, F filters,
+H x W image, HH x WW filter or pooling window, OH x OW output.
+
+A forward returns ``(out, cache)``; its backward takes ``(dout, cache)``, where dout = dL/dout is
+the gradient of some scalar L, and returns dL/d(each input), in the inputs' order. A loss returns
+``(loss, dx)``. float32 in gives float32 out, float64 in gives float64 out; anything else that
+NumPy can turn into numbers is computed in float64. No function modifies an argument, but for
+``batchnorm_forward``, which writes the running statistics into ``bn_param``. A wrong shape or
+parameter is a ValueError that states the rule and what was received.
+
+Each backward's docstring states its derivative in the code's own symbols.
+"""
+
+from handgrad.layers.convolution import (
+    channel_bias_backward,
+    channel_bias_forward,
+    conv_backward,
+    conv_forward,
+    convolve_full,
+    filter_valid,
+)
+from handgrad.layers.dense import (
+    dropout_backward,
+    dropout_forward,
+    fc_backward,
+    fc_forward,
+    relu_backward,
+    relu_forward,
+)
+from handgrad.layers.losses import logistic_loss, softmax_loss, svm_loss
+from handgrad.layers.normalisation import (
+    batchnorm_backward,
+    batchnorm_forward,
+    spatial_batchnorm_backward,
+    spatial_batchnorm_forward,
+)
+from handgrad.layers.pooling import max_pool_backward, max_pool_forward
+
+__all__ = [
+    "batchnorm_backward",
+    "batchnorm_forward",
+    "channel_bias_backward",
+    "channel_bias_forward",
+    "conv_backward",
+    "conv_forward",
+    "convolve_full",
+    "dropout_backward",
+    "dropout_forward",
+    "fc_backward",
+    "fc_forward",
+    "filter_valid",
+    "logistic_loss",
+    "max_pool_backward",
+    "max_pool_forward",
+    "relu_backward",
+    "relu_forward",
+    "softmax_loss",
+    "spatial_batchnorm_backward",
+    "spatial_batchnorm_forward",
+    "svm_loss",
+]

@@ -1,0 +1,172 @@
+"""The convolution layer, its channel bias, and the assignment's two operations on matrices."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from handgrad.kernels import numpy as kernels
+from handgrad.layers._checks import Array, floating, require
+
+
+class ConvCache(NamedTuple):
+    """What conv_backward needs: x with its padding around it, w, and how the window moved."""
+
+    x_padded: Array
+    w: Array
+    stride: int
+    padding: int
+
+
+def conv_forward(
+    x: ArrayLike, w: ArrayLike, *, stride: int = 1, padding: int = 0
+) -> tuple[Array, ConvCache]:
+    """Convolution layer: each filter slides over each image (the assignment's filtering, *filt).
+
+    out[n, f, i, j] = sum over c, k, l of x[n, c, s*i + k, s*j + l] * w[f, c, k, l]
+
+    (a cross-correlation: the filter is not flipped; s = stride; x with ``padding`` zeros around).
+
+    Parameters
+    ----------
+    x : array (N, C, H, W)
+    w : array (F, C, HH, WW)
+    stride : int, default 1
+    padding : int, default 0
+        Rows and columns of zeros added on each of the four sides.
+
+    Returns
+    -------
+    out : array (N, F, OH, OW) with OH = 1 + (H + 2*padding - HH) // stride, OW alike
+    cache : for conv_backward
+    """
+    x, w = floating(x), floating(w)
+    require(x.ndim == 4, "conv_forward", "x must be (N, C, H, W)", x=x)
+    require(w.ndim == 4, "conv_forward", "w must be (F, C, HH, WW)", w=w)
+    require(
+        x.shape[1] == w.shape[1],
+        "conv_forward",
+        "x and w must have the same number of channels C",
+        x=x,
+        w=w,
+    )
+    whole = isinstance(stride, int | np.integer) and isinstance(padding, int | np.integer)
+    require(
+        whole,
+        "conv_forward",
+        "stride and padding must be whole numbers",
+        stride=stride,
+        padding=padding,
+    )
+    require(stride >= 1, "conv_forward", "stride must be at least 1", stride=stride)
+    require(padding >= 0, "conv_forward", "padding must not be negative", padding=padding)
+    N, C, H, W = x.shape
+    fits = w.shape[2] <= H + 2 * padding and w.shape[3] <= W + 2 * padding
+    require(
+        fits and w.size > 0,
+        "conv_forward",
+        f"the filter must fit into the image with padding {padding}",
+        x=x,
+        w=w,
+    )
+    if padding:
+        x_padded = np.zeros((N, C, H + 2 * padding, W + 2 * padding), dtype=x.dtype)
+        x_padded[:, :, padding:-padding, padding:-padding] = x
+    else:
+        x_padded = x
+    w = w.astype(x.dtype, copy=False)
+    return kernels.conv_forward(x_padded, w, stride), ConvCache(x_padded, w, stride, padding)
+
+
+def conv_backward(
+    dout: ArrayLike, cache: ConvCache, *, need_dx: bool = True
+) -> tuple[Array | None, Array]:
+    """Gradients of the convolution layer.
+
+    At stride 1, with *filt the filtering and *full the full convolution:
+
+        dw[f, c] = sum over n of x[n, c] *filt dout[n, f]
+        dx[n, c] = sum over f of dout[n, f] *full w[f, c]
+
+    A larger stride is the same with zeros between dout's entries; padding crops dx.
+
+    Parameters
+    ----------
+    dout : array (N, F, OH, OW)
+    cache : from conv_forward
+    need_dx : bool, default True
+        False leaves dx out (None): a network's first layer has no use for it.
+
+    Returns
+    -------
+    dx : array (N, C, H, W), dw : array (F, C, HH, WW)
+    """
+    dout = floating(dout)
+    x, w, stride, padding = cache
+    N, C, H, W = x.shape
+    F, _, HH, WW = w.shape
+    expected = (N, F, (H - HH) // stride + 1, (W - WW) // stride + 1)
+    require(
+        dout.shape == expected,
+        "conv_backward",
+        f"dout must be (N, F, OH, OW) = {expected}",
+        dout=dout,
+    )
+    dw = kernels.conv_backward_w(dout, x, (F, C, HH, WW), stride)
+    if not need_dx:
+        return None, dw
+    dx = kernels.conv_backward_x(dout, w, (N, C, H, W), stride)
+    if padding:
+        dx = dx[:, :, padding:-padding, padding:-padding]
+    return dx, dw
+
+
+def channel_bias_forward(x: ArrayLike, b: ArrayLike) -> tuple[Array, None]:
+    """Add b[f] to every pixel of channel f: x (N, F, H, W), b (F,); not in the assignment."""
+    x, b = floating(x), floating(b)
+    rule = "b must have one entry a channel of x (N, F, H, W)"
+    require(x.ndim == 4 and b.shape == (x.shape[1],), "channel_bias_forward", rule, x=x, b=b)
+    return x + b[:, None, None], None
+
+
+def channel_bias_backward(dout: ArrayLike, cache: None) -> tuple[Array, Array]:
+    """Gradients of x + b: dx = dout, db = sum of dout over examples and pixels."""
+    dout = floating(dout)
+    require(dout.ndim == 4, "channel_bias_backward", "dout must be (N, F, H, W)", dout=dout)
+    return dout.copy(), dout.sum(axis=(0, 2, 3))
+
+
+def filter_valid(a: ArrayLike, b: ArrayLike) -> Array:
+    """The assignment's filtering, a *filt b: slide b over a, unflipped, where it fits entirely.
+
+    out[i, j] = sum over k, l of a[i + k, j + l] * b[k, l], of shape (H - HH + 1, W - WW + 1) for
+    a (H, W) and b (HH, WW).
+    """
+    a, b = floating(a), floating(b)
+    fits = a.ndim == b.ndim == 2 and all(
+        0 < small <= big for small, big in zip(b.shape, a.shape, strict=True)
+    )
+    require(fits, "filter_valid", "a and b must be 2-D, and b must fit into a", a=a, b=b)
+    return np.asarray(
+        kernels.conv_forward(a[None, None], b.astype(a.dtype, copy=False)[None, None], 1)[0, 0]
+    )
+
+
+def convolve_full(a: ArrayLike, b: ArrayLike) -> Array:
+    """The assignment's full convolution, a *full b: flip b, slide it wherever it touches a.
+
+    out[i, j] = sum over k, l of a[i - k, j - l] * b[k, l], a read as 0 outside itself, of shape
+    (H + HH - 1, W + WW - 1) for a (H, W) and b (HH, WW). It commutes: a *full b = b *full a.
+    """
+    a, b = floating(a), floating(b)
+    require(
+        a.ndim == b.ndim == 2 and a.size > 0 < b.size,
+        "convolve_full",
+        "a and b must be 2-D",
+        a=a,
+        b=b,
+    )
+    (H, W), (HH, WW) = a.shape, b.shape
+    around = np.zeros((H + 2 * (HH - 1), W + 2 * (WW - 1)), dtype=a.dtype)
+    around[HH - 1 : HH - 1 + H, WW - 1 : WW - 1 + W] = a
+    return filter_valid(around, b[::-1, ::-1])

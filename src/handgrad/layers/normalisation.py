@@ -1,0 +1,175 @@
+"""Batch normalisation, of features and of the channels of images, in training and in testing."""
+
+from collections.abc import MutableMapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from handgrad.layers._checks import Array, floating, require
+
+
+class BatchNormCache(NamedTuple):
+    """What the backward needs; gamma and inverse_std are shaped to broadcast against x_hat."""
+
+    x_hat: Array
+    gamma: Array
+    inverse_std: Array
+    mode: str
+
+
+def _sum_of_products(a: Array, b: Array) -> Array:
+    """Sum a * b over every axis but 1, without an array of the products."""
+    if a.ndim == 2:
+        return np.asarray(np.einsum("nd,nd->d", a, b))
+    N, C = a.shape[:2]
+    sums = np.einsum("ncp,ncp->nc", a.reshape(N, C, -1), b.reshape(N, C, -1))
+    return np.asarray(sums.sum(axis=0))
+
+
+def _bn_forward(
+    function: str, x: Array, gamma: Array, beta: Array, bn_param: MutableMapping[str, Any]
+) -> tuple[Array, BatchNormCache]:
+    """Normalise over every axis but 1; x has at least one example."""
+    C = x.shape[1]
+    require(
+        gamma.shape == (C,),
+        function,
+        f"gamma must be ({C},), one entry a feature of x",
+        gamma=gamma,
+        x=x,
+    )
+    require(
+        beta.shape == (C,),
+        function,
+        f"beta must be ({C},), one entry a feature of x",
+        beta=beta,
+        x=x,
+    )
+    mode = bn_param.get("mode")
+    require(
+        mode in ("train", "test"), function, "bn_param['mode'] must be 'train' or 'test'", mode=mode
+    )
+    eps = x.dtype.type(bn_param.get("eps", 1e-5))
+    momentum = x.dtype.type(bn_param.get("momentum", 0.9))
+    running_mean = np.asarray(bn_param.get("running_mean", np.zeros(C)), dtype=x.dtype)
+    running_var = np.asarray(bn_param.get("running_var", np.zeros(C)), dtype=x.dtype)
+    for name, running in (("running_mean", running_mean), ("running_var", running_var)):
+        require(
+            running.shape == (C,), function, f"bn_param['{name}'] must be ({C},)", **{name: running}
+        )
+
+    axes = (0, *range(2, x.ndim))
+    per_feature = (1, C) + (1,) * (x.ndim - 2)  # the shape in which (C,) meets x
+    if mode == "train":
+        require(x.size > 0, function, "x must hold at least one example", x=x)
+        mean = x.mean(axis=axes)
+        centred = x - mean.reshape(per_feature)
+        count = x.dtype.type(x.size // C)
+        var = _sum_of_products(centred, centred) / count  # biased: not divided by count - 1
+        running_mean = momentum * running_mean + (1 - momentum) * mean
+        running_var = momentum * running_var + (1 - momentum) * var
+    else:
+        centred = x - running_mean.reshape(per_feature)
+        var = running_var
+    bn_param["running_mean"], bn_param["running_var"] = running_mean, running_var
+
+    inverse_std = (1 / np.sqrt(var + eps)).reshape(per_feature)
+    gamma = gamma.reshape(per_feature)
+    x_hat = np.multiply(centred, inverse_std, out=centred)
+    out = x_hat * gamma
+    out += beta.reshape(per_feature)
+    return out, BatchNormCache(x_hat, gamma, inverse_std, str(mode))
+
+
+def _bn_backward(function: str, dout: Array, cache: BatchNormCache) -> tuple[Array, Array, Array]:
+    x_hat, gamma, inverse_std, mode = cache
+    rule = f"dout must be of x's shape {x_hat.shape}"
+    require(dout.shape == x_hat.shape, function, rule, dout=dout)
+    axes = (0, *range(2, x_hat.ndim))
+    dbeta = dout.sum(axis=axes)
+    dgamma = _sum_of_products(dout, x_hat)
+    if mode == "test":  # the statistics are constants: out is affine in x
+        return dout * (gamma * inverse_std), dgamma, dbeta
+    count = dout.dtype.type(x_hat.size // x_hat.shape[1])
+    # dx = gamma / std * (dout - mean(dout) - x_hat * mean(dout * x_hat)), built in one array
+    dx = x_hat * (-dgamma / count).reshape(gamma.shape)
+    dx += dout
+    dx -= (dbeta / count).reshape(gamma.shape)
+    dx *= gamma * inverse_std
+    return dx, dgamma, dbeta
+
+
+def batchnorm_forward(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: MutableMapping[str, Any]
+) -> tuple[Array, BatchNormCache]:
+    """Batch normalisation: out = gamma * x_hat + beta with x_hat = (x - mean) / sqrt(var + eps).
+
+    Parameters
+    ----------
+    x : array (N, D)
+    gamma, beta : array (D,)
+        Scale and shift.
+    bn_param : dict
+        ``mode`` (required): 'train' normalises with the batch's mean and biased variance (1/N)
+        and moves the running statistics, running = momentum * running + (1 - momentum) * batch;
+        'test' normalises with the running statistics. ``eps`` 1e-5, ``momentum`` 0.9,
+        ``running_mean`` and ``running_var`` (D,), zeros when absent. The running statistics are
+        written back here: the one argument that a layer modifies.
+
+    Returns
+    -------
+    out : array (N, D)
+    cache : for batchnorm_backward
+
+    References
+    ----------
+    Ioffe & Szegedy, "Batch normalization", ICML 2015, algorithm 1. They accumulate the unbiased
+    variance; the assignment accumulates the biased one, and so do we. A feature that is constant
+    over the batch gives x_hat = 0 and out = beta.
+    """
+    x = floating(x)
+    require(x.ndim == 2, "batchnorm_forward", "x must be (N, D)", x=x)
+    return _bn_forward("batchnorm_forward", x, floating(gamma), floating(beta), bn_param)
+
+
+def batchnorm_backward(dout: ArrayLike, cache: BatchNormCache) -> tuple[Array, Array, Array]:
+    """Gradients of batch normalisation.
+
+    dbeta = sum(dout), dgamma = sum(dout * x_hat), sums over the examples, and after a training
+    forward, where mean and variance depend on x,
+
+        dx = gamma / sqrt(var + eps) * (dout - dbeta / N - x_hat * dgamma / N);
+
+    after a test forward, where they are constants, dx = gamma / sqrt(var + eps) * dout.
+
+    Parameters
+    ----------
+    dout : array (N, D)
+    cache : from batchnorm_forward, either mode
+
+    Returns
+    -------
+    dx : array (N, D), dgamma : array (D,), dbeta : array (D,)
+    """
+    return _bn_backward("batchnorm_backward", floating(dout), cache)
+
+
+def spatial_batchnorm_forward(
+    x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: MutableMapping[str, Any]
+) -> tuple[Array, BatchNormCache]:
+    """Batch normalisation of images x (N, C, H, W): one mean and variance a channel.
+
+    As batchnorm_forward with the N * H * W pixels of a channel as its examples; gamma, beta and
+    the running statistics are (C,).
+    """
+    x = floating(x)
+    require(x.ndim == 4, "spatial_batchnorm_forward", "x must be (N, C, H, W)", x=x)
+    return _bn_forward("spatial_batchnorm_forward", x, floating(gamma), floating(beta), bn_param)
+
+
+def spatial_batchnorm_backward(
+    dout: ArrayLike, cache: BatchNormCache
+) -> tuple[Array, Array, Array]:
+    """As batchnorm_backward, summed over N, H, W: dx (N, C, H, W), dgamma (C,), dbeta (C,)."""
+    return _bn_backward("spatial_batchnorm_backward", floating(dout), cache)

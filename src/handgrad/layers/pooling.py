@@ -1,0 +1,81 @@
+"""Max pooling."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from numpy.typing import ArrayLike
+
+from handgrad.kernels import numpy as kernels
+from handgrad.layers._checks import Array, floating, require
+
+
+class MaxPoolCache(NamedTuple):
+    """What max_pool_backward needs: x (N, C, H, W), out (N, C, OH, OW), window and stride."""
+
+    x: Array
+    out: Array
+    window: tuple[int, int]
+    stride: int
+
+
+def max_pool_forward(x: ArrayLike, pool_param: Mapping[str, int]) -> tuple[Array, MaxPoolCache]:
+    """Max pooling: the largest pixel of each window.
+
+    Parameters
+    ----------
+    x : array (N, C, H, W)
+    pool_param : mapping
+        ``pool_height``, ``pool_width``: the window's size ph, pw; ``stride``: how far it moves,
+        s. Windows may overlap; rows and columns that no window covers are ignored.
+
+    Returns
+    -------
+    out : array (N, C, 1 + (H - ph) // s, 1 + (W - pw) // s)
+    cache : for max_pool_backward
+    """
+    x = floating(x)
+    require(x.ndim == 4, "max_pool_forward", "x must be (N, C, H, W)", x=x)
+    missing = [key for key in ("pool_height", "pool_width", "stride") if key not in pool_param]
+    require(
+        not missing,
+        "max_pool_forward",
+        "pool_param must hold pool_height, pool_width and stride",
+        pool_param=dict(pool_param),
+    )
+    ph, pw, stride = (int(pool_param[key]) for key in ("pool_height", "pool_width", "stride"))
+    require(
+        min(ph, pw, stride) >= 1,
+        "max_pool_forward",
+        "window and stride must be at least 1",
+        pool_param=dict(pool_param),
+    )
+    fits = ph <= x.shape[2] and pw <= x.shape[3]
+    require(fits, "max_pool_forward", f"the window ({ph}, {pw}) must fit into the image", x=x)
+    out = kernels.max_pool_forward(x, (ph, pw), stride)
+    return out, MaxPoolCache(x, out, (ph, pw), stride)
+
+
+def max_pool_backward(dout: ArrayLike, cache: MaxPoolCache) -> Array:
+    """Gradient of max pooling: each window pays its dout to its largest pixel.
+
+    A pixel that is the largest of several overlapping windows collects from all of them. When
+    pixels of one window tie, exactly one is paid: the first in reading order (a subgradient).
+
+    Parameters
+    ----------
+    dout : array (N, C, OH, OW)
+    cache : from max_pool_forward
+
+    Returns
+    -------
+    dx : array (N, C, H, W)
+    """
+    dout = floating(dout)
+    x, out, window, stride = cache
+    require(
+        dout.shape == out.shape,
+        "max_pool_backward",
+        f"dout must be (N, C, OH, OW) = {out.shape}",
+        dout=dout,
+    )
+    return kernels.max_pool_backward(dout, x, out, window, stride)

@@ -1,0 +1,255 @@
+"""A network: a list of layer descriptions that owns parameters and running state.
+
+Each description is a small frozen dataclass that knows its output shape, its parameters' shapes
+and which functions of ``handgrad.layers`` to call. ``Network`` strings them together, with one
+loss at the end and an L2 penalty on the weights. A VGG-like net is a list:
+
+>>> import numpy as np
+>>> net = Network(
+...     [Conv(8, size=3, padding=1), ReLU(), MaxPool(2), Flatten(), Dense(10)],
+...     input_shape=(3, 32, 32),
+...     rng=np.random.default_rng(0),
+... )
+>>> {name: array.shape for name, array in net.params.items()}
+{'W1': (8, 3, 3, 3), 'W2': (2048, 10), 'b2': (10,)}
+>>> net.loss(np.zeros((4, 3, 32, 32))).shape
+(4, 10)
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from handgrad import layers
+from handgrad.descriptions import (
+    BatchNorm,
+    Context,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    Layer,
+    MaxPool,
+    ReLU,
+)
+from handgrad.randomness import default_rng
+
+__all__ = [
+    "BatchNorm",
+    "Conv",
+    "Dense",
+    "Dropout",
+    "Flatten",
+    "Layer",
+    "MaxPool",
+    "Network",
+    "ReLU",
+]
+
+Array = NDArray[Any]
+
+_LOSSES = {
+    "logistic": layers.logistic_loss,
+    "svm": layers.svm_loss,
+    "softmax": layers.softmax_loss,
+}
+_BINARY = ("logistic", "svm")
+
+
+class Network:
+    """Layers in sequence, one loss at the end.
+
+    Parameters
+    ----------
+    layers : sequence of Dense, Conv, BatchNorm, ReLU, MaxPool, Dropout, Flatten
+    input_shape : tuple of int
+        The shape of one example: (D,) or (C, H, W).
+    loss : 'softmax', 'logistic' or 'svm'
+        The last layer must give C scores for softmax and 1 for the binary losses.
+    reg : float, default 0
+        The term 0.5 * reg * sum(W**2) over the weights (not biases, gamma, beta) is in the loss
+        and in the gradient.
+    weight_scale : float or 'he', default 'he'
+        Standard deviation of the normal initial weights; 'he' takes sqrt(2 / fan_in) for each
+        layer (He et al., ICCV 2015), which keeps the scale of activations through ReLUs. Biases
+        and beta start at 0, gamma at 1.
+    dtype : float32 or float64, default float64
+        Of parameters and computation; inputs are converted.
+    rng : numpy.random.Generator, optional
+        Draws the initial weights, then the dropout masks. Default: seeded from NumPy's global
+        generator, which the course's scripts seed.
+
+    Attributes
+    ----------
+    params : dict
+        'W1', 'b1', ... by weighted layer, 'gamma1', 'beta1', ... by batch norm, to arrays.
+    state : dict
+        'running_mean1', 'running_var1', ...: what training moves without a gradient.
+    rng : numpy.random.Generator
+    output_shape : tuple of int
+        Of one example: (C,).
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        input_shape: Sequence[int],
+        *,
+        loss: Literal["softmax", "logistic", "svm"] = "softmax",
+        reg: float = 0.0,
+        weight_scale: float | Literal["he"] = "he",
+        dtype: DTypeLike = np.float64,
+        rng: np.random.Generator | None = None,
+    ) -> None:
+        if loss not in _LOSSES:
+            raise ValueError(f"Network: loss must be one of {', '.join(_LOSSES)}; got {loss!r}")
+        if not reg >= 0:
+            raise ValueError(f"Network: reg must be at least 0; got {reg!r}")
+        if not (weight_scale == "he" if isinstance(weight_scale, str) else weight_scale >= 0):
+            raise ValueError(
+                f"Network: weight_scale must be 'he' or a number from 0; got {weight_scale!r}"
+            )
+        self.dtype = np.dtype(dtype)
+        if self.dtype not in (np.float32, np.float64):
+            raise ValueError(f"Network: dtype must be float32 or float64; got {self.dtype}")
+        self.layers = tuple(layers)
+        self.input_shape = tuple(int(size) for size in input_shape)
+        self.loss_name = loss
+        self.reg = float(reg)
+        self.rng = default_rng(rng)
+        self.params: dict[str, Array] = {}
+        self.state: dict[str, Array] = {}
+        # Each layer with its own parameter names mapped to the names in params.
+        steps: list[tuple[Layer, dict[str, str]]] = []
+
+        shape = self.input_shape
+        counts = {"weights": 0, "norm": 0}
+        for position, layer in enumerate(self.layers):
+            try:
+                wanted = layer.parameter_shapes(shape)
+                next_shape = layer.output_shape(shape)
+            except ValueError as error:
+                raise ValueError(f"Network: layer {position}, {layer}: {error}") from None
+            names = {}
+            if wanted:
+                family = "norm" if isinstance(layer, BatchNorm) else "weights"
+                counts[family] += 1
+                names = {own: f"{own}{counts[family]}" for own in (*wanted, *layer.state_names)}
+            for own, size in wanted.items():
+                self.params[names[own]] = self._initial(own, size, weight_scale)
+            for own in layer.state_names:
+                # A mean of 0 and a variance of 0, as API.md's bn_param has them when absent.
+                self.state[names[own]] = np.zeros(wanted["gamma"], dtype=self.dtype)
+            steps.append((layer, names))
+            shape = next_shape
+        self.output_shape = shape
+        if len(shape) != 1 or (loss in _BINARY and shape != (1,)):
+            needed = "(1,)" if loss in _BINARY else "(C,)"
+            raise ValueError(f"Network: {loss} needs outputs of shape {needed}; got {shape}")
+        self._steps = _pool_before_relu(steps)
+        with_parameters = [i for i, (_, names) in enumerate(self._steps) if names]
+        # The backward pass ends here: nothing below has a parameter to move.
+        self._first = with_parameters[0] if with_parameters else len(self._steps)
+
+    def _initial(
+        self, own: str, size: tuple[int, ...], weight_scale: float | Literal["he"]
+    ) -> Array:
+        if own == "W":
+            fan_in = size[0] if len(size) == 2 else int(np.prod(size[1:]))
+            scale = np.sqrt(2 / fan_in) if weight_scale == "he" else weight_scale
+            return (scale * self.rng.standard_normal(size)).astype(self.dtype)
+        return np.full(size, 1.0 if own == "gamma" else 0.0, dtype=self.dtype)
+
+    def __repr__(self) -> str:
+        """Show what a reader of a log needs."""
+        count = sum(array.size for array in self.params.values())
+        shapes = f"{self.input_shape} -> {self.output_shape}"
+        return f"{type(self).__name__}({shapes}, {count:,} parameters)"
+
+    @overload
+    def loss(self, X: ArrayLike, y: None = None) -> Array: ...
+    @overload
+    def loss(self, X: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]: ...
+
+    def loss(
+        self, X: ArrayLike, y: ArrayLike | None = None
+    ) -> Array | tuple[float, dict[str, Array]]:
+        """Give test-mode scores, or with labels the training loss and its gradients.
+
+        Parameters
+        ----------
+        X : array (N, *input_shape), or any shape that reshapes to it example by example
+        y : array (N,), optional
+            Labels as the loss function takes them.
+
+        Returns
+        -------
+        scores : array (N,) for the binary losses, (N, C) for softmax
+            Without y: dropout and batch norm in test mode; nothing is changed.
+        loss, grads : float, dict keyed as ``params``
+            With y: training mode; running statistics move and dropout draws from ``rng``.
+        """
+        X = np.asarray(X)
+        if X.ndim < 2 or X[0:1].size != int(np.prod(self.input_shape)):
+            raise ValueError(
+                f"{type(self).__name__}.loss: each example of X must have the shape "
+                f"{self.input_shape}, or as many entries; got X of shape {X.shape}"
+            )
+        out = X.astype(self.dtype, copy=False).reshape(len(X), *self.input_shape)
+        context = Context("test" if y is None else "train", self.rng)
+        caches = []
+        for layer, names in self._steps:
+            out, cache = layer.forward(out, self._own(names), context)
+            caches.append(cache)
+            if context.moved:  # a batch norm in training mode
+                self.state.update({names[own]: new for own, new in context.moved.items()})
+                context.moved = {}
+        if y is None:
+            return out[:, 0] if self.loss_name in _BINARY else out
+
+        loss, dout = _LOSSES[self.loss_name](out, y)
+        dx: Array | None = dout
+        grads: dict[str, Array] = {}
+        for position in range(len(self._steps) - 1, self._first - 1, -1):
+            layer, names = self._steps[position]
+            assert dx is not None
+            dx, own_grads = layer.backward(dx, caches.pop(), need_dx=position > self._first)
+            grads.update({names[own]: grad for own, grad in own_grads.items()})
+        if self.reg:
+            for name, w in self.params.items():
+                if name.startswith("W"):
+                    loss += 0.5 * self.reg * float(np.vdot(w, w))
+                    grads[name] += self.reg * w
+        return loss, {name: grads[name] for name in self.params}
+
+    def _own(self, names: dict[str, str]) -> dict[str, Array]:
+        """A layer's parameters and state, under its own names."""
+        return {
+            own: self.params[name] if name in self.params else self.state[name]
+            for own, name in names.items()
+        }
+
+    def predict(self, X: ArrayLike, *, batch_size: int = 500) -> Array:
+        """Predict labels (N,): 1 where the score is > 0, else 0; or the class of largest score."""
+        X = np.asarray(X)
+        scores = [self.loss(X[i : i + batch_size]) for i in range(0, len(X), batch_size)]
+        return np.concatenate(
+            [s.argmax(axis=1) if s.ndim == 2 else (s > 0).astype(np.int64) for s in scores]
+        )
+
+
+def _pool_before_relu(
+    steps: list[tuple[Layer, dict[str, str]]],
+) -> list[tuple[Layer, dict[str, str]]]:
+    """Exchange a ReLU with a max pool behind it: the same function and gradient, on fewer pixels.
+
+    The ReLU is monotone, so the largest pixel is the largest before and after; where it is not
+    positive, the gradient is 0 either way.
+    """
+    steps = list(steps)
+    for i in range(len(steps) - 1):
+        if isinstance(steps[i][0], ReLU) and isinstance(steps[i + 1][0], MaxPool):
+            steps[i], steps[i + 1] = steps[i + 1], steps[i]
+    return steps

@@ -1,0 +1,128 @@
+"""The folder of a reproduction: whose it is, that only one process writes it, where things lie.
+
+manifest.json   what the folder was made for; another profile, seed, data or version is refused
+search/         one journal of candidates an experiment
+runs/ID/        candidate-NNN/history.jsonl, seed-S/{history.jsonl, model.safetensors, run.json}
+results.json    the record; summary.md the same for people
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import handgrad
+from handgrad.errors import ResultsError
+from handgrad.files import write_atomically
+from handgrad.results import SCHEMA
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Paths in a results folder."""
+
+    path: Path
+
+    @property
+    def results(self) -> Path:
+        """results.json."""
+        return self.path / "results.json"
+
+    @property
+    def summary(self) -> Path:
+        """summary.md."""
+        return self.path / "summary.md"
+
+    def journal(self, experiment: str) -> Path:
+        """The journal of an experiment's search."""
+        return self.path / "search" / f"{experiment}.journal"
+
+    def runs(self, experiment: str) -> Path:
+        """The folder of an experiment's runs."""
+        return self.path / "runs" / experiment
+
+    def final(self, experiment: str, seed: int) -> Path:
+        """The folder of a retraining of the chosen candidate."""
+        return self.runs(experiment) / f"seed-{seed}"
+
+
+@contextmanager
+def opened(path: Path, *, profile: str, seed: int) -> Iterator[Folder]:
+    """Make or reopen a results folder and hold it for this process alone.
+
+    Raises
+    ------
+    ResultsError
+        When it cannot be written, another process holds it, or it was made for something else.
+    """
+    folder = Folder(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        known = {"manifest.json", "search", "runs", "results.json", "summary.md", ".lock"}
+        strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in known)
+        manifest = path / "manifest.json"
+        if strangers and not manifest.exists():
+            raise ResultsError(
+                f"{path} is not a results folder of handgrad (it holds {strangers[0]}); "
+                "name an empty or a new folder with --out"
+            )
+        for part in ("search", "runs"):
+            (path / part).mkdir(exist_ok=True)
+        with (path / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise ResultsError(
+                    f"another handgrad is at work in {path}; wait for it, or name another folder "
+                    "with --out"
+                ) from None
+            _claim(manifest, {"profile": profile, "seed": seed})
+            yield folder
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise ResultsError(
+            f"cannot write to {path} ({reason}); free space there or name another folder with --out"
+        ) from None
+
+
+def claim_data(folder: Folder, data: Mapping[str, Mapping[str, str]]) -> None:
+    """Note the data a folder's numbers come from (SHA-256 by file, by data set), once and for all.
+
+    Raises ResultsError where a data set is another one than at the folder's first use: numbers
+    from a stand-in and from the real data must not mix.
+    """
+    manifest = folder.path / "manifest.json"
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    for name, files in data.items():
+        before = content["data"].setdefault(name, dict(files))
+        if sorted(before.values()) != sorted(files.values()):
+            raise ResultsError(
+                f"{folder.path} was made with other {name} data than is found now; name another "
+                "folder with --out, or provide the data it was made with"
+            )
+    write_atomically(manifest, json.dumps(content, indent=1) + "\n")
+
+
+def _claim(manifest: Path, purpose: dict[str, Any]) -> None:
+    identity = {"schema": SCHEMA, "version": handgrad.__version__, **purpose}
+    if not manifest.exists():
+        write_atomically(manifest, json.dumps({**identity, "data": {}}, indent=1) + "\n")
+        return
+    try:
+        found = json.loads(manifest.read_text(encoding="utf-8"))
+        different = [name for name in identity if found[name] != identity[name]]
+        found["data"].items()  # its absence is damage
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise ResultsError(
+            f"{manifest} is damaged; name another folder with --out, or delete this one"
+        ) from None
+    if different:
+        was = ", ".join(f"{name} {found[name]}" for name in different)
+        now = ", ".join(f"{name} {identity[name]}" for name in different)
+        raise ResultsError(
+            f"{manifest.parent} was made with {was}, this is {now}; name another folder with --out"
+        )

@@ -1,0 +1,133 @@
+"""Worker processes that each do one task at a time, report progress, and die with their parent."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+
+from handgrad.errors import HandgradError
+
+Task = Callable[[Callable[[float], None]], Any]  # picklable; told where to report progress to
+
+# One BLAS thread a worker: two pools of threads on the same cores fight, and results do not
+# depend on how many workers there are.
+_BLAS_THREADS = 1
+
+
+class WorkerError(HandgradError):
+    """A worker process died: killed, or out of memory."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a worker said: the fraction done of its task, and at the end the result."""
+
+    key: str
+    done: float
+    finished: bool = False
+    result: Any = None
+
+
+def _work(connection: Connection) -> None:
+    """Do tasks until the connection closes; the body of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow_parent() -> None:
+        parent.join()
+        os._exit(1)  # checkpoints are atomic: nothing is lost
+
+    threading.Thread(target=follow_parent, daemon=True).start()
+    with threadpool_limits(_BLAS_THREADS):
+        while True:
+            try:
+                task: Task = connection.recv()
+            except EOFError:
+                return
+            try:
+                result = task(lambda done: connection.send(("progress", done)))
+            except Exception as error:
+                connection.send(("failed", error))
+            else:
+                connection.send(("finished", result))
+
+
+class Pool:
+    """A few spawned worker processes; use as a context manager, which ends them.
+
+    Parameters
+    ----------
+    size : int
+        Number of processes.
+    """
+
+    def __init__(self, size: int) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._idle: list[Connection] = []
+        self._busy: dict[Connection, str] = {}
+        self._processes = []
+        for _ in range(size):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes.append(process)
+            self._idle.append(ours)
+
+    def __enter__(self) -> "Pool":
+        """Nothing to do: the processes run already."""
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """End the processes at once; what they were doing goes on from its checkpoint next time."""
+        for process in self._processes:
+            process.terminate()
+        for process in self._processes:
+            process.join()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether a task would start at once."""
+        return bool(self._idle)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether any task is under way."""
+        return bool(self._busy)
+
+    def start(self, key: str, task: Task) -> None:
+        """Give a task to an idle worker."""
+        connection = self._idle.pop()
+        connection.send(task)
+        self._busy[connection] = key
+
+    def events(self, timeout_seconds: float) -> Iterator[Event]:
+        """Yield what the workers said, waiting at most so long for the first of them.
+
+        Raises whatever a task raised, and WorkerError for a worker that died.
+        """
+        for ready in wait(list(self._busy), timeout_seconds):
+            assert isinstance(ready, Connection)
+            key = self._busy[ready]
+            try:
+                kind, content = ready.recv()
+            except (EOFError, ConnectionResetError):
+                raise WorkerError(
+                    f"the worker process of {key} died (killed, or out of memory); run the same "
+                    "command again to go on where it was, with fewer --jobs if memory is short"
+                ) from None
+            if kind == "failed":
+                raise content
+            if kind == "progress":
+                yield Event(key, content)
+            else:
+                self._idle.append(ready)
+                del self._busy[ready]
+                yield Event(key, 1.0, True, content)

@@ -1,0 +1,169 @@
+"""One training run of an experiment: a candidate of the search, or the chosen one's retraining.
+
+Everything here depends on its arguments alone, so any process may do it, in any order, and an
+interrupted run goes on from its checkpoint to the same numbers.
+"""
+
+import functools
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handgrad import checkpoint as checkpoints
+from handgrad.datasets import Dataset
+from handgrad.errors import NonFiniteLossError
+from handgrad.experiments import Budget, Experiment
+from handgrad.files import write_atomically
+from handgrad.network import Network
+from handgrad.selection import Params, Search
+from handgrad.solver import Solver
+
+Array = NDArray[Any]
+Report = Callable[[float], None]  # told the fraction of the run that is done
+
+# A run on the 500 rows of data.pkl takes less time than the checkpoints would.
+_CHECKPOINT_FROM_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class FinalRun:
+    """The chosen candidate retrained with one seed; accuracies are fractions."""
+
+    seed: int
+    val_accuracy: float
+    test_accuracy: float
+    test_rows: int
+    parameters: int
+    epochs: int
+    seconds: float
+
+
+def standardise(data: Dataset, train_rows: int | None) -> tuple[Dataset, Array, Array]:
+    """Return the data as (x - mean) / std, and mean and std.
+
+    Features of a table get a mean and deviation each, images one for all their pixels. Both are
+    those of the training rows alone, the first ``train_rows`` if given. A constant feature is
+    left undivided.
+    """
+    X_train: Array = data.X_train if train_rows is None else data.X_train[:train_rows]
+    axes = 0 if X_train.ndim == 2 else None
+    mean = X_train.mean(axis=axes, dtype=np.float64).astype(X_train.dtype)
+    std = X_train.std(axis=axes, dtype=np.float64).astype(X_train.dtype)
+    std = np.where(std > 0, std, np.ones_like(std))
+    ready = replace(
+        data,
+        X_train=(X_train - mean) / std,
+        y_train=data.y_train[: len(X_train)],
+        X_val=(data.X_val - mean) / std,
+        X_test=(data.X_test - mean) / std,
+    )
+    return ready, np.asarray(mean), np.asarray(std)
+
+
+def streams(experiment: Experiment, seed: int) -> tuple[np.random.Generator, np.random.Generator]:
+    """Give the generators for the network and for the shuffling, from the experiment and a seed."""
+    question, item = (int(part) for part in experiment.id.split("."))
+    network, shuffling = np.random.SeedSequence([question, item, seed]).spawn(2)
+    return np.random.default_rng(network), np.random.default_rng(shuffling)
+
+
+def _train(
+    experiment: Experiment,
+    params: Params,
+    data: Dataset,
+    seed: int,
+    epochs: int,
+    folder: Path,
+    report: Report,
+) -> tuple[Network, Solver]:
+    """Train once, with history.jsonl and, while it lasts, a checkpoint in ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    network_rng, shuffling_rng = streams(experiment, seed)
+    network = experiment.build(params, data.X_train.shape[1:], network_rng)
+    durable = len(data.X_train) >= _CHECKPOINT_FROM_ROWS
+    solver = Solver(
+        network,
+        data,
+        num_epochs=epochs,
+        rng=shuffling_rng,
+        verbose=False,
+        checkpoint=folder / "checkpoint.safetensors" if durable else None,
+        on_epoch=lambda record: report(record["epoch"] / epochs),
+        **experiment.solver(params),
+    )
+    solver.train()
+    lines = [json.dumps(record) for record in solver.history]
+    write_atomically(folder / "history.jsonl", "\n".join(lines) + "\n")
+    return network, solver
+
+
+def _report_part(report: Report, part: int, parts: int, done: float) -> None:
+    report((part + done) / parts)
+
+
+def run_candidate(
+    experiment: Experiment, budget: Budget, data: Dataset, search: Search, folder: Path,
+    seed: int, report: Report,
+) -> None:  # fmt: skip
+    """Claim the next candidate, train it, and report its validation accuracy.
+
+    A candidate whose loss diverges is recorded with its error, and the search goes on.
+    """
+    claim = search.claim()
+    if claim is None:
+        return
+    started = time.perf_counter()
+    accuracies = []
+    runs = folder / f"candidate-{claim.index:03d}"
+    for repeat in range(budget.repeats):
+        part = runs / f"repeat-{repeat}" if budget.repeats > 1 else runs
+        try:
+            _, solver = _train(
+                experiment, claim.params, data, seed + repeat, budget.search_epochs, part,
+                functools.partial(_report_part, report, repeat, budget.repeats),
+            )  # fmt: skip
+        except NonFiniteLossError as error:
+            search.report(claim, None, time.perf_counter() - started, str(error))
+            return
+        accuracies.append(solver.best_val_acc)
+        (part / "checkpoint.safetensors").unlink(missing_ok=True)
+    search.report(claim, float(np.mean(accuracies)), time.perf_counter() - started)
+
+
+def run_final(
+    experiment: Experiment, budget: Budget, params: Params, data: Dataset,
+    standardisation: tuple[Array, Array], seed: int, folder: Path, report: Report,
+) -> FinalRun:  # fmt: skip
+    """Retrain the chosen candidate with one seed and evaluate the test rows, once.
+
+    Leaves history.jsonl, model.safetensors and, written last, run.json, which a later call reads
+    instead of training again.
+    """
+    record = folder / "run.json"
+    if record.exists():
+        return FinalRun(**json.loads(record.read_text(encoding="utf-8")))
+    network, solver = _train(experiment, params, data, seed, budget.final_epochs, folder, report)
+    run = FinalRun(
+        seed=seed,
+        val_accuracy=solver.best_val_acc,
+        test_accuracy=solver.check_accuracy(data.X_test, data.y_test),
+        test_rows=len(data.X_test),
+        parameters=sum(array.size for array in network.params.values()),
+        epochs=budget.final_epochs,
+        seconds=solver.history[-1]["seconds"],
+    )
+    mean, std = standardisation
+    checkpoints.write(
+        folder / "model.safetensors",
+        {**network.params, **network.state, "input_mean": mean, "input_std": std},
+        {"experiment": experiment.id, "params": params, **asdict(run)},
+    )
+    write_atomically(record, json.dumps(asdict(run), indent=1) + "\n")
+    (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+    return run

@@ -1,0 +1,156 @@
+"""The record of a run: frozen dataclasses, to and from JSON, with a schema version.
+
+Accuracies are fractions in [0, 1], times are seconds. ``results.json`` is one ``Results``.
+"""
+
+import json
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from handgrad.errors import ResultsError
+from handgrad.files import write_atomically
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several measurements of one quantity: their mean, sample standard deviation, and all."""
+
+    mean: float
+    std: float
+    values: tuple[float, ...]
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Self:
+        """Summarise; the standard deviation (n - 1) of a single value is 0."""
+        std = statistics.stdev(values) if len(values) > 1 else 0.0
+        return cls(statistics.fmean(values), std, tuple(values))
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval for an accuracy, from the finite number of test rows."""
+
+    low: float
+    high: float
+    rows: int
+    method: str = "Wilson score interval of the mean accuracy, 95 %"
+
+    @classmethod
+    def wilson(cls, accuracy: float, rows: int) -> Self:
+        """Wilson's interval for a proportion observed on ``rows`` rows.
+
+        The seeds share their test rows, so averaging over seeds narrows the spread of training,
+        not this. E. B. Wilson, JASA 22 (1927).
+        """
+        z = statistics.NormalDist().inv_cdf(0.975)
+        centre = (accuracy + z * z / (2 * rows)) / (1 + z * z / rows)
+        half = z / (1 + z * z / rows)
+        half *= math.sqrt(accuracy * (1 - accuracy) / rows + z * z / (4 * rows * rows))
+        return cls(max(0.0, centre - half), min(1.0, centre + half), rows)
+
+
+@dataclass(frozen=True)
+class DataRecord:
+    """Where a data set's rows came from; ``sha256`` by file name."""
+
+    source: str
+    sha256: Mapping[str, str]
+    stand_in: bool
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate of a search: its validation accuracy, or None and why it has none."""
+
+    params: Mapping[str, Any]
+    val_accuracy: float | None
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class ExperimentRecord:
+    """One item of the assignment: what was searched, what was chosen, what it reached."""
+
+    id: str
+    title: str
+    data: str
+    chosen: Mapping[str, Any]
+    trials: tuple[Trial, ...]
+    seeds: tuple[int, ...]
+    val_accuracy: Spread
+    test_accuracy: Spread
+    test_interval: Interval
+    parameters: int
+    epochs: int
+    train_seconds: float  # of one retraining, the mean over seeds
+    search_seconds: float  # of all candidates together
+    models: tuple[str, ...]  # file names relative to results.json
+
+
+@dataclass(frozen=True)
+class Results:
+    """Everything a reproduction found; ``data`` by data set name."""
+
+    profile: str
+    seed: int
+    command: str
+    environment: Mapping[str, Any]
+    data: Mapping[str, DataRecord]
+    experiments: tuple[ExperimentRecord, ...]
+    schema: int = SCHEMA
+
+    def write(self, path: Path) -> None:
+        """Write as JSON, schema first."""
+        record = {"schema": self.schema, **{k: v for k, v in asdict(self).items() if k != "schema"}}
+        write_atomically(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what ``write`` wrote; ResultsError for another schema or a damaged file."""
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            found = record["schema"]
+        except (ValueError, KeyError, TypeError):
+            raise ResultsError(
+                f"{path} is not a results file of handgrad; delete it or name another folder"
+            ) from None
+        if found != SCHEMA:
+            raise ResultsError(
+                f"{path} has schema {found}, this version of handgrad reads and writes {SCHEMA}; "
+                "name another folder with --out"
+            )
+        try:
+            return cls(
+                profile=record["profile"],
+                seed=record["seed"],
+                command=record["command"],
+                environment=record["environment"],
+                data={name: DataRecord(**data) for name, data in record["data"].items()},
+                experiments=tuple(_experiment(entry) for entry in record["experiments"]),
+            )
+        except (KeyError, TypeError) as error:
+            raise ResultsError(f"{path} is damaged ({error}); delete it and run again") from None
+
+
+def _experiment(entry: dict[str, Any]) -> ExperimentRecord:
+    def spread(value: dict[str, Any]) -> Spread:
+        return Spread(value["mean"], value["std"], tuple(value["values"]))
+
+    return ExperimentRecord(
+        **{
+            **entry,
+            "trials": tuple(Trial(**trial) for trial in entry["trials"]),
+            "seeds": tuple(entry["seeds"]),
+            "models": tuple(entry["models"]),
+            "val_accuracy": spread(entry["val_accuracy"]),
+            "test_accuracy": spread(entry["test_accuracy"]),
+            "test_interval": Interval(**entry["test_interval"]),
+        }
+    )

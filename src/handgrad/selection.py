@@ -1,0 +1,170 @@
+"""Choose hyperparameters on the validation set: a ledger of candidates that processes share.
+
+A search is a fixed list of candidates (every combination of a plain dict of values) kept as an
+Optuna study in a journal file. Workers claim candidates one by one and report a validation
+accuracy; whatever was claimed by a process that died is offered again. The candidates and the
+choice do not depend on who tried what in which order, so an interrupted search that goes on
+chooses what an uninterrupted one chooses.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import optuna
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+from handgrad.errors import ResultsError
+from handgrad.results import Trial
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+Params = dict[str, Any]
+Space = Mapping[str, Sequence[Any]]
+
+
+def combinations(space: Space) -> list[Params]:
+    """List every combination of the values, the last name varying fastest."""
+    return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A candidate that this process is to try; ``index`` is its place among the candidates."""
+
+    index: int
+    params: Params
+    trial: optuna.Trial
+
+
+class Search:
+    """The search of one experiment.
+
+    Parameters
+    ----------
+    path : Path
+        The journal; its folder exists. Any number of processes may open it.
+    name : str
+        Of the study.
+    space : mapping
+        Hyperparameter to its values (numbers, strings, booleans or None).
+    """
+
+    def __init__(self, path: Path, name: str, space: Space) -> None:
+        self.candidates = combinations(space)
+        self._space = {key: list(values) for key, values in space.items()}
+        storage = optuna.storages.JournalStorage(JournalFileBackend(str(path)))
+        self._study = optuna.create_study(
+            storage=storage,
+            study_name=name,
+            direction="maximize",
+            load_if_exists=True,
+            # Never consulted: every candidate is enqueued. It only keeps a surplus ask cheap.
+            sampler=optuna.samplers.RandomSampler(seed=0),
+        )
+        known = self._study.user_attrs.get("space")
+        if known is None:
+            self._study.set_user_attr("space", self._space)
+        elif known != self._space:
+            raise ResultsError(
+                f"{path} holds a search of other candidates, made by another version; "
+                "name another folder with --out"
+            )
+
+    @classmethod
+    def prepare(cls, path: Path, name: str, space: Space) -> Self:
+        """Open a search and offer every candidate that has no result.
+
+        Only while no other process is at work on it: what looks unfinished is taken for dead.
+        """
+        _mend_torn_line(path)
+        search = cls(path, name, space)
+        settled = set()
+        for trial in search._study.get_trials(deepcopy=False):
+            if trial.state == TrialState.RUNNING:  # its process died
+                search._study.tell(trial.number, state=TrialState.FAIL)
+            elif trial.state == TrialState.WAITING or _is_result(trial):
+                settled.add(trial.user_attrs["candidate"])
+        for index, params in enumerate(search.candidates):
+            if index not in settled:
+                search._study.enqueue_trial(params, user_attrs={"candidate": index})
+        return search
+
+    def open_candidates(self) -> list[int]:
+        """Return the indices of the candidates without a result, in order."""
+        done = self._results()
+        return [index for index in range(len(self.candidates)) if index not in done]
+
+    def claim(self) -> Claim | None:
+        """Take the next waiting candidate, or None if there is none left."""
+        trial = self._study.ask()
+        if "candidate" not in trial.user_attrs:  # not one of ours: nothing was waiting
+            self._study.tell(trial, state=TrialState.FAIL)
+            return None
+        for name, values in self._space.items():
+            trial.suggest_categorical(name, values)
+        index = int(trial.user_attrs["candidate"])
+        return Claim(index, self.candidates[index], trial)
+
+    def report(
+        self, claim: Claim, val_accuracy: float | None, seconds: float, error: str | None = None
+    ) -> None:
+        """Record a candidate's validation accuracy, or why it has none."""
+        claim.trial.set_user_attr("seconds", seconds)
+        if val_accuracy is None or not math.isfinite(val_accuracy):
+            claim.trial.set_user_attr("error", error or "no validation accuracy")
+            self._study.tell(claim.trial, state=TrialState.FAIL)
+        else:
+            self._study.tell(claim.trial, val_accuracy)
+
+    def trials(self) -> tuple[Trial, ...]:
+        """Return the results so far, in the candidates' order."""
+        results = self._results()
+        return tuple(
+            Trial(
+                params=self.candidates[index],
+                val_accuracy=results[index].value,
+                seconds=results[index].user_attrs["seconds"],
+                error=results[index].user_attrs.get("error"),
+            )
+            for index in sorted(results)
+        )
+
+    def best(self) -> Params:
+        """Return the candidate of best validation accuracy; of equals the first in order.
+
+        Spaces list simple values first, so that a tie goes to the simpler model.
+        """
+        tried = [trial for trial in self.trials() if trial.val_accuracy is not None]
+        if not tried:
+            errors = sorted({trial.error or "" for trial in self.trials()})
+            raise ResultsError(
+                f"every candidate of {self._study.study_name} failed: {'; '.join(errors)}"
+            )
+        return dict(max(tried, key=lambda trial: trial.val_accuracy or 0.0).params)
+
+    def _results(self) -> dict[int, FrozenTrial]:
+        return {
+            trial.user_attrs["candidate"]: trial
+            for trial in self._study.get_trials(deepcopy=False)
+            if _is_result(trial)
+        }
+
+
+def _is_result(trial: FrozenTrial) -> bool:
+    """Tried to the end: it has a value, or an error of its own (not an interruption)."""
+    return trial.state == TrialState.COMPLETE or "error" in trial.user_attrs
+
+
+def _mend_torn_line(path: Path) -> None:
+    """Drop a last line without its newline: what a process killed while writing left behind."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    if content and not content.endswith(b"\n"):
+        with path.open("r+b") as file:
+            file.truncate(content.rfind(b"\n") + 1)

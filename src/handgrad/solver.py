@@ -1,0 +1,425 @@
+"""The training loop: shuffled batches, updates, histories, the best snapshot, checkpoints."""
+
+import copy
+import hashlib
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from handgrad import checkpoint as checkpoints
+from handgrad import optim
+from handgrad.errors import CheckpointError, NonFiniteLossError
+from handgrad.randomness import default_rng
+
+Array = NDArray[Any]
+
+_ROWS = ("X_train", "y_train", "X_val", "y_val")
+
+
+class Model(Protocol):
+    """What a Solver needs of a model: the assignment's ``params`` and ``loss``.
+
+    ``state`` (running statistics, a dict of arrays) and ``rng`` (a numpy Generator) are used when
+    the model has them: the first travels with the best parameters, both with checkpoints.
+    """
+
+    params: dict[str, Array]
+
+    def loss(self, X: Any, y: Any = None) -> Any:
+        """Return test-mode scores, or with y the training loss and its gradients."""
+
+
+class Solver:
+    """Train a model.
+
+    Parameters
+    ----------
+    model : object with ``params`` and ``loss(X, y=None)``
+    data : mapping, or object with attributes
+        X_train, y_train, X_val, y_val.
+    update_rule : str or function, default 'sgd'
+        A rule of ``handgrad.optim`` by name, or one's own ``rule(w, dw, config)``.
+    optim_config : mapping, optional
+        The rule's hyperparameters, e.g. ``{"learning_rate": 1e-3}``. With 'adamw', arrays of one
+        dimension (biases, gamma, beta) are not decayed.
+    lr_decay : float, default 1
+        The learning rate is multiplied by this after each epoch.
+    batch_size : int, default 100
+    num_epochs : int, default 10
+        Each visits every training row once, in shuffled order; the last batch may be smaller.
+    print_every : int, default 10
+        The progress bar moves every so many iterations.
+    verbose : bool, default True
+        Show a progress bar (only on a terminal).
+    schedule : function, optional
+        Progress in [0, 1) to a factor on the learning rate (``handgrad.optim.one_cycle()``...),
+        in place of lr_decay.
+    rng : numpy.random.Generator, optional
+        Shuffles. Default: seeded from NumPy's global generator, as the models'.
+    num_train_samples : int or None, default 1000
+        Training accuracy is measured on so many evenly spaced rows; None for all.
+    checkpoint : path, optional
+        Written after every epoch; if the file exists, ``train`` goes on from it, to the same
+        parameters and histories, to the last bit, as a run that was never interrupted. A
+        checkpoint of other settings, another model or other data is a CheckpointError.
+    on_epoch : function, optional
+        Called with each epoch's record (see ``history``).
+    augment : function, optional
+        ``augment(X, rng)`` replaces each training batch, with the shuffling's rng.
+
+    Attributes
+    ----------
+    loss_history : list of float, one an iteration
+    train_acc_history, val_acc_history : lists of float, one an epoch
+    history : list of dict, one an epoch
+        epoch, loss (mean over the epoch), train_accuracy, val_accuracy, learning_rate (of the
+        epoch's last step), seconds (since the start of training, interruptions not counted).
+    best_val_acc, best_params, best_state :
+        The best validation accuracy (the first of equals), and the parameters and running
+        statistics of that moment. ``train`` leaves them in the model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        data: Any,
+        update_rule: str | optim.Rule = "sgd",
+        optim_config: Mapping[str, Any] | None = None,
+        lr_decay: float = 1.0,
+        batch_size: int = 100,
+        num_epochs: int = 10,
+        print_every: int = 10,
+        verbose: bool = True,
+        *,
+        schedule: optim.Schedule | None = None,
+        rng: np.random.Generator | None = None,
+        num_train_samples: int | None = 1000,
+        checkpoint: str | Path | None = None,
+        on_epoch: Callable[[dict[str, Any]], None] | None = None,
+        augment: Callable[[Array, np.random.Generator], Array] | None = None,
+    ) -> None:
+        self.model = model
+        self.X_train, self.y_train, self.X_val, self.y_val = _rows(data)
+        self.rule = _rule(update_rule)
+        self.optim_config = dict(optim_config or {})
+        for name, value in (("batch_size", batch_size), ("num_epochs", num_epochs)):
+            if not (isinstance(value, int | np.integer) and value >= 1):
+                raise ValueError(f"Solver: {name} must be a whole number from 1; got {value!r}")
+        if schedule is not None and lr_decay != 1.0:
+            raise ValueError(
+                f"Solver: give schedule or lr_decay, not both; got lr_decay={lr_decay}"
+            )
+        self.lr_decay, self.batch_size, self.num_epochs = lr_decay, int(batch_size), int(num_epochs)
+        self.schedule = schedule or optim.per_epoch_decay(lr_decay, self.num_epochs)
+        self.print_every, self.verbose = max(1, print_every), verbose
+        self.rng = default_rng(rng)
+        self.num_train_samples = num_train_samples
+        self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        self.on_epoch, self.augment = on_epoch, augment
+
+        self.optim_configs = {
+            name: self._initial_config(array) for name, array in model.params.items()
+        }
+        # The rate that the schedule multiplies: the given one, or the rule's own default.
+        _, probed = self.rule(np.zeros(1), np.zeros(1), dict(self.optim_config))
+        self._base_rate: float | None = probed.get("learning_rate")
+        self.epoch = 0
+        self.loss_history: list[float] = []
+        self.history: list[dict[str, Any]] = []
+        self.best_val_acc = -math.inf
+        self.best_params: dict[str, Array] = {}
+        self.best_state: dict[str, Array] = {}
+
+    @property
+    def train_acc_history(self) -> list[float]:
+        """Training accuracy after each epoch, a fraction."""
+        return [record["train_accuracy"] for record in self.history]
+
+    @property
+    def val_acc_history(self) -> list[float]:
+        """Validation accuracy after each epoch, a fraction."""
+        return [record["val_accuracy"] for record in self.history]
+
+    def _initial_config(self, array: Array) -> dict[str, Any]:
+        config = copy.deepcopy(self.optim_config)
+        if self.rule is optim.adamw and array.ndim < 2:
+            config["weight_decay"] = 0.0
+        return config
+
+    def train(self) -> None:
+        """Train to the end (or on from the checkpoint), and leave the best parameters in the model.
+
+        Raises
+        ------
+        NonFiniteLossError
+            When a loss is NaN or infinite: names the iteration, the learning rate, what to try.
+        CheckpointError
+            When the checkpoint cannot be used.
+        """
+        if self.checkpoint is not None and self.checkpoint.exists():
+            self._resume(self.checkpoint)
+        seconds_before = self.history[-1]["seconds"] if self.history else 0.0
+        started = time.perf_counter()
+        with self._progress_bar() as show:
+            while self.epoch < self.num_epochs:
+                first = len(self.loss_history)
+                rate = self._one_epoch(show)
+                self.epoch += 1
+                val_accuracy = self.check_accuracy(self.X_val, self.y_val)
+                record = {
+                    "epoch": self.epoch,
+                    "loss": float(np.mean(self.loss_history[first:])),
+                    "train_accuracy": self.check_accuracy(
+                        self.X_train, self.y_train, self.num_train_samples
+                    ),
+                    "val_accuracy": val_accuracy,
+                    "learning_rate": rate,
+                    "seconds": seconds_before + time.perf_counter() - started,
+                }
+                self.history.append(record)
+                if val_accuracy > self.best_val_acc:
+                    self.best_val_acc = val_accuracy
+                    self.best_params = _copies(self.model.params)
+                    self.best_state = _copies(getattr(self.model, "state", {}))
+                if self.checkpoint is not None:
+                    self._save(self.checkpoint)
+                if self.on_epoch is not None:
+                    self.on_epoch(record)
+        self.model.params.update(_copies(self.best_params))
+        if self.best_state:
+            self.model.state.update(_copies(self.best_state))  # type: ignore[attr-defined]
+
+    def _one_epoch(self, show: Callable[[], None]) -> float | None:
+        """Visit every row once; return the learning rate of the last step."""
+        rows = self.rng.permutation(len(self.X_train))
+        batches = math.ceil(len(rows) / self.batch_size)
+        rate = self._base_rate
+        # A diverging run overflows on its way to infinity; the check of the loss reports it.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for batch in range(batches):
+                chosen = rows[batch * self.batch_size : (batch + 1) * self.batch_size]
+                X, y = self.X_train[chosen], self.y_train[chosen]
+                if self.augment is not None:
+                    X = self.augment(X, self.rng)
+                if self._base_rate is not None:
+                    progress = (self.epoch + batch / batches) / self.num_epochs
+                    rate = self._base_rate * self.schedule(progress)
+                self._step(X, y, rate)
+                if len(self.loss_history) % self.print_every == 0:
+                    show()
+        return rate
+
+    def _step(self, X: Array, y: Array, rate: float | None) -> None:
+        loss, grads = self.model.loss(X, y)
+        loss = float(loss)
+        if not math.isfinite(loss):
+            at = f"iteration {len(self.loss_history) + 1} (epoch {self.epoch + 1})"
+            with_rate = "" if rate is None else f", learning rate {rate:.3g}"
+            raise NonFiniteLossError(
+                f"the loss became {loss} at {at}{with_rate}: try a learning rate 3 to 10 times "
+                "smaller, smaller initial weights, or batch normalisation; and check that the "
+                "inputs are finite and scaled"
+            )
+        self.loss_history.append(loss)
+        for name, w in self.model.params.items():
+            config = self.optim_configs[name]
+            if rate is not None:
+                config["learning_rate"] = rate
+            self.model.params[name], self.optim_configs[name] = self.rule(w, grads[name], config)
+
+    def check_accuracy(
+        self, X: ArrayLike, y: ArrayLike, num_samples: int | None = None, batch_size: int = 100
+    ) -> float:
+        """Return the model's accuracy in test mode, a fraction.
+
+        Parameters
+        ----------
+        X, y : arrays
+            y as the model's loss takes it; a binary model predicts 1 where its score is > 0.
+        num_samples : int, optional
+            Use only so many rows, evenly spaced.
+        batch_size : int, default 100
+        """
+        X, y = np.asarray(X), np.asarray(y)
+        if len(X) == 0 or len(X) != len(y):
+            raise ValueError(
+                "check_accuracy: X and y must have the same number of rows, at least 1; "
+                f"got {len(X)} and {len(y)}"
+            )
+        if num_samples is not None and num_samples < len(X):
+            chosen = np.linspace(0, len(X) - 1, num_samples).round().astype(np.intp)
+            X, y = X[chosen], y[chosen]
+        correct = 0
+        for start in range(0, len(X), batch_size):
+            scores = np.asarray(self.model.loss(X[start : start + batch_size]))
+            labels = y[start : start + batch_size].reshape(-1)
+            if scores.ndim == 2 and scores.shape[1] > 1:
+                correct += int(np.sum(scores.argmax(axis=1) == labels))
+            else:
+                correct += int(np.sum((scores.reshape(-1) > 0) == (labels > 0)))
+        return correct / len(X)
+
+    # -- progress ---------------------------------------------------------------------------
+
+    @contextmanager
+    def _progress_bar(self) -> Iterator[Callable[[], None]]:
+        console = Console(stderr=True)
+        if not (self.verbose and console.is_terminal):
+            yield lambda: None
+            return
+        steps = math.ceil(len(self.X_train) / self.batch_size) * self.num_epochs
+        columns = (
+            TextColumn("epoch {task.fields[epoch]}"),
+            BarColumn(),
+            TextColumn("loss {task.fields[loss]}, validation {task.fields[accuracy]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as bar:
+            task = bar.add_task("", total=steps, epoch="", loss="", accuracy="")
+
+            def show() -> None:
+                accuracy = f"{self.history[-1]['val_accuracy']:.2%}" if self.history else "-"
+                bar.update(
+                    task,
+                    completed=len(self.loss_history),
+                    epoch=f"{min(self.epoch + 1, self.num_epochs)}/{self.num_epochs}",
+                    loss=f"{self.loss_history[-1]:.4f}" if self.loss_history else "-",
+                    accuracy=accuracy,
+                )
+
+            show()
+            yield show
+            show()
+
+    # -- checkpoints ------------------------------------------------------------------------
+
+    def _settings(self) -> dict[str, Any]:
+        """What must be the same for a checkpoint to be this run's."""
+        return {
+            "rule": self.rule.__name__,
+            "optim_config": {name: repr(value) for name, value in self.optim_config.items()},
+            "schedule": [self.schedule(i / 16) for i in range(16)],
+            "batch_size": self.batch_size,
+            "num_epochs": self.num_epochs,
+            "reg": getattr(self.model, "reg", None),
+            "params": {
+                name: [str(a.dtype), list(a.shape)] for name, a in self.model.params.items()
+            },
+            "data": [_fingerprint(a) for a in (self.X_train, self.y_train, self.X_val, self.y_val)],
+        }
+
+    def _save(self, path: Path) -> None:
+        arrays: dict[str, Array] = {}
+        scalars: dict[str, dict[str, Any]] = {}
+        for name, config in self.optim_configs.items():
+            scalars[name] = {}
+            for key, value in config.items():
+                if isinstance(value, np.ndarray):
+                    arrays[f"optim/{name}/{key}"] = value
+                else:
+                    scalars[name][key] = value
+        for kind, group in self._array_groups().items():
+            arrays.update({f"{kind}/{name}": array for name, array in group.items()})
+        header = {
+            "settings": self._settings(),
+            "epoch": self.epoch,
+            "loss_history": self.loss_history,
+            "history": self.history,
+            "best_val_acc": self.best_val_acc,
+            "optim": scalars,
+            "rngs": [rng.bit_generator.state for rng in self._rngs()],
+        }
+        checkpoints.write(path, arrays, header)
+
+    def _array_groups(self) -> dict[str, dict[str, Array]]:
+        return {
+            "params": self.model.params,
+            "state": getattr(self.model, "state", {}),
+            "best_params": self.best_params,
+            "best_state": self.best_state,
+        }
+
+    def _rngs(self) -> list[np.random.Generator]:
+        """The generators whose state a run depends on: the shuffling's and the model's."""
+        model_rng = getattr(self.model, "rng", None)
+        return [self.rng, model_rng] if isinstance(model_rng, np.random.Generator) else [self.rng]
+
+    def _resume(self, path: Path) -> None:
+        arrays, header = checkpoints.read(path)
+        settings = json.loads(json.dumps(self._settings()))
+        different = [name for name in settings if header["settings"].get(name) != settings[name]]
+        if different:
+            raise CheckpointError(
+                f"{path} is the checkpoint of another run: its {', '.join(different)} differ; "
+                "delete it, or train with the settings it was made with"
+            )
+        for kind, group in self._array_groups().items():
+            prefix = f"{kind}/"
+            group.update(
+                {
+                    name.removeprefix(prefix): a
+                    for name, a in arrays.items()
+                    if name.startswith(prefix)
+                }
+            )
+        for name in self.optim_configs:
+            prefix = f"optim/{name}/"
+            state = {
+                key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)
+            }
+            self.optim_configs[name] = {**header["optim"][name], **state}
+        self.epoch = header["epoch"]
+        self.loss_history = header["loss_history"]
+        self.history = header["history"]
+        self.best_val_acc = header["best_val_acc"]
+        for rng, state in zip(self._rngs(), header["rngs"], strict=True):
+            rng.bit_generator.state = state
+
+
+def _rows(data: Any) -> tuple[Array, Array, Array, Array]:
+    """Take the four arrays out of the data and check that they belong together."""
+    is_mapping = isinstance(data, Mapping)
+    missing = [n for n in _ROWS if not (n in data if is_mapping else hasattr(data, n))]
+    if missing:
+        raise ValueError(f"Solver: data must have {', '.join(_ROWS)}; missing {', '.join(missing)}")
+    rows = [np.asarray(data[name] if is_mapping else getattr(data, name)) for name in _ROWS]
+    for X, y, part in ((rows[0], rows[1], "train"), (rows[2], rows[3], "val")):
+        if len(X) == 0 or len(X) != len(y):
+            raise ValueError(
+                f"Solver: X_{part} and y_{part} must have the same number of rows, at least 1; "
+                f"got {len(X)} and {len(y)}"
+            )
+    return rows[0], rows[1], rows[2], rows[3]
+
+
+def _rule(update_rule: str | optim.Rule) -> optim.Rule:
+    if callable(update_rule):
+        return update_rule
+    if update_rule not in optim.RULES:
+        raise ValueError(
+            f"Solver: update_rule must be one of {', '.join(optim.RULES)}, or a function; "
+            f"got {update_rule!r}"
+        )
+    return optim.RULES[update_rule]
+
+
+def _copies(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def _fingerprint(array: Array) -> str:
+    """Hash an array's shape, dtype and about 4,000 of its entries: enough to tell data apart."""
+    flat = array.reshape(-1)
+    sample = np.ascontiguousarray(flat[:: max(1, flat.size // 4096)])
+    digest = hashlib.sha256(repr((array.shape, str(array.dtype))).encode())
+    digest.update(sample.tobytes())
+    return digest.hexdigest()[:16]
