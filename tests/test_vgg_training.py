@@ -20,7 +20,7 @@ from handgrad import vgg
 from handgrad.errors import CheckpointError, DataError, NonFiniteLossError
 from handgrad.vgg import RECIPES, RunResult, run_recipe, training
 from handgrad.vgg.ablation import CHANGES, ablation
-from handgrad.vgg.checkpoint import load_checkpoint, write_atomically
+from handgrad.vgg.checkpoint import load_checkpoint, save_checkpoint
 from handgrad.vgg.loops import arithmetic
 
 
@@ -173,6 +173,7 @@ def test_the_global_generator_is_left_alone(data, tmp_path):
     expected = torch.rand(3)
     torch.manual_seed(5)
     run(data, tmp_path)
+    run(data, tmp_path, evaluate_test=True)
     assert torch.equal(torch.rand(3), expected)
 
 
@@ -272,6 +273,26 @@ def test_ctrl_c_keeps_the_finished_epochs(data, tmp_path):
     assert [line["epoch"] for line in run(data, tmp_path).history] == [1, 2]
 
 
+def test_ctrl_c_in_the_first_epoch_leaves_a_checkpoint_too(data, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "training_batches", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "stopped")
+    assert load_checkpoint(tmp_path / "stopped" / "checkpoint.pt")["epoch"] == 0
+    run(data, tmp_path / "stopped")
+    run(data, tmp_path / "whole")
+    a, b = weights(tmp_path / "stopped"), weights(tmp_path / "whole")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_result_without_its_checkpoint_is_not_believed(data, tmp_path):
+    (tmp_path / "result.json").write_text(json.dumps({"recipe": "tiny"}))
+    assert len(run(data, tmp_path).history) == 2
+
+
 def test_a_checkpoint_of_another_architecture_is_refused(data, tmp_path):
     run(data, tmp_path)
     text = (
@@ -314,18 +335,18 @@ def test_anothers_file_is_refused(data, tmp_path):
         run(data, tmp_path)
 
 
-def test_a_write_that_fails_leaves_the_old_file(tmp_path):
-    path = tmp_path / "file"
-    path.write_bytes(b"old")
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"epoch": 1})
 
-    def fail(stream):
-        stream.write(b"half")
+    def full(descriptor):
         raise OSError("disk full")
 
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="disk full"):
-        write_atomically(path, fail)
-    assert [p.name for p in tmp_path.iterdir()] == ["file"]
-    assert path.read_bytes() == b"old"
+        save_checkpoint(path, {"epoch": 2})
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert load_checkpoint(path)["epoch"] == 1
 
 
 # The ablation table

@@ -2,48 +2,25 @@
 
 from __future__ import annotations
 
-import os
+import io
 import pickle
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import torch
 
 from handgrad.errors import CheckpointError
+from handgrad.files import write_atomically
 from handgrad.vgg.net import VGG
 
 FORMAT = "handgrad-vgg-1"
 
 
-def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file under a temporary name beside its place, then move it there.
-
-    Whoever looks at `path`, whenever the process or the machine stops, finds the old file or the
-    new one, never a part.
-
-    Parameters
-    ----------
-    path : Path
-        Final name; its folder exists.
-    write : callable
-        Receives the open binary file.
-    """
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as stream:
-        try:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-            Path(stream.name).replace(path)
-        except BaseException:
-            Path(stream.name).unlink(missing_ok=True)
-            raise
-
-
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
     """Save tensors, numbers, strings and containers of them, atomically."""
-    write_atomically(path, lambda stream: torch.save({"format": FORMAT, **content}, stream))
+    stream = io.BytesIO()
+    torch.save({"format": FORMAT, **content}, stream)
+    write_atomically(path, stream.getvalue())
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from pathlib import Path
@@ -64,6 +65,12 @@ Several processes share the work under torchrun; they must divide the recipe's b
 @click.option("--threads", type=click.IntRange(1), help="CPU threads per process.")
 @click.option("--epochs", type=click.IntRange(1), help="Train so many epochs instead.")
 @click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Run through torch.compile; needs a C++ compiler, and pays only in long runs.",
+)
+@click.option(
     "--test",
     "evaluate_test",
     is_flag=True,
@@ -78,12 +85,15 @@ def command(
     device: str,
     threads: int | None,
     epochs: int | None,
+    compiled: bool,
     evaluate_test: bool,
 ) -> None:
     """Train VGG11 on CIFAR-10 (question 6) and report its accuracy."""
     recipe = RECIPES[name]
     if epochs is not None:
         recipe = recipe.lasting(epochs)
+    if compiled:
+        recipe = dataclasses.replace(recipe, compile=True)
     folder = out or Path("runs", "vgg", f"{name}-{seed}")
     try:
         from handgrad.datasets import load_cifar10
@@ -106,7 +116,7 @@ def command(
             err=True,
         )
         sys.exit(130)
-    except (HandgradError, ValueError) as error:
+    except (HandgradError, ValueError, OSError) as error:
         rank = os.environ.get("RANK")
         click.echo(f"Error: {f'[rank {rank}] ' if rank else ''}{error}", err=True)
         sys.exit(2)

@@ -125,9 +125,13 @@ class Normalizer:
     ) -> None:
         mean, deviation = np.zeros(3), np.full(3, 255.0)
         if recipe.normalize:
+            levels = np.arange(256)
             for channel in range(3):
-                counts = np.bincount(training_images[:, channel].reshape(-1), minlength=256)
-                share, levels = counts / counts.sum(), np.arange(256)
+                counts = np.zeros(256, dtype=np.int64)
+                for first in range(0, len(training_images), 4096):  # bincount widens its input
+                    part = training_images[first : first + 4096, channel]
+                    counts += np.bincount(part.reshape(-1), minlength=256)
+                share = counts / counts.sum()
                 mean[channel] = share @ levels
                 deviation[channel] = max(1.0, np.sqrt(share @ (levels - mean[channel]) ** 2))
         self.mean = torch.tensor(mean, dtype=torch.float32, device=device)

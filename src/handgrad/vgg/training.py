@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from handgrad.files import write_atomically
 from handgrad.vgg.checkpoint import (
     check_same_run,
     load_checkpoint,
     load_weights,
     save_checkpoint,
-    write_atomically,
 )
 from handgrad.vgg.distributed import World, join
 from handgrad.vgg.images import ImageData, Normalizer, Split, training_batches
@@ -55,7 +55,7 @@ class RunResult:
         Wall time of the whole run, preparing the images and judging included, summed over
         interrupted parts.
     history : list of dict
-        One per epoch: epoch, learning_rate (share of the peak at its end), train_loss,
+        One per epoch: epoch, learning_rate (that of its last step), train_loss,
         train_accuracy (on augmented images, while learning), seconds, and in judged epochs
         val_accuracy.
     """
@@ -170,6 +170,7 @@ class _Run:
             net = recipe.network()
         self.net: VGG = net.to(here.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.net) if recipe.ema_decay else self.net
+        self._pairs = list(zip(_floats(self.averaged), _floats(self.net), strict=True))
         self.optimizers: list[Optimizer] = make_optimizers(self.net, recipe)
         self.dtype = arithmetic(recipe.precision, here.device)
         self.scaler = torch.amp.GradScaler(here.device.type, enabled=self.dtype == torch.float16)
@@ -180,6 +181,7 @@ class _Run:
         if here.leads:
             out.mkdir(parents=True, exist_ok=True)
         self._resume()
+        self.was_finished = self.epoch == recipe.epochs
         self.model = self._wrap()
 
     def _wrap(self) -> Callable[[Tensor], Tensor]:
@@ -258,19 +260,19 @@ class _Run:
             return
         decay = min(self.recipe.ema_decay, (1 + step) / (10 + step))
         with torch.no_grad():
-            for mean, now in zip(_floats(self.averaged), _floats(self.net), strict=True):
+            for mean, now in self._pairs:
                 mean.lerp_(now, 1 - decay)
 
     def finish(self, evaluate_test: bool) -> RunResult:
         """Judge the finished network and write result.json."""
         path = self.out / "result.json"
-        known: dict[str, Any] = {}
-        if self.here.leads and path.exists():
-            with contextlib.suppress(ValueError):
-                known = json.loads(path.read_text())
+        known: RunResult | None = None
+        if self.here.leads and self.was_finished and path.exists():
+            with contextlib.suppress(ValueError, TypeError):  # not ours: judge again
+                known = RunResult(**json.loads(path.read_text()))
         known = self.here.from_leader(known)
-        if known and (known.get("test_accuracy") is not None or not evaluate_test):
-            return RunResult(**known)
+        if known and (known.test_accuracy is not None or not evaluate_test):
+            return known
         val, val_tta = evaluate(self.averaged, self.val_split, self.normalize, self.here)
         test: float | None = None
         test_tta: float | None = None
@@ -289,8 +291,7 @@ class _Run:
             history=self.history,
         )
         if self.here.leads:
-            text = json.dumps(vars(result), indent=1).encode()
-            write_atomically(path, lambda stream: stream.write(text))
+            write_atomically(path, json.dumps(vars(result), indent=1) + "\n")
         return self.here.from_leader(result)
 
     def _identity(self) -> dict[str, Any]:
@@ -312,17 +313,17 @@ class _Run:
                 "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
                 "scaler": self.scaler.state_dict(),
                 "generator": self.generator.get_state(),
-                "torch_rng": torch.get_rng_state(),
             },
         )
-        lines = "".join(json.dumps(line) + "\n" for line in self.history).encode()
-        write_atomically(self.out / "history.jsonl", lambda stream: stream.write(lines))
+        lines = "".join(json.dumps(line) + "\n" for line in self.history)
+        write_atomically(self.out / "history.jsonl", lines)
 
     def _resume(self) -> None:
         path = self.out / "checkpoint.pt"
         found = load_checkpoint(path) if self.here.leads and path.exists() else None
         content = self.here.from_leader(found)
         if content is None:
+            self._save()
             return
         load_weights(self.net, content, path)
         check_same_run(content.get("run"), self._identity(), path)
@@ -331,7 +332,6 @@ class _Run:
             optimizer.load_state_dict(state)
         self.scaler.load_state_dict(content["scaler"])
         self.generator.set_state(content["generator"])
-        torch.set_rng_state(content["torch_rng"])
         self.epoch = content["epoch"]
         self.history = content["history"]
         self.clock.before = content["seconds"]
