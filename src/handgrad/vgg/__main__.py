@@ -1,0 +1,5 @@
+"""Entry point of `python -m handgrad.vgg`."""
+
+from handgrad.vgg.command import main
+
+main()

@@ -1,0 +1,115 @@
+"""Two gloo processes under torchrun: one result, one writer, and an error that ends the job."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from vgg_generated import generated, tiny
+
+from handgrad.vgg import run_recipe
+from handgrad.vgg.checkpoint import load_checkpoint
+from handgrad.vgg.distributed import World
+
+RANK = """
+import os, sys
+from pathlib import Path
+import torch
+from test_vgg_distributed import RECIPES, generated
+from handgrad.vgg import run_recipe
+from handgrad.vgg import training
+
+out, rank = Path(sys.argv[1]), os.environ["RANK"]
+kept = []
+keep = training._Run.finish
+training._Run.finish = lambda run, test: (kept.append(run.averaged), keep(run, test))[1]
+for name, recipe in RECIPES.items():
+    result = run_recipe(recipe, generated(), seed=0, out=out / name, threads=1)
+    torch.save(kept[-1].state_dict(), out / f"{name}-{rank}.pt")
+    (out / f"{name}-{rank}.txt").write_text(repr(result))
+"""
+
+RECIPES = {
+    "plain": tiny(batch_norm=False, learning_rate=0.05, ema_decay=0.9, optimizer="muon"),
+    "norm": tiny(ema_decay=0.9),
+}
+
+
+def torchrun(*arguments):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    with subprocess.Popen(
+        [*command, "--nproc-per-node", "2", *map(str, arguments)],
+        cwd=Path(__file__).parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as job:
+        try:
+            output, _ = job.communicate(timeout=120)
+        finally:
+            job.terminate()  # torchrun passes it on to the ranks
+    return job.returncode, output
+
+
+def test_two_processes_end_where_one_does_and_ranks_agree(tmp_path):
+    script = tmp_path / "rank.py"
+    script.write_text("import sys\nsys.path.insert(0, '.')\n" + RANK)
+    code, output = torchrun(script, tmp_path)
+    assert code == 0, output
+    for name in RECIPES:
+        ranks = [torch.load(tmp_path / f"{name}-{rank}.pt") for rank in (0, 1)]
+        assert all(torch.equal(ranks[0][key], ranks[1][key]) for key in ranks[0])
+        reports = [(tmp_path / f"{name}-{rank}.txt").read_text() for rank in (0, 1)]
+        assert reports[0] == reports[1]
+
+    alone = run_recipe(RECIPES["plain"], generated(), seed=0, out=tmp_path / "alone", threads=1)
+    one = load_checkpoint(tmp_path / "alone" / "checkpoint.pt")["averaged"]
+    two = load_checkpoint(tmp_path / "plain" / "checkpoint.pt")["averaged"]
+    for key in one:
+        torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-5)
+    assert f"val_accuracy={alone.val_accuracy}" in (tmp_path / "plain-1.txt").read_text()
+
+
+FAILING_RANK = """
+import os, sys
+from pathlib import Path
+from types import SimpleNamespace
+sys.path.insert(0, ".")
+from test_vgg_distributed import generated, tiny
+import handgrad.datasets
+from handgrad.vgg import main
+
+data = generated()
+if os.environ["RANK"] == "1":
+    data.X_train = data.X_train[:100]
+handgrad.datasets.load_cifar10 = lambda *_, **__: data
+sys.argv = ["vgg", "--recipe", "as-given", "--out", sys.argv[1], "--device", "cpu"]
+main()
+"""
+
+
+def test_a_failed_rank_ends_the_job_with_its_error(tmp_path):
+    script = tmp_path / "rank.py"
+    script.write_text(FAILING_RANK)
+    code, output = torchrun(script, tmp_path / "out")
+    assert code != 0
+    assert "Error: [rank 1] VGG: 100 images need as many integer labels" in output
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_rows_are_shared_out_evenly_and_completely():
+    parts = [World(rank, 3, torch.device("cpu")).share(10) for rank in range(3)]
+    assert parts == [(0, 3), (3, 6), (6, 10)]
+
+
+def test_processes_must_divide_the_batch(tmp_path, monkeypatch):
+    from handgrad.vgg import training
+
+    here = World(0, 3, torch.device("cpu"))
+    with pytest.raises(ValueError, match="3 processes must divide the batch of 20 images"):
+        training._Run(tiny(), generated(), 0, tmp_path, here)

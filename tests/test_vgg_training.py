@@ -1,0 +1,381 @@
+"""Training: the course's loops, whole runs, and runs that stop and go on."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+from vgg_generated import generated, tiny
+
+from handgrad import vgg
+from handgrad.errors import CheckpointError, DataError, NonFiniteLossError
+from handgrad.vgg import RECIPES, RunResult, run_recipe, training
+from handgrad.vgg.ablation import CHANGES, ablation
+from handgrad.vgg.checkpoint import load_checkpoint, save_checkpoint
+from handgrad.vgg.loops import arithmetic
+
+
+@pytest.fixture(scope="module")
+def data():
+    return generated()
+
+
+def tensors(data):
+    return TensorDataset(torch.tensor(data.X_train) / 127.5 - 1, torch.tensor(data.y_train))
+
+
+def run(data, out, recipe=None, **options):
+    options = {"seed": 0, "threads": 1, **options}
+    return run_recipe(recipe or tiny(), data, out=out, **options)
+
+
+def weights(folder):
+    return load_checkpoint(folder / "checkpoint.pt")["averaged"]
+
+
+# The course's train and test
+
+
+def test_train_and_test_take_a_data_loader_and_learn(data):
+    torch.manual_seed(0)
+    net = tiny(widths=(8,) * 8, head=()).network()
+    images = tensors(data)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-2)
+    said = []
+    losses = vgg.train(
+        DataLoader(images, batch_size=20, shuffle=True),
+        net,
+        nn.CrossEntropyLoss(),
+        optimizer,
+        "cpu",
+        epochs=20,
+        print_every=5,
+        report=said.append,
+    )
+    assert len(losses) == 20
+    assert losses[-1] < losses[0] / 2
+    assert len(said) == 40
+    assert said[0].startswith("[epoch 1, iteration     5] loss: ")
+    assert vgg.test(DataLoader(images, batch_size=64), net, "cpu") > 0.8
+
+
+def test_the_mean_loss_counts_every_image_once():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2))
+    nn.init.zeros_(net[1].weight)
+    nn.init.zeros_(net[1].bias)
+    batches = [(torch.zeros(3, 1), torch.tensor([0, 0, 0])), (torch.zeros(1, 1), torch.tensor([1]))]
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    # first batch: ln 2; its gradient moves the scores to (1/2, -1/2), then ln(1 + e) for class 1
+    expected = (3 * 0.693147 + 1.313262) / 4
+    losses = vgg.train(batches, net, nn.CrossEntropyLoss(), optimizer, "cpu", epochs=1)
+    assert losses == [pytest.approx(expected, abs=1e-5)]
+
+
+def test_test_judges_in_eval_mode_and_leaves_the_mode_alone(data):
+    net = tiny().network()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    net.train()
+    accuracy = vgg.test(DataLoader(tensors(data), batch_size=7), net, "cpu")
+    assert 0 <= accuracy <= 1
+    assert net.training
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+
+
+def test_a_diverging_run_says_where_and_what_to_try(data):
+    net = tiny(batch_norm=False).network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e30)
+    loader = DataLoader(tensors(data), batch_size=20)
+    text = r"nan|inf in epoch 1, iteration \d+ at learning rate 1e\+30. Try a learning rate"
+    with pytest.raises(NonFiniteLossError, match=text):
+        vgg.train(loader, net, nn.CrossEntropyLoss(), optimizer, "cpu")
+
+
+def test_an_empty_loader_is_an_error():
+    net = tiny().network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with pytest.raises(DataError, match="train: the loader gave no batch"):
+        vgg.train([], net, nn.CrossEntropyLoss(), optimizer, "cpu")
+    with pytest.raises(DataError, match="test: the loader gave no batch"):
+        vgg.test([], net, "cpu")
+
+
+# Whole runs
+
+
+def test_a_run_learns_and_leaves_its_record(data, tmp_path):
+    seen = []
+    recipe = tiny(epochs=30, widths=(8,) * 8, head=(), ema_decay=0.9, optimizer="muon")
+    result = run(data, tmp_path, recipe, evaluate_test=True, progress=seen.append)
+    assert result.val_accuracy > 0.7
+    assert result.test_accuracy > 0.7
+    assert result.val_accuracy_tta > 0.7
+    assert result.test_accuracy_tta > 0.7
+    assert result.parameters == sum(p.numel() for p in recipe.network().parameters())
+    assert seen == result.history
+    assert [line["epoch"] for line in seen] == list(range(1, 31))
+    assert seen[-1]["train_loss"] < seen[0]["train_loss"]
+    assert seen[-1]["val_accuracy"] == result.val_accuracy
+    lines = (tmp_path / "history.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == seen
+    assert RunResult(**json.loads((tmp_path / "result.json").read_text())) == result
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "checkpoint.pt",
+        "history.jsonl",
+        "result.json",
+    ]
+
+
+def test_the_first_loss_is_that_of_guessing(data, tmp_path):
+    recipe = tiny(epochs=1, learning_rate=1e-6, batch_norm=False, label_smoothing=0.0)
+    result = run(data, tmp_path, recipe)
+    assert result.history[0]["train_loss"] == pytest.approx(2.302585, abs=0.15)
+
+
+def test_the_test_rows_are_judged_only_when_asked(data, tmp_path):
+    class Guarded:
+        def __getattr__(self, name):
+            assert "test" not in name
+            return getattr(data, name)
+
+    result = run(Guarded(), tmp_path)
+    assert (result.test_accuracy, result.test_accuracy_tta) == (None, None)
+    later = run(data, tmp_path, evaluate_test=True)
+    assert later.history == result.history
+    assert later.test_accuracy is not None
+
+
+def test_a_finished_run_is_returned_as_it_is(data, tmp_path, monkeypatch):
+    result = run(data, tmp_path, evaluate_test=True)
+    monkeypatch.setattr(training, "training_batches", None)
+    monkeypatch.setattr(training, "evaluate", None)
+    assert run(data, tmp_path, evaluate_test=True) == result
+
+
+def test_the_seed_decides_the_weights_to_the_last_bit(data, tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        run(data, tmp_path / name, seed=seed)
+    a, b, c = (weights(tmp_path / name) for name in "abc")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert any(not torch.equal(a[key], c[key]) for key in a)
+
+
+def test_the_global_generator_is_left_alone(data, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    run(data, tmp_path)
+    run(data, tmp_path, evaluate_test=True)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_averaged_weights_are_a_decayed_mean(data, tmp_path):
+    recipe = tiny(epochs=1, batch_size=200, ema_decay=0.9)
+    run(data, tmp_path, recipe)
+    content = load_checkpoint(tmp_path / "checkpoint.pt")
+    torch.manual_seed(0)
+    start = dict(recipe.network().state_dict())
+    for name in ("features.0.weight", "classifier.2.bias"):
+        # one step, decay min(0.9, 1 / 10) at the start
+        expected = 0.1 * start[name] + 0.9 * content["net"][name]
+        torch.testing.assert_close(content["averaged"][name], expected)
+
+
+@pytest.mark.parametrize("name", list(RECIPES))
+def test_every_named_recipe_takes_a_few_steps(name, tmp_path):
+    small = generated(train=8, val=4, test=4)
+    recipe = dataclasses.replace(RECIPES[name], epochs=1, batch_size=4)
+    result = run(small, tmp_path, recipe)
+    assert len(result.history) == 1
+    assert result.parameters == {"as-given": 149_370, "improved": 149_714}.get(
+        name, result.parameters
+    )
+    assert name == "wide" or result.parameters <= 200_000
+
+
+def test_wide_has_the_papers_widths():
+    net = RECIPES["wide"].network()
+    widths = [layer.out_channels for layer in net.features if isinstance(layer, nn.Conv2d)]
+    assert widths == [64, 128, 256, 256, 512, 512, 512, 512]
+
+
+def test_a_diverging_recipe_stops_with_advice(data, tmp_path):
+    recipe = tiny(learning_rate=1e30, warmup=0.0, batch_norm=False)
+    with pytest.raises(NonFiniteLossError, match=r"epoch 1, iteration \d+ .* check that the"):
+        run(data, tmp_path, recipe)
+
+
+def test_a_batch_larger_than_the_data_is_an_error(data, tmp_path):
+    with pytest.raises(ValueError, match="needs 1000 training images; there are 200"):
+        run(data, tmp_path, tiny(batch_size=1000))
+
+
+def test_reduced_precision_only_where_the_hardware_has_it(monkeypatch):
+    cpu = torch.device("cpu")
+    assert arithmetic("float32", cpu) == torch.float32
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    assert arithmetic("auto", cpu) == torch.float32
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    assert arithmetic("auto", cpu) == torch.bfloat16
+
+
+def test_a_run_in_bfloat16_keeps_float32_weights(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
+    run(data, tmp_path, tiny(epochs=1, precision="auto"))
+    floats = [value for value in weights(tmp_path).values() if value.is_floating_point()]
+    assert {value.dtype for value in floats} == {torch.float32}
+
+
+# Stopping and going on
+
+KILLED_AFTER_ONE_EPOCH = """
+import os, signal, sys
+from pathlib import Path
+from test_vgg_training import RESUMED, generated, run
+kill = lambda line: os.kill(os.getpid(), signal.SIGKILL)
+run(generated(), Path(sys.argv[1]), RESUMED, progress=kill)
+"""
+RESUMED = tiny(epochs=3, ema_decay=0.9, optimizer="muon", flip="alternating", cutout=4)
+
+
+def test_a_killed_run_goes_on_to_the_same_bits(data, tmp_path):
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_AFTER_ONE_EPOCH, str(tmp_path / "killed")],
+        cwd=Path(__file__).parent,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert load_checkpoint(tmp_path / "killed" / "checkpoint.pt")["epoch"] == 1
+    resumed = run(data, tmp_path / "killed", RESUMED)
+    whole = run(data, tmp_path / "whole", RESUMED)
+    a, b = weights(tmp_path / "killed"), weights(tmp_path / "whole")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert resumed.val_accuracy == whole.val_accuracy
+    losses = [[line["train_loss"] for line in each.history] for each in (resumed, whole)]
+    assert losses[0] == losses[1]
+
+
+def test_ctrl_c_keeps_the_finished_epochs(data, tmp_path):
+    def interrupt(line):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path, progress=interrupt)
+    assert load_checkpoint(tmp_path / "checkpoint.pt")["epoch"] == 1
+    assert [line["epoch"] for line in run(data, tmp_path).history] == [1, 2]
+
+
+def test_ctrl_c_in_the_first_epoch_leaves_a_checkpoint_too(data, tmp_path, monkeypatch):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "training_batches", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            run(data, tmp_path / "stopped")
+    assert load_checkpoint(tmp_path / "stopped" / "checkpoint.pt")["epoch"] == 0
+    run(data, tmp_path / "stopped")
+    run(data, tmp_path / "whole")
+    a, b = weights(tmp_path / "stopped"), weights(tmp_path / "whole")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_result_without_its_checkpoint_is_not_believed(data, tmp_path):
+    (tmp_path / "result.json").write_text(json.dumps({"recipe": "tiny"}))
+    assert len(run(data, tmp_path).history) == 2
+
+
+def test_a_checkpoint_of_another_architecture_is_refused(data, tmp_path):
+    run(data, tmp_path)
+    text = (
+        r"checkpoint.pt: the checkpoint is of another architecture: "
+        r"activation is 'relu' there and 'silu' here; head is \[8\] there and \[\] here"
+    )
+    with pytest.raises(CheckpointError, match=text):
+        run(data, tmp_path, tiny(head=(), activation="silu"))
+
+
+def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
+    run(data, tmp_path)
+    text = r"another run's checkpoint \(epochs is 2 there and 3 here; seed is 0 there and 7 here\)"
+    with pytest.raises(CheckpointError, match=text):
+        run(data, tmp_path, tiny(epochs=3), seed=7)
+
+
+def test_a_damaged_checkpoint_is_refused(data, tmp_path):
+    run(data, tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(CheckpointError, match=r"not a readable checkpoint .* delete it"):
+        run(data, tmp_path)
+
+
+def test_a_pickle_with_code_is_refused_and_not_run(data, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.mkdir, (str(tmp_path / "owned"),)
+
+    torch.save({"format": Evil()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
+        run(data, tmp_path)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_anothers_file_is_refused(data, tmp_path):
+    torch.save({"epoch": 3}, tmp_path / "checkpoint.pt")
+    with pytest.raises(CheckpointError, match="not a checkpoint of this program"):
+        run(data, tmp_path)
+
+
+def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pt"
+    save_checkpoint(path, {"epoch": 1})
+
+    def full(descriptor):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="disk full"):
+        save_checkpoint(path, {"epoch": 2})
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert load_checkpoint(path)["epoch"] == 1
+
+
+# The ablation table
+
+
+def test_ablation_trains_each_row_once_and_resumes(data, tmp_path, monkeypatch):
+    chosen = [c for c in CHANGES if c.name in ("improved", "no-flip", "one-dense-layer")]
+    seen = []
+    options = {"out": tmp_path, "base": tiny(epochs=1), "changes": chosen, "threads": 1}
+    rows = list(ablation(data, progress=lambda name, line: seen.append(name), **options))
+    assert [row.name for row in rows] == seen == ["improved", "no-flip", "one-dense-layer"]
+    assert rows[2].fields == {"head": []}
+    assert rows[2].parameters < rows[0].parameters
+    monkeypatch.setattr(training, "training_batches", None)
+    assert list(ablation(data, **options)) == rows
+
+
+def test_every_row_of_the_table_is_one_change_to_a_valid_recipe():
+    improved = RECIPES["improved"]
+    for change in CHANGES[1:]:
+        recipe = dataclasses.replace(improved, **change.fields)
+        assert recipe != improved, change.name
+        recipe.network()
+    assert len({change.name for change in CHANGES}) == len(CHANGES)
+    assert {change.group for change in CHANGES[1:]} == {
+        "optimizer",
+        "preprocessing",
+        "activation",
+        "size",
+        "learning rate",
+        "architecture",
+    }
