@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column, Table
 
 from handgrad.reproduce import Job, summary
-from handgrad.reproduce.job import Stage
+from handgrad.reproduce.stages import Stage
 from handgrad.results import ExperimentRecord, Results
 
 
@@ -70,7 +70,7 @@ class TerminalWatcher:
             "experiment", "candidates", "retrainings", "expected", box=None, pad_edge=False
         )
         for stage in stages:
-            candidates, finals = stage.candidates_left, len(stage.finals_left)
+            candidates, finals = stage.candidates_left, stage.finals_left
             expected = duration(stage.seconds_left / job.jobs) if candidates or finals else "done"
             name = f"{stage.experiment.id} {stage.experiment.title}"
             plan.add_row(name, str(candidates), str(finals), expected)
@@ -103,25 +103,19 @@ class TerminalWatcher:
                 )
         self._total = self._bars.add_task("all", total=self._left_seconds, note="")
 
-    def moved(self, stage: Stage, done: float) -> None:
+    def moved(self, stage: Stage, seconds: float) -> None:
         """Move the bars."""
-        self._left_seconds -= done
+        self._left_seconds -= seconds
         if self._bars is None or self._total is None:
             return
         if stage.experiment.id in self._rows:
-            self._bars.advance(self._rows[stage.experiment.id], done)
+            self._bars.advance(self._rows[stage.experiment.id], seconds)
         left = duration(max(0.0, self._left_seconds) / self._job.jobs)
-        self._bars.update(self._total, advance=done, note=f"about {left} left")
+        self._bars.update(self._total, advance=seconds, note=f"about {left} left")
 
-    def chose(self, stage: Stage) -> None:
+    def milestone(self, stage: Stage, text: str) -> None:
         """Say what a search chose."""
-        tried = [t.val_accuracy for t in stage.search.trials() if t.val_accuracy is not None]
-        self._milestone(
-            stage.experiment.id,
-            f"chose {summary.chosen(stage.chosen or {})} of {len(tried)} candidates "
-            f"(validation {100 * max(tried):.2f} %)",
-            "retraining",
-        )
+        self._milestone(stage.experiment.id, text, "retraining")
 
     def finished(self, record: ExperimentRecord) -> None:
         """Say what an experiment reached."""
@@ -163,6 +157,9 @@ class TerminalWatcher:
                 f"{row.parameters}\n{row.seconds}",
             )
         console.print(table)
+        for missing in results.not_run:
+            text = f"Not run: {missing.id} {missing.title}: {missing.reason}"
+            console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
         for name, data in results.data.items():
             mark = " (stand-in)" if data.stand_in else ""
             console.print(f"{name}{mark}: {escape(data.source)}", highlight=False)

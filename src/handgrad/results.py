@@ -92,6 +92,17 @@ class ExperimentRecord:
     train_seconds: float  # of one retraining, the mean over seeds
     search_seconds: float  # of all candidates together
     models: tuple[str, ...]  # file names relative to results.json
+    # Test accuracy with the vote of each image's mirror image (question 6).
+    test_accuracy_mirrored: Spread | None = None
+
+
+@dataclass(frozen=True)
+class NotRun:
+    """An experiment that was asked for and could not run, and what to do about it."""
+
+    id: str
+    title: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,7 @@ class Results:
     environment: Mapping[str, Any]
     data: Mapping[str, DataRecord]
     experiments: tuple[ExperimentRecord, ...]
+    not_run: tuple[NotRun, ...] = ()
     schema: int = SCHEMA
 
     def write(self, path: Path) -> None:
@@ -134,6 +146,7 @@ class Results:
                 environment=record["environment"],
                 data={name: DataRecord(**data) for name, data in record["data"].items()},
                 experiments=tuple(_experiment(entry) for entry in record["experiments"]),
+                not_run=tuple(NotRun(**entry) for entry in record["not_run"]),
             )
         except (KeyError, TypeError) as error:
             raise ResultsError(f"{path} is damaged ({error}); delete it and run again") from None
@@ -143,6 +156,7 @@ def _experiment(entry: dict[str, Any]) -> ExperimentRecord:
     def spread(value: dict[str, Any]) -> Spread:
         return Spread(value["mean"], value["std"], tuple(value["values"]))
 
+    mirrored = entry["test_accuracy_mirrored"]
     return ExperimentRecord(
         **{
             **entry,
@@ -151,6 +165,7 @@ def _experiment(entry: dict[str, Any]) -> ExperimentRecord:
             "models": tuple(entry["models"]),
             "val_accuracy": spread(entry["val_accuracy"]),
             "test_accuracy": spread(entry["test_accuracy"]),
+            "test_accuracy_mirrored": None if mirrored is None else spread(mirrored),
             "test_interval": Interval(**entry["test_interval"]),
         }
     )

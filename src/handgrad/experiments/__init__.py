@@ -1,13 +1,27 @@
 """The assignment's experiments as data: one file per question, one entry per item."""
 
-from handgrad.experiments import binary, mnist_conv, mnist_dense
-from handgrad.experiments.base import PROFILES, Budget, Experiment
+from handgrad.experiments import binary, cifar10_vgg, mnist_conv, mnist_dense
+from handgrad.experiments.base import (
+    PROFILES,
+    Budget,
+    Experiment,
+    RecipeBudget,
+    RecipeExperiment,
+)
 
-EXPERIMENTS: dict[str, Experiment] = {
+EXPERIMENTS: dict[str, Experiment | RecipeExperiment] = {
     experiment.id: experiment
-    for module in (binary, mnist_dense, mnist_conv)
+    for module in (binary, mnist_dense, mnist_conv, cifar10_vgg)
     for experiment in module.EXPERIMENTS
 }
 QUESTIONS = tuple(sorted({experiment.question for experiment in EXPERIMENTS.values()}))
 
-__all__ = ["EXPERIMENTS", "PROFILES", "QUESTIONS", "Budget", "Experiment"]
+__all__ = [
+    "EXPERIMENTS",
+    "PROFILES",
+    "QUESTIONS",
+    "Budget",
+    "Experiment",
+    "RecipeBudget",
+    "RecipeExperiment",
+]

@@ -73,3 +73,43 @@ class Experiment:
     def question(self) -> int:
         """The number before the dot."""
         return int(self.id.split(".")[0])
+
+
+@dataclass(frozen=True)
+class RecipeBudget:
+    """How much of a question-6 experiment one profile does.
+
+    Attributes
+    ----------
+    recipe : str
+        Its name in ``handgrad.vgg.RECIPES``.
+    seeds : int
+        How many times it is trained.
+    epochs : int, optional
+        In place of the recipe's own.
+    ablation : bool, default False
+        Also train the table of single changes, judged on validation rows.
+    train_rows : int, optional
+        Use only the first so many training rows (smoke only).
+    """
+
+    recipe: str
+    seeds: int
+    epochs: int | None = None
+    ablation: bool = False
+    train_rows: int | None = None
+
+
+@dataclass(frozen=True)
+class RecipeExperiment:
+    """An item of question 6: a named recipe for VGG11 in PyTorch; only names, so no torch here."""
+
+    id: str
+    title: str
+    data: str
+    budgets: Mapping[str, RecipeBudget]
+
+    @property
+    def question(self) -> int:
+        """The number before the dot."""
+        return int(self.id.split(".")[0])

@@ -9,7 +9,7 @@ results.json    the record; summary.md the same for people
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,10 @@ class Folder:
     def runs(self, experiment: str) -> Path:
         """The folder of an experiment's runs."""
         return self.path / "runs" / experiment
+
+    def relative(self, paths: Iterable[Path]) -> tuple[str, ...]:
+        """Name files as results.json does: relative to the folder."""
+        return tuple(path.relative_to(self.path).as_posix() for path in paths)
 
     def final(self, experiment: str, seed: int) -> Path:
         """The folder of a retraining of the chosen candidate."""

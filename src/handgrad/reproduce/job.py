@@ -1,23 +1,23 @@
 """The main job: plan, search, retrain, record; what is done already is not done again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from handgrad.datasets import Dataset
-from handgrad.experiments import EXPERIMENTS, Experiment
+from handgrad.errors import DataError
+from handgrad.experiments import EXPERIMENTS, Experiment, RecipeExperiment
 from handgrad.files import write_atomically
 from handgrad.reproduce import folder as folders
 from handgrad.reproduce import summary
 from handgrad.reproduce.environment import environment, processors
 from handgrad.reproduce.folder import Folder
-from handgrad.reproduce.plan import Estimate, estimate
-from handgrad.reproduce.pool import Event, Pool
-from handgrad.reproduce.tasks import LOADERS, CandidateTask, DataRequest, FinalTask, Task
-from handgrad.reproduce.training import FinalRun
-from handgrad.results import DataRecord, ExperimentRecord, Interval, Results, Spread
-from handgrad.selection import Params, Search
+from handgrad.reproduce.pool import Pool
+from handgrad.reproduce.recipe_stage import MISSING_TORCH, RecipeStage, torch_is_installed
+from handgrad.reproduce.stages import SearchStage, Stage, seconds_left
+from handgrad.reproduce.tasks import LOADERS, DataRequest, Task
+from handgrad.results import DataRecord, ExperimentRecord, NotRun, Results
 
 _WAIT_SECONDS = 0.5
 
@@ -54,31 +54,9 @@ class Job:
     offline: bool = False
 
     @property
-    def experiments(self) -> list[Experiment]:
+    def experiments(self) -> list[Experiment | RecipeExperiment]:
         """The experiments of the questions, in order."""
         return [e for e in EXPERIMENTS.values() if e.question in self.questions]
-
-
-@dataclass
-class Stage:
-    """Where an experiment stands; the figures are of this call."""
-
-    experiment: Experiment
-    search: Search
-    estimate: Estimate
-    candidates_left: int
-    finals_left: list[int]
-    chosen: Params | None = None
-    runs: dict[int, FinalRun] = field(default_factory=dict)
-    waiting: list[Task] = field(default_factory=list)
-
-    @property
-    def seconds_left(self) -> float:
-        """Expected seconds of one worker."""
-        return (
-            self.candidates_left * self.estimate.candidate_seconds
-            + len(self.finals_left) * self.estimate.final_seconds
-        )
 
 
 class Watcher(Protocol):
@@ -90,25 +68,14 @@ class Watcher(Protocol):
     def planned(self, stages: Sequence[Stage], seconds: float) -> None:
         """Hear the plan and its expected time."""
 
-    def moved(self, stage: Stage, done: float) -> None:
-        """Hear that ``done`` expected worker-seconds of an experiment are now done."""
+    def moved(self, stage: Stage, seconds: float) -> None:
+        """Hear that so many expected worker-seconds of an experiment are now done."""
 
-    def chose(self, stage: Stage) -> None:
+    def milestone(self, stage: Stage, text: str) -> None:
         """Hear that a search has ended."""
 
     def finished(self, record: ExperimentRecord) -> None:
         """Hear that an experiment has ended."""
-
-
-def load(job: Job, watcher: Watcher) -> dict[str, Dataset]:
-    """Find the data that the job needs; tell of stand-ins."""
-    data = {}
-    for name in dict.fromkeys(experiment.data for experiment in job.experiments):
-        data[name] = LOADERS[name](job.data_dir, offline=job.offline)
-        notice = data[name].notice
-        if notice:
-            watcher.notice(notice)
-    return data
 
 
 def reproduce(job: Job, watcher: Watcher) -> Results:
@@ -123,137 +90,97 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
         Bad data, an unusable folder, a search without a single success, a dead worker.
     """
     with folders.opened(job.out, profile=job.profile, seed=job.seed) as folder:
-        before = Results.read(folder.results).experiments if folder.results.exists() else ()
-        data = load(job, watcher)
+        before = Results.read(folder.results) if folder.results.exists() else None
+        data, not_run = _load(job, watcher)
         folders.claim_data(folder, {name: d.sha256 for name, d in data.items()})
+        left_out = {missing.id for missing in not_run}
         stages = [
-            _stage(job, folder, experiment, data[experiment.data]) for experiment in job.experiments
+            _stage(job, folder, experiment, data[experiment.data])
+            for experiment in job.experiments
+            if experiment.id not in left_out
         ]
-        watcher.planned(stages, _expected_seconds(stages, job.jobs))
-        records = {record.id: record for record in before}
-        _work(job, folder, data, stages, watcher)
-        for stage in stages:
-            records[stage.experiment.id] = _record(stage, folder)
-        earlier = Results.read(folder.results).data if folder.results.exists() else {}
+        watcher.planned(stages, seconds_left(stages) / job.jobs)
+        _work(job, stages, watcher)
+
+        records = {record.id: record for record in (before.experiments if before else ())}
+        records |= {stage.record.id: stage.record for stage in stages if stage.record}
+        sources = {n: DataRecord(d.source, dict(d.sha256), d.stand_in) for n, d in data.items()}
         results = Results(
             profile=job.profile,
             seed=job.seed,
             command=job.command,
             environment=environment(job.jobs),
-            data={
-                **earlier,
-                **{n: DataRecord(d.source, dict(d.sha256), d.stand_in) for n, d in data.items()},
-            },
+            data={**(before.data if before else {}), **sources},
             experiments=tuple(records[id] for id in EXPERIMENTS if id in records),
+            not_run=tuple(missing for missing in not_run if missing.id not in records),
         )
         results.write(folder.results)
         write_atomically(folder.summary, summary.markdown(results))
     return results
 
 
-def _stage(job: Job, folder: Folder, experiment: Experiment, data: Dataset) -> Stage:
-    budget = experiment.budgets[job.profile]
-    search = Search.prepare(folder.journal(experiment.id), experiment.id, budget.space)
-    seeds = range(job.seed, job.seed + budget.seeds)
-    finals = [s for s in seeds if not (folder.final(experiment.id, s) / "run.json").exists()]
-    candidates = len(search.open_candidates())
-    nothing_left = not candidates and not finals
-    expected = Estimate(0, 0) if nothing_left else estimate(experiment, job.profile, data)
-    return Stage(experiment, search, expected, candidates, finals)
+def _load(job: Job, watcher: Watcher) -> tuple[dict[str, Dataset], list[NotRun]]:
+    """Find the data that the job needs; tell of stand-ins, and of what cannot run without."""
+    data: dict[str, Dataset] = {}
+    reasons: dict[str, str] = {}
+    not_run = []
+    for experiment in job.experiments:
+        name = experiment.data
+        optional = isinstance(experiment, RecipeExperiment)  # the others have stand-ins
+        if optional and not torch_is_installed():
+            reasons[name] = MISSING_TORCH
+        elif name not in data and name not in reasons:
+            try:
+                data[name] = LOADERS[name](job.data_dir, offline=job.offline)
+            except DataError as error:
+                if not optional:
+                    raise
+                reasons[name] = str(error)
+            else:
+                notice = data[name].notice
+                if notice:
+                    watcher.notice(notice)
+        if name in reasons:
+            not_run.append(NotRun(experiment.id, experiment.title, reasons[name]))
+    for name, reason in reasons.items():
+        ids = ", ".join(e.id for e in job.experiments if e.data == name)
+        watcher.notice(f"{ids} will not run: {reason}")
+    return data, not_run
 
 
-def _expected_seconds(stages: Sequence[Stage], jobs: int) -> float:
-    return sum(stage.seconds_left for stage in stages) / jobs
+def _stage(
+    job: Job, folder: Folder, experiment: Experiment | RecipeExperiment, data: Dataset
+) -> Stage:
+    request = DataRequest(experiment.data, job.data_dir, tuple(sorted(data.sha256.values())))
+    if isinstance(experiment, RecipeExperiment):
+        return RecipeStage(experiment, job.profile, job.seed, folder, request, data)
+    return SearchStage(experiment, job.profile, job.seed, folder, request, data)
 
 
-def _work(
-    job: Job, folder: Folder, data: Mapping[str, Dataset], stages: list[Stage], watcher: Watcher
-) -> None:
-    """Keep the workers busy until every stage has its runs, the longest experiment first."""
-
-    def task_arguments(stage: Stage) -> tuple[str, str, DataRequest, Folder]:
-        name = stage.experiment.data
-        hashes = tuple(sorted(data[name].sha256.values()))
-        request = DataRequest(name, job.data_dir, hashes)
-        return (stage.experiment.id, job.profile, request, folder)
-
-    def to_finals(stage: Stage) -> None:
-        stage.chosen = stage.search.best()
-        watcher.chose(stage)
-        chosen = tuple(stage.chosen.items())
-        seeds = range(job.seed, job.seed + stage.experiment.budgets[job.profile].seeds)
-        stage.waiting = [FinalTask(*task_arguments(stage), seed, chosen) for seed in seeds]
-
+def _work(job: Job, stages: Sequence[Stage], watcher: Watcher) -> None:
+    """Keep the workers busy until every stage has its record, the longest experiment first."""
     by_length = sorted(stages, key=lambda stage: -stage.seconds_left)
-    for stage in by_length:
-        count = stage.candidates_left
-        stage.waiting = [CandidateTask(*task_arguments(stage), job.seed) for _ in range(count)]
-        if not count:
-            to_finals(stage)
-
     under_way: dict[str, tuple[Stage, Task]] = {}
-    parts: dict[str, float] = {}  # fractions done of what is under way
-    with Pool(max(1, min(job.jobs, sum(len(stage.waiting) for stage in stages)))) as pool:
-        number = 0
+    done: dict[str, float] = {}  # the fraction of each task that the watcher knows of
+    started = 0
+    if not any(stage.waiting for stage in stages):
+        return
+    with Pool(job.jobs) as pool:
         while any(stage.waiting for stage in stages) or pool.is_busy:
             for stage in by_length:
                 while stage.waiting and pool.has_room:
-                    task = stage.waiting.pop(0)
-                    number += 1
-                    key = f"{stage.experiment.id} ({number})"
-                    under_way[key] = (stage, task)
-                    pool.start(key, task)
+                    started += 1
+                    key = f"{stage.experiment.id} (task {started})"
+                    under_way[key] = (stage, stage.waiting.pop(0))
+                    pool.start(key, under_way[key][1])
             for event in pool.events(_WAIT_SECONDS):
                 stage, task = under_way[event.key]
-                _advance(stage, task, event, parts, watcher)
-                if not event.finished:
-                    continue
-                if isinstance(task, FinalTask):
-                    stage.runs[task.seed] = event.result
-                    stage.finals_left = [s for s in stage.finals_left if s != task.seed]
-                    if len(stage.runs) == stage.experiment.budgets[job.profile].seeds:
-                        watcher.finished(_record(stage, folder))
-                else:
-                    stage.candidates_left -= 1
-                    if stage.candidates_left == 0:
-                        to_finals(stage)
-
-
-def _advance(
-    stage: Stage, task: Task, event: Event, parts: dict[str, float], watcher: Watcher
-) -> None:
-    """Tell the watcher how much further a task has come."""
-    expected = stage.estimate
-    whole = expected.final_seconds if isinstance(task, FinalTask) else expected.candidate_seconds
-    watcher.moved(stage, whole * (event.done - parts.get(event.key, 0.0)))
-    parts[event.key] = event.done
-
-
-def _record(stage: Stage, folder: Folder) -> ExperimentRecord:
-    assert stage.chosen is not None
-    runs = [stage.runs[seed] for seed in sorted(stage.runs)]
-    test = Spread.of([run.test_accuracy for run in runs])
-    trials = stage.search.trials()
-    return ExperimentRecord(
-        id=stage.experiment.id,
-        title=stage.experiment.title,
-        data=stage.experiment.data,
-        chosen=stage.chosen,
-        trials=trials,
-        seeds=tuple(run.seed for run in runs),
-        val_accuracy=Spread.of([run.val_accuracy for run in runs]),
-        test_accuracy=test,
-        test_interval=Interval.wilson(test.mean, runs[0].test_rows),
-        parameters=runs[0].parameters,
-        epochs=runs[0].epochs,
-        train_seconds=Spread.of([run.seconds for run in runs]).mean,
-        search_seconds=sum(trial.seconds for trial in trials),
-        models=tuple(
-            str(
-                (folder.final(stage.experiment.id, run.seed) / "model.safetensors").relative_to(
-                    folder.path
-                )
-            )
-            for run in runs
-        ),
-    )
+                advance = event.done - done.get(event.key, 0.0)
+                done[event.key] = event.done
+                if event.finished:
+                    text = stage.received(task, event.result)
+                    if text:
+                        watcher.milestone(stage, text)
+                    if stage.record:
+                        watcher.finished(stage.record)
+                watcher.moved(stage, task.expected_seconds * advance)

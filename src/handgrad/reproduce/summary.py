@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 from handgrad.results import Results, Spread
 
+_SHOWN_CANDIDATES = 30
+
 
 class Row(NamedTuple):
     """One experiment in words and formatted numbers; the field names are the column titles."""
@@ -33,7 +35,7 @@ COLUMNS = Row(
 )
 
 
-def chosen(params: Mapping[str, object]) -> str:
+def chosen_text(params: Mapping[str, object]) -> str:
     """Say a candidate's hyperparameters on one line."""
     return ", ".join(f"{name} {value}" for name, value in params.items())
 
@@ -51,7 +53,7 @@ def rows(results: Results) -> Iterator[Row]:
         stand_in = results.data[record.data].stand_in
         yield Row(
             experiment=f"{record.id} {record.title}",
-            chosen=chosen(record.chosen),
+            chosen=chosen_text(record.chosen),
             validation=percent(record.val_accuracy),
             test=percent(record.test_accuracy),
             interval=f"{100 * interval.low:.2f} to {100 * interval.high:.2f}",
@@ -60,6 +62,15 @@ def rows(results: Results) -> Iterator[Row]:
             seconds=f"{record.train_seconds:.1f}",
             data=f"{record.data} (stand-in)" if stand_in else record.data,
         )
+
+
+def _mirrored(results: Results) -> Iterator[str]:
+    for record in results.experiments:
+        if record.test_accuracy_mirrored is not None:
+            yield (
+                f"{record.id} with the vote of each image's mirror image: "
+                f"test {percent(record.test_accuracy_mirrored)} %."
+            )
 
 
 def markdown(results: Results) -> str:
@@ -76,6 +87,7 @@ def markdown(results: Results) -> str:
         "Accuracies are mean ± standard deviation over the seeds of the retraining. The interval",
         "is for the mean test accuracy and comes from the number of test rows (Wilson, 95 %).",
         "Hyperparameters were chosen on validation rows; each retraining saw the test rows once.",
+        *_mirrored(results),
         "",
         "## Data",
         "",
@@ -84,8 +96,12 @@ def markdown(results: Results) -> str:
         mark = " **Stand-in: these numbers say nothing about the real data.**" * data.stand_in
         lines.append(f"- {name}: {data.source}.{mark}")
         lines += [f"  - {file}: SHA-256 {digest}" for file, digest in data.sha256.items()]
+    for missing in results.not_run:
+        lines += ["", f"**Not run: {missing.id} {missing.title}.** {missing.reason}."]
     lines += ["", "## Candidates", ""]
     for record in results.experiments:
+        if not record.trials:
+            continue
         tried = [trial for trial in record.trials if trial.val_accuracy is not None]
         failed = len(record.trials) - len(tried)
         lines += [
@@ -93,13 +109,13 @@ def markdown(results: Results) -> str:
             "",
             f"{len(record.trials)} tried, {failed} diverged; the best by validation accuracy:",
             "",
-            "| " + " | ".join(record.chosen) + " | validation % |",
-            "|" + "---|" * (len(record.chosen) + 1),
+            "| candidate | validation % |",
+            "|---|---|",
         ]
-        best = sorted(tried, key=lambda trial: -(trial.val_accuracy or 0.0))[:10]
-        for trial in best:
-            values = " | ".join(str(trial.params[name]) for name in record.chosen)
-            lines.append(f"| {values} | {100 * (trial.val_accuracy or 0.0):.2f} |")
+        best = sorted(tried, key=lambda trial: -(trial.val_accuracy or 0.0))
+        for trial in best[:_SHOWN_CANDIDATES]:
+            accuracy = 100 * (trial.val_accuracy or 0.0)
+            lines.append(f"| {chosen_text(trial.params)} | {accuracy:.2f} |")
         lines.append("")
     lines += ["## Environment", ""]
     lines += [f"- {name}: {value}" for name, value in results.environment.items()]

@@ -19,6 +19,7 @@ from handgrad.selection import Params, Search
 LOADERS: Mapping[str, Callable[..., Dataset]] = {
     "course": datasets.load_course,
     "mnist": datasets.load_mnist,
+    "cifar10": datasets.load_cifar10,
 }
 
 
@@ -32,38 +33,38 @@ class DataRequest:
 
 
 @functools.cache
-def _ready(
-    request: DataRequest, train_rows: int | None
-) -> tuple[Dataset, NDArray[Any], NDArray[Any]]:
-    """Load and standardise once a process."""
+def load(request: DataRequest) -> Dataset:
+    """Load once a process."""
     # The parent has fetched what had to be fetched: a worker never touches the network.
     data = LOADERS[request.name](request.data_dir, offline=True)
     if tuple(sorted(data.sha256.values())) != request.sha256:
         raise DataError(
             f"the {request.name} files changed while they were in use; run the same command again"
         )
-    return training.standardise(data, train_rows)
+    return data
+
+
+@functools.cache
+def _ready(
+    request: DataRequest, train_rows: int | None
+) -> tuple[Dataset, NDArray[Any], NDArray[Any]]:
+    """Load and standardise once a process."""
+    return training.standardise(load.__wrapped__(request), train_rows)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One training of an experiment, in a profile, into a folder."""
+    """One training of an experiment, in a profile, into a folder.
+
+    ``expected_seconds`` is what one worker should need for it.
+    """
 
     experiment_id: str
     profile: str
     data: DataRequest
     folder: Folder
     seed: int
-
-    @property
-    def experiment(self) -> Experiment:
-        """The experiment itself (its functions do not travel between processes)."""
-        return EXPERIMENTS[self.experiment_id]
-
-    @property
-    def budget(self) -> Budget:
-        """Its budget in this profile."""
-        return self.experiment.budgets[self.profile]
+    expected_seconds: float
 
     def __call__(self, report: training.Report) -> Any:
         """Do it, in the worker."""
@@ -71,7 +72,24 @@ class Task:
 
 
 @dataclass(frozen=True)
-class CandidateTask(Task):
+class SearchTask(Task):
+    """A task of an experiment with a search."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment itself (its functions do not travel between processes)."""
+        experiment = EXPERIMENTS[self.experiment_id]
+        assert isinstance(experiment, Experiment)
+        return experiment
+
+    @property
+    def budget(self) -> Budget:
+        """Its budget in this profile."""
+        return self.experiment.budgets[self.profile]
+
+
+@dataclass(frozen=True)
+class CandidateTask(SearchTask):
     """Try the next open candidate of the search; no result but what the search's journal holds."""
 
     def __call__(self, report: training.Report) -> None:
@@ -92,7 +110,7 @@ class CandidateTask(Task):
 
 
 @dataclass(frozen=True)
-class FinalTask(Task):
+class FinalTask(SearchTask):
     """Retrain the chosen candidate with this task's seed."""
 
     chosen: tuple[tuple[str, Any], ...]

@@ -103,6 +103,14 @@ def _train(
     return network, solver
 
 
+def read_final(folder: Path) -> FinalRun | None:
+    """Read a retraining that is done, or None."""
+    record = folder / "run.json"
+    if not record.exists():
+        return None
+    return FinalRun(**json.loads(record.read_text(encoding="utf-8")))
+
+
 def _report_part(report: Report, part: int, parts: int, done: float) -> None:
     report((part + done) / parts)
 
@@ -142,12 +150,8 @@ def run_final(
 ) -> FinalRun:  # fmt: skip
     """Retrain the chosen candidate with one seed and evaluate the test rows, once.
 
-    Leaves history.jsonl, model.safetensors and, written last, run.json, which a later call reads
-    instead of training again.
+    Leaves history.jsonl, model.safetensors and, written last, run.json for ``read_final``.
     """
-    record = folder / "run.json"
-    if record.exists():
-        return FinalRun(**json.loads(record.read_text(encoding="utf-8")))
     network, solver = _train(experiment, params, data, seed, budget.final_epochs, folder, report)
     run = FinalRun(
         seed=seed,
@@ -164,6 +168,6 @@ def run_final(
         {**network.params, **network.state, "input_mean": mean, "input_std": std},
         {"experiment": experiment.id, "params": params, **asdict(run)},
     )
-    write_atomically(record, json.dumps(asdict(run), indent=1) + "\n")
+    write_atomically(folder / "run.json", json.dumps(asdict(run), indent=1) + "\n")
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
     return run

@@ -32,6 +32,13 @@ class Change:
     name: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
+    def applied(self) -> Recipe:
+        """Give `improved` with this change, under the change's name."""
+        fields: dict[str, Any] = dict(self.fields)
+        return dataclasses.replace(
+            RECIPES["improved"], name=self.name, summary=self.group, **fields
+        )
+
 
 CHANGES: tuple[Change, ...] = (
     Change("none", "improved"),

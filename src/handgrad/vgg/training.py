@@ -132,6 +132,14 @@ def run_recipe(
     return run.finish(evaluate_test)
 
 
+def read_result(out: Path) -> RunResult | None:
+    """Read a finished run's result.json, or None if there is none."""
+    try:
+        return RunResult(**json.loads((out / "result.json").read_text(encoding="utf-8")))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
 @dataclass
 class _Clock:
     """Seconds of this process on top of those that earlier parts of the run took."""

@@ -1,0 +1,226 @@
+"""Question 6 as a stage: train recipes of handgrad.vgg in the workers; torch only where it runs."""
+
+import dataclasses
+import importlib.util
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from handgrad.datasets import Dataset
+from handgrad.experiments import EXPERIMENTS, RecipeBudget, RecipeExperiment
+from handgrad.reproduce.folder import Folder
+from handgrad.reproduce.stages import Stage
+from handgrad.reproduce.tasks import DataRequest, Task, load
+from handgrad.reproduce.training import Report
+from handgrad.results import ExperimentRecord, Interval, Spread, Trial
+
+if TYPE_CHECKING:
+    from handgrad.vgg import Recipe, RunResult
+
+MISSING_TORCH = (
+    "PyTorch is not installed; install it with `pip install 'handgrad[torch]'` and run the same "
+    "command again"
+)
+# Judging the validation rows and augmenting cost about so much on top of the steps.
+_OVERHEAD = 1.2
+_THREADS = 1  # as every worker
+
+
+def torch_is_installed() -> bool:
+    """Whether question 6 can run."""
+    return importlib.util.find_spec("torch") is not None
+
+
+@dataclass(frozen=True)
+class RecipeTask(Task):
+    """Train the experiment's recipe with this task's seed, or with one change of the ablation."""
+
+    change: str | None = None
+
+    @property
+    def out(self) -> Path:
+        """The folder of this run."""
+        runs = self.folder.runs(self.experiment_id)
+        return runs / ("ablation" if self.change else f"seed-{self.seed}") / (self.change or "")
+
+    def __call__(self, report: Report) -> "RunResult":
+        """Do it."""
+        from handgrad.vgg import run_recipe
+
+        recipe, rows = recipe_of(self)
+        data = _rows(load(self.data), rows)
+
+        def progress(line: dict[str, Any]) -> None:
+            report(line["epoch"] / recipe.epochs)
+
+        return run_recipe(
+            recipe,
+            data,
+            seed=self.seed,
+            out=self.out,
+            evaluate_test=self.change is None,
+            progress=progress,
+            threads=_THREADS,
+        )
+
+
+def _rows(data: Dataset, train_rows: int | None) -> Dataset:
+    """Keep the first so many training rows, and as many of the others (smoke only)."""
+    if train_rows is None:
+        return data
+    return dataclasses.replace(
+        data,
+        X_train=data.X_train[:train_rows],
+        y_train=data.y_train[:train_rows],
+        X_val=data.X_val[:train_rows],
+        y_val=data.y_val[:train_rows],
+        X_test=data.X_test[:train_rows],
+        y_test=data.y_test[:train_rows],
+    )
+
+
+def recipe_of(task: RecipeTask) -> "tuple[Recipe, int | None]":
+    """Give a task's recipe and how many training rows it may use."""
+    from handgrad.vgg import CHANGES, RECIPES
+
+    budget = EXPERIMENTS[task.experiment_id].budgets[task.profile]
+    assert isinstance(budget, RecipeBudget)
+    if task.change is None:
+        recipe = RECIPES[budget.recipe]
+        return recipe if budget.epochs is None else recipe.lasting(budget.epochs), budget.train_rows
+    change = next(change for change in CHANGES if change.name == task.change)
+    return change.applied(), budget.train_rows
+
+
+def _epoch_seconds(recipe: "Recipe", rows: int) -> float:
+    """Time three training steps on random pixels."""
+    import torch
+
+    from handgrad.vgg.optimizers import make_optimizers
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(_THREADS)
+    with torch.random.fork_rng(devices=[]):
+        net = recipe.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        optimizers = make_optimizers(net, recipe)
+        images = torch.randn(recipe.batch_size, 3, 32, 32).to(memory_format=torch.channels_last)
+        labels = torch.randint(10, (recipe.batch_size,))
+        for step in range(4):
+            if step == 1:  # the first one warms up
+                started = time.perf_counter()
+            torch.nn.functional.cross_entropy(net(images), labels).backward()  # type: ignore[no-untyped-call]
+            for optimizer in optimizers:
+                optimizer.step()
+                optimizer.zero_grad()
+    seconds = (time.perf_counter() - started) / 3
+    torch.set_num_threads(threads)
+    return seconds * (rows / recipe.batch_size) * _OVERHEAD
+
+
+class RecipeStage(Stage):
+    """Train one recipe with several seeds and, in the full profile, the table of single changes."""
+
+    experiment: RecipeExperiment
+
+    def __init__(
+        self,
+        experiment: RecipeExperiment,
+        profile: str,
+        first_seed: int,
+        folder: Folder,
+        request: DataRequest,
+        data: Dataset,
+    ) -> None:
+        from handgrad.vgg import CHANGES, read_result
+
+        super().__init__()
+        self.experiment, self._folder, self._data = experiment, folder, data
+        self._budget = experiment.budgets[profile]
+        self._seeds = range(first_seed, first_seed + self._budget.seeds)
+        self._runs: dict[int, RunResult] = {}
+        self._rows: dict[str, RunResult] = {}
+        self._changes = {change.name: change for change in CHANGES if self._budget.ablation}
+
+        planned = [
+            RecipeTask(experiment.id, profile, request, folder, seed, 0.0, change)
+            for seed, change in (
+                *((seed, None) for seed in self._seeds),
+                *((first_seed, change) for change in self._changes),
+            )
+        ]
+        self._recipe = recipe_of(planned[0])[0]
+        for task in planned:
+            result = read_result(task.out)
+            if result is not None:
+                self._take(task, result)
+                continue
+            recipe, rows = recipe_of(task)
+            seconds = _epoch_seconds(recipe, rows or len(data.X_train)) * recipe.epochs
+            self.waiting.append(dataclasses.replace(task, expected_seconds=seconds))
+        self._left = {(task.seed, task.change): task for task in self.waiting}
+        self._count()
+
+    @property
+    def seconds_left(self) -> float:
+        """Expected seconds of one worker."""
+        return sum(task.expected_seconds for task in self._left.values())
+
+    def received(self, task: Task, result: Any) -> str | None:
+        """Take a run."""
+        assert isinstance(task, RecipeTask)
+        del self._left[task.seed, task.change]
+        self._take(task, result)
+        self._count()
+        return None
+
+    def _take(self, task: "RecipeTask", result: "RunResult") -> None:
+        if task.change is None:
+            self._runs[task.seed] = result
+        else:
+            self._rows[task.change] = result
+
+    def _count(self) -> None:
+        self.finals_left = len(self._seeds) - len(self._runs)
+        self.candidates_left = len(self._changes) - len(self._rows)
+        if not self._left:
+            self.record = self._make_record()
+
+    def _make_record(self) -> ExperimentRecord:
+        runs = [self._runs[seed] for seed in self._seeds]
+        plain = [run.test_accuracy for run in runs if run.test_accuracy is not None]
+        mirrored = [run.test_accuracy_tta for run in runs if run.test_accuracy_tta is not None]
+        assert len(plain) == len(mirrored) == len(runs)
+        test = Spread.of(plain)
+        trials = tuple(
+            Trial(
+                {"group": change.group, "change": name, **json.loads(json.dumps(change.fields))},
+                self._rows[name].val_accuracy,
+                self._rows[name].seconds,
+            )
+            for name, change in self._changes.items()
+        )
+        test_rows = min(len(self._data.X_test), self._budget.train_rows or len(self._data.X_test))
+        return ExperimentRecord(
+            id=self.experiment.id,
+            title=self.experiment.title,
+            data=self.experiment.data,
+            chosen={"recipe": self._recipe.name, "epochs": self._recipe.epochs},
+            trials=trials,
+            seeds=tuple(self._seeds),
+            val_accuracy=Spread.of([run.val_accuracy for run in runs]),
+            test_accuracy=test,
+            test_accuracy_mirrored=Spread.of(mirrored),
+            test_interval=Interval.wilson(test.mean, test_rows),
+            parameters=runs[0].parameters,
+            epochs=self._recipe.epochs,
+            train_seconds=Spread.of([run.seconds for run in runs]).mean,
+            search_seconds=sum(trial.seconds for trial in trials),
+            models=self._folder.relative(
+                [
+                    self._folder.runs(self.experiment.id) / f"seed-{seed}" / "checkpoint.pt"
+                    for seed in self._seeds
+                ]
+            ),
+        )

@@ -1,0 +1,157 @@
+"""A stage is one experiment on its way: its tasks that are ready and, at the end, its record."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from handgrad.datasets import Dataset
+from handgrad.experiments import Experiment, RecipeExperiment
+from handgrad.reproduce.folder import Folder
+from handgrad.reproduce.plan import estimate
+from handgrad.reproduce.summary import chosen_text
+from handgrad.reproduce.tasks import CandidateTask, DataRequest, FinalTask, Task
+from handgrad.reproduce.training import read_final
+from handgrad.results import ExperimentRecord, Interval, Spread
+from handgrad.selection import Params, Search
+
+
+class Stage(ABC):
+    """One experiment of a job.
+
+    Attributes
+    ----------
+    experiment : Experiment or RecipeExperiment
+    waiting : list of Task
+        Ready to be given to workers, in order; whoever gives one away removes it.
+    candidates_left, finals_left : int
+        For the plan: what is still to be done.
+    record : ExperimentRecord or None
+        Once the experiment is done.
+    """
+
+    experiment: Experiment | RecipeExperiment
+
+    def __init__(self) -> None:
+        self.waiting: list[Task] = []
+        self.candidates_left = 0
+        self.finals_left = 0
+        self.record: ExperimentRecord | None = None
+
+    @property
+    @abstractmethod
+    def seconds_left(self) -> float:
+        """Expected seconds of one worker."""
+
+    @abstractmethod
+    def received(self, task: Task, result: Any) -> str | None:
+        """Take a task's result; return what a user may like to hear."""
+
+
+class SearchStage(Stage):
+    """Search on the validation rows, then retrain the chosen candidate with several seeds."""
+
+    experiment: Experiment
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        profile: str,
+        first_seed: int,
+        folder: Folder,
+        request: DataRequest,
+        data: Dataset,
+    ) -> None:
+        super().__init__()
+        self.experiment, self._folder = experiment, folder
+        budget = experiment.budgets[profile]
+        self._seeds = range(first_seed, first_seed + budget.seeds)
+        self._task_arguments = (experiment.id, profile, request, folder)
+        self._search = Search.prepare(folder.journal(experiment.id), experiment.id, budget.space)
+        self._chosen: Params | None = None
+        found = {seed: read_final(folder.final(experiment.id, seed)) for seed in self._seeds}
+        self._runs = {seed: run for seed, run in found.items() if run is not None}
+
+        self.candidates_left = len(self._search.open_candidates())
+        self.finals_left = len(self._seeds) - len(self._runs)
+        self._estimate = (
+            estimate(experiment, profile, data)
+            if self.candidates_left or self.finals_left
+            else None
+        )
+        if self.candidates_left:
+            seconds = self._estimate.candidate_seconds if self._estimate else 0.0
+            self.waiting = [
+                CandidateTask(*self._task_arguments, first_seed, seconds)
+                for _ in range(self.candidates_left)
+            ]
+        else:
+            self._choose()
+
+    @property
+    def seconds_left(self) -> float:
+        """Expected seconds of one worker."""
+        if self._estimate is None:
+            return 0.0
+        return (
+            self.candidates_left * self._estimate.candidate_seconds
+            + self.finals_left * self._estimate.final_seconds
+        )
+
+    def received(self, task: Task, result: Any) -> str | None:
+        """A candidate is in the journal, or a retraining has ended."""
+        if isinstance(task, FinalTask):
+            self._runs[task.seed] = result
+            self.finals_left = len(self._seeds) - len(self._runs)
+            if not self.finals_left:
+                self.record = self._make_record()
+            return None
+        self.candidates_left -= 1
+        return None if self.candidates_left else self._choose()
+
+    def _choose(self) -> str:
+        self._chosen = self._search.best()
+        seconds = self._estimate.final_seconds if self._estimate else 0.0
+        self.waiting = [
+            FinalTask(*self._task_arguments, seed, seconds, tuple(self._chosen.items()))
+            for seed in self._seeds
+            if seed not in self._runs
+        ]
+        if not self.waiting:
+            self.record = self._make_record()
+        tried = [t.val_accuracy for t in self._search.trials() if t.val_accuracy is not None]
+        return (
+            f"chose {chosen_text(self._chosen)} of {len(tried)} candidates "
+            f"(validation {100 * max(tried):.2f} %)"
+        )
+
+    def _make_record(self) -> ExperimentRecord:
+        assert self._chosen is not None
+        runs = [self._runs[seed] for seed in self._seeds]
+        test = Spread.of([run.test_accuracy for run in runs])
+        trials = self._search.trials()
+        return ExperimentRecord(
+            id=self.experiment.id,
+            title=self.experiment.title,
+            data=self.experiment.data,
+            chosen=self._chosen,
+            trials=trials,
+            seeds=tuple(self._seeds),
+            val_accuracy=Spread.of([run.val_accuracy for run in runs]),
+            test_accuracy=test,
+            test_interval=Interval.wilson(test.mean, runs[0].test_rows),
+            parameters=runs[0].parameters,
+            epochs=runs[0].epochs,
+            train_seconds=Spread.of([run.seconds for run in runs]).mean,
+            search_seconds=sum(trial.seconds for trial in trials),
+            models=self._folder.relative(
+                [
+                    self._folder.final(self.experiment.id, seed) / "model.safetensors"
+                    for seed in self._seeds
+                ]
+            ),
+        )
+
+
+def seconds_left(stages: Sequence[Stage]) -> float:
+    """Expected seconds of one worker for all stages."""
+    return sum(stage.seconds_left for stage in stages)
