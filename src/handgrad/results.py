@@ -135,7 +135,7 @@ class Results:
                 data={name: DataRecord(**data) for name, data in record["data"].items()},
                 experiments=tuple(_experiment(entry) for entry in record["experiments"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ResultsError(f"{path} is damaged ({error}); delete it and run again") from None
 
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from handgrad import checkpoint as checkpoints
 from handgrad.datasets import Dataset
-from handgrad.errors import NonFiniteLossError
+from handgrad.errors import NonFiniteLossError, ResultsError
 from handgrad.experiments import Budget, Experiment
 from handgrad.files import write_atomically
 from handgrad.network import Network
@@ -147,7 +147,13 @@ def run_final(
     """
     record = folder / "run.json"
     if record.exists():
-        return FinalRun(**json.loads(record.read_text(encoding="utf-8")))
+        try:
+            return FinalRun(**json.loads(record.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            raise ResultsError(
+                f"{record} is damaged; delete it to train this run again, "
+                "or name another folder with --out"
+            ) from None
     network, solver = _train(experiment, params, data, seed, budget.final_epochs, folder, report)
     run = FinalRun(
         seed=seed,
