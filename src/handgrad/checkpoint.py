@@ -19,7 +19,21 @@ Array = NDArray[Any]
 def write(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
     """Write arrays and a JSON-able header to ``path``; a crash leaves the old file or the new."""
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    write_atomically(path, save(contiguous, {"handgrad": json.dumps(header)}))
+    text = json.dumps(header, default=_plain)
+    write_atomically(path, save(contiguous, {"handgrad": text}))
+
+
+def _plain(value: Any) -> Any:
+    """Turn what JSON lacks into what it has: some generators keep arrays in their state."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return {"array": value.tolist(), "dtype": str(value.dtype)}
+    raise TypeError(f"{type(value).__name__} does not go into a checkpoint's header")
+
+
+def _unplain(value: dict[str, Any]) -> Any:
+    return np.array(value["array"], value["dtype"]) if set(value) == {"array", "dtype"} else value
 
 
 def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -32,6 +46,10 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         raise CheckpointError(
             f"{path} cannot be read as a checkpoint ({error}); delete it to start afresh"
         ) from None
-    if "handgrad" not in metadata:
+    try:
+        header = json.loads(metadata["handgrad"], object_hook=_unplain)
+    except (KeyError, ValueError):
+        header = None
+    if not isinstance(header, dict):
         raise CheckpointError(f"{path} was not written by handgrad; delete it or name another file")
-    return arrays, json.loads(metadata["handgrad"])
+    return arrays, header

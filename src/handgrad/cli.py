@@ -75,7 +75,13 @@ cli.add_command(data_group)
     type=click.Path(file_okay=False, path_type=Path),
     help="Results folder; one that was interrupted is gone on with.  [default: results/PROFILE]",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="The first of each experiment's consecutive seeds.",
+)
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

@@ -1,7 +1,7 @@
 """Writing files so that nobody ever sees half of one."""
 
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
@@ -13,14 +13,12 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     leaves no temporary file behind.
     """
     data = content.encode() if isinstance(content, str) else content
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)

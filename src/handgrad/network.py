@@ -234,6 +234,8 @@ class Network:
     def predict(self, X: ArrayLike, *, batch_size: int = 500) -> Array:
         """Predict labels (N,): 1 where the score is > 0, else 0; or the class of largest score."""
         X = np.asarray(X)
+        if len(X) == 0:
+            return np.zeros(0, dtype=np.int64)
         scores = [self.loss(X[i : i + batch_size]) for i in range(0, len(X), batch_size)]
         return np.concatenate(
             [s.argmax(axis=1) if s.ndim == 2 else (s > 0).astype(np.int64) for s in scores]

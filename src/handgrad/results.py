@@ -148,7 +148,7 @@ class Results:
                 experiments=tuple(_experiment(entry) for entry in record["experiments"]),
                 not_run=tuple(NotRun(**entry) for entry in record["not_run"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ResultsError(f"{path} is damaged ({error}); delete it and run again") from None
 
 

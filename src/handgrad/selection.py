@@ -60,15 +60,21 @@ class Search:
         # Optuna's default lock is a symbolic link to the journal; left behind by a killed process
         # and relative, it makes the next one wait for ever. This one is taken over after 30 s.
         backend = JournalFileBackend(str(path), JournalFileOpenLock(str(path)))
-        storage = optuna.storages.JournalStorage(backend)
-        self._study = optuna.create_study(
-            storage=storage,
-            study_name=name,
-            direction="maximize",
-            load_if_exists=True,
-            # Never consulted: every candidate is enqueued. It only keeps a surplus ask cheap.
-            sampler=optuna.samplers.RandomSampler(seed=0),
-        )
+        try:
+            storage = optuna.storages.JournalStorage(backend)
+            self._study = optuna.create_study(
+                storage=storage,
+                study_name=name,
+                direction="maximize",
+                load_if_exists=True,
+                # Never consulted: every candidate is enqueued. It only keeps a surplus ask cheap.
+                sampler=optuna.samplers.RandomSampler(seed=0),
+            )
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ResultsError(
+                f"{path} is damaged ({type(error).__name__}); delete it to search again, "
+                "or name another folder with --out"
+            ) from None
         known = self._study.user_attrs.get("space")
         if known is None:
             self._study.set_user_attr("space", self._space)
@@ -91,6 +97,8 @@ class Search:
         for trial in search._study.get_trials(deepcopy=False):
             if trial.state == TrialState.RUNNING:  # its process died
                 search._study.tell(trial.number, state=TrialState.FAIL)
+                if "error" in trial.user_attrs:  # after it had found that the candidate fails
+                    settled.add(trial.user_attrs["candidate"])
             elif trial.state == TrialState.WAITING or _is_result(trial):
                 settled.add(trial.user_attrs["candidate"])
         for index, params in enumerate(search.candidates):
@@ -161,7 +169,8 @@ class Search:
 
 def _is_result(trial: FrozenTrial) -> bool:
     """Tried to the end: it has a value, or an error of its own (not an interruption)."""
-    return trial.state == TrialState.COMPLETE or "error" in trial.user_attrs
+    failed = trial.state == TrialState.FAIL and "error" in trial.user_attrs
+    return failed or trial.state == TrialState.COMPLETE
 
 
 def _mend_torn_line(path: Path) -> None:

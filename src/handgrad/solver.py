@@ -111,7 +111,10 @@ class Solver:
         self.X_train, self.y_train, self.X_val, self.y_val = _rows(data)
         self.rule = _rule(update_rule)
         self.optim_config = dict(optim_config or {})
-        for name, value in (("batch_size", batch_size), ("num_epochs", num_epochs)):
+        counts = {"batch_size": batch_size, "num_epochs": num_epochs}
+        if num_train_samples is not None:
+            counts["num_train_samples"] = num_train_samples
+        for name, value in counts.items():
             if not (isinstance(value, int | np.integer) and value >= 1):
                 raise ValueError(f"Solver: {name} must be a whole number from 1; got {value!r}")
         if schedule is not None and lr_decay != 1.0:
@@ -124,6 +127,10 @@ class Solver:
         self.rng = default_rng(rng)
         self.num_train_samples = num_train_samples
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
+        if self.checkpoint is not None and not self.checkpoint.parent.is_dir():
+            raise CheckpointError(
+                f"the folder of the checkpoint {self.checkpoint} does not exist; make it first"
+            )
         self.on_epoch, self.augment = on_epoch, augment
 
         self.optim_configs = {
@@ -169,7 +176,8 @@ class Solver:
             self._resume(self.checkpoint)
         seconds_before = self.history[-1]["seconds"] if self.history else 0.0
         started = time.perf_counter()
-        with self._progress_bar() as show:
+        # A diverging run overflows on its way to infinity; the check of the loss reports it.
+        with self._progress_bar() as show, np.errstate(over="ignore", invalid="ignore"):
             while self.epoch < self.num_epochs:
                 first = len(self.loss_history)
                 rate = self._one_epoch(show)
@@ -203,19 +211,17 @@ class Solver:
         rows = self.rng.permutation(len(self.X_train))
         batches = math.ceil(len(rows) / self.batch_size)
         rate = self._base_rate
-        # A diverging run overflows on its way to infinity; the check of the loss reports it.
-        with np.errstate(over="ignore", invalid="ignore"):
-            for batch in range(batches):
-                chosen = rows[batch * self.batch_size : (batch + 1) * self.batch_size]
-                X, y = self.X_train[chosen], self.y_train[chosen]
-                if self.augment is not None:
-                    X = self.augment(X, self.rng)
-                if self._base_rate is not None:
-                    progress = (self.epoch + batch / batches) / self.num_epochs
-                    rate = self._base_rate * self.schedule(progress)
-                self._step(X, y, rate)
-                if len(self.loss_history) % self.print_every == 0:
-                    show()
+        for batch in range(batches):
+            chosen = rows[batch * self.batch_size : (batch + 1) * self.batch_size]
+            X, y = self.X_train[chosen], self.y_train[chosen]
+            if self.augment is not None:
+                X = self.augment(X, self.rng)
+            if self._base_rate is not None:
+                progress = (self.epoch + batch / batches) / self.num_epochs
+                rate = self._base_rate * float(self.schedule(progress))
+            self._step(X, y, rate)
+            if len(self.loss_history) % self.print_every == 0:
+                show()
         return rate
 
     def _step(self, X: Array, y: Array, rate: float | None) -> None:
@@ -255,6 +261,8 @@ class Solver:
                 "check_accuracy: X and y must have the same number of rows, at least 1; "
                 f"got {len(X)} and {len(y)}"
             )
+        if num_samples is not None and num_samples < 1:
+            raise ValueError(f"check_accuracy: num_samples must be at least 1; got {num_samples}")
         if num_samples is not None and num_samples < len(X):
             chosen = np.linspace(0, len(X) - 1, num_samples).round().astype(np.intp)
             X, y = X[chosen], y[chosen]
@@ -305,11 +313,15 @@ class Solver:
     def _settings(self) -> dict[str, Any]:
         """What must be the same for a checkpoint to be this run's."""
         return {
-            "rule": self.rule.__name__,
+            "rule": getattr(self.rule, "__name__", repr(self.rule)),
             "optim_config": {name: repr(value) for name, value in self.optim_config.items()},
-            "schedule": [self.schedule(i / 16) for i in range(16)],
+            "schedule": [float(self.schedule(i / 16)) for i in range(16)],
             "batch_size": self.batch_size,
             "num_epochs": self.num_epochs,
+            "num_train_samples": self.num_train_samples,
+            "augment": self.augment is not None,
+            "model": [type(self.model).__name__, getattr(self.model, "loss_name", None)],
+            "layers": [repr(layer) for layer in getattr(self.model, "layers", ())],
             "reg": getattr(self.model, "reg", None),
             "params": {
                 name: [str(a.dtype), list(a.shape)] for name, a in self.model.params.items()
@@ -356,7 +368,15 @@ class Solver:
     def _resume(self, path: Path) -> None:
         arrays, header = checkpoints.read(path)
         settings = json.loads(json.dumps(self._settings()))
-        different = [name for name in settings if header["settings"].get(name) != settings[name]]
+        found = header.get("settings")
+        if not isinstance(found, dict) or "rngs" not in header:
+            raise CheckpointError(
+                f"{path} is not a Solver's checkpoint; delete it or name another file"
+            )
+        rngs = [rng.bit_generator.state["bit_generator"] for rng in self._rngs()]
+        settings["random generators"] = rngs
+        found["random generators"] = [state["bit_generator"] for state in header["rngs"]]
+        different = [name for name in settings if found.get(name) != settings[name]]
         if different:
             raise CheckpointError(
                 f"{path} is the checkpoint of another run: its {', '.join(different)} differ; "

@@ -86,7 +86,7 @@ EXPERIMENTS = (
         _build_plain,
         _solver,
         {
-            "smoke": Budget({"hidden_dim": [50], "filter_size": [5, 7]}, 1, 1, 1, train_rows=4000),
+            "smoke": Budget({"hidden_dim": [50], "filter_size": [5, 7]}, 1, 2, 1, train_rows=6000),
             "standard": Budget(
                 {"hidden_dim": [50, 100, 300], "filter_size": [3, 5, 7, 9]}, 2, 10, 3
             ),

@@ -67,7 +67,11 @@ def opened(path: Path, *, profile: str, seed: int) -> Iterator[Folder]:
     try:
         path.mkdir(parents=True, exist_ok=True)
         known = {"manifest.json", "search", "runs", "results.json", "summary.md", ".lock"}
-        strangers = sorted(entry.name for entry in path.iterdir() if entry.name not in known)
+        strangers = sorted(
+            entry.name
+            for entry in path.iterdir()
+            if entry.name not in known and not _is_torn(entry)
+        )
         manifest = path / "manifest.json"
         if strangers and not manifest.exists():
             raise ResultsError(
@@ -84,6 +88,8 @@ def opened(path: Path, *, profile: str, seed: int) -> Iterator[Folder]:
                     f"another handgrad is at work in {path}; wait for it, or name another folder "
                     "with --out"
                 ) from None
+            for torn in filter(_is_torn, path.iterdir()):
+                torn.unlink()
             _claim(manifest, {"profile": profile, "seed": seed})
             yield folder
     except OSError as error:
@@ -109,6 +115,11 @@ def claim_data(folder: Folder, data: Mapping[str, Mapping[str, str]]) -> None:
                 "folder with --out, or provide the data it was made with"
             )
     write_atomically(manifest, json.dumps(content, indent=1) + "\n")
+
+
+def _is_torn(file: Path) -> bool:
+    """Whether a file is what a process killed inside write_atomically left behind."""
+    return file.name.startswith(".") and file.name.endswith(".part")
 
 
 def _claim(manifest: Path, purpose: dict[str, Any]) -> None:

@@ -105,7 +105,10 @@ class Pool:
     def start(self, key: str, task: Task) -> None:
         """Give a task to an idle worker."""
         connection = self._idle.pop()
-        connection.send(task)
+        try:
+            connection.send(task)
+        except OSError:
+            raise _death(key) from None
         self._busy[connection] = key
 
     def events(self, timeout_seconds: float) -> Iterator[Event]:
@@ -118,11 +121,8 @@ class Pool:
             key = self._busy[ready]
             try:
                 kind, content = ready.recv()
-            except (EOFError, ConnectionResetError):
-                raise WorkerError(
-                    f"the worker process of {key} died (killed, or out of memory); run the same "
-                    "command again to go on where it was, with fewer --jobs if memory is short"
-                ) from None
+            except (EOFError, OSError):
+                raise _death(key) from None
             if kind == "failed":
                 raise content
             if kind == "progress":
@@ -131,3 +131,10 @@ class Pool:
                 self._idle.append(ready)
                 del self._busy[ready]
                 yield Event(key, 1.0, True, content)
+
+
+def _death(key: str) -> WorkerError:
+    return WorkerError(
+        f"the worker process of {key} died (killed, or out of memory); run the same "
+        "command again to go on where it was, with fewer --jobs if memory is short"
+    )

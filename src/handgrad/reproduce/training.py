@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from handgrad import checkpoint as checkpoints
 from handgrad.datasets import Dataset
-from handgrad.errors import NonFiniteLossError
+from handgrad.errors import NonFiniteLossError, ResultsError
 from handgrad.experiments import Budget, Experiment
 from handgrad.files import write_atomically
 from handgrad.network import Network
@@ -108,7 +108,13 @@ def read_final(folder: Path) -> FinalRun | None:
     record = folder / "run.json"
     if not record.exists():
         return None
-    return FinalRun(**json.loads(record.read_text(encoding="utf-8")))
+    try:
+        return FinalRun(**json.loads(record.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise ResultsError(
+            f"{record} is damaged; delete it to train this run again, "
+            "or name another folder with --out"
+        ) from None
 
 
 def _report_part(report: Report, part: int, parts: int, done: float) -> None:

@@ -1,0 +1,362 @@
+"""`handgrad reproduce` as a user runs it: its records, and that no interruption changes them.
+
+All runs are the smoke profile in processes of their own, without network, with an empty cache and
+a home and working folder of their own, so that the data are the stand-in and the shipped digits.
+"""
+
+import fcntl
+import functools
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from datasets_fakes import fake_course, isolate, write_all
+from reproduce_runs import (
+    EXECUTE,
+    LIMITED,
+    NAPPING,
+    Silent,
+    alive,
+    arguments,
+    finished,
+    nap,
+    numbers,
+    running,
+    timeless,
+)
+from safetensors.numpy import load_file
+
+from handgrad.errors import ResultsError
+from handgrad.experiments import EXPERIMENTS
+from handgrad.reproduce import Job, pool, reproduce
+from handgrad.reproduce.folder import opened
+from handgrad.results import SCHEMA, Interval, Results, Spread
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory, worker_id):
+    """All questions, two jobs, uninterrupted; run once for all workers of xdist."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "reproduce-reference"
+    shared.mkdir(exist_ok=True)
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (shared / "seconds").exists():
+            started = time.perf_counter()
+            finished(shared / "run", *arguments(questions="2,3,4,5", jobs=2))
+            (shared / "seconds").write_text(str(time.perf_counter() - started))
+    return shared / "run"
+
+
+# what a run leaves ------------------------------------------------------------------------------
+
+
+def test_smoke_takes_less_than_a_minute(reference):
+    assert float((reference.parent / "seconds").read_text()) < 60
+
+
+def test_results_have_the_schema_of_the_assignment(reference):
+    record = json.loads((reference / "out/results.json").read_text())
+    assert next(iter(record)) == "schema"
+    assert record["schema"] == SCHEMA == 1
+    assert record["profile"] == "smoke"
+    assert record["environment"]["numpy"] == np.__version__
+    assert set(record["data"]) == {"course", "mnist"}
+    for data in record["data"].values():
+        assert {"source", "sha256", "stand_in"} <= set(data)
+        assert data["stand_in"] is True
+        assert all(len(digest) == 64 for digest in data["sha256"].values())
+    assert [e["id"] for e in record["experiments"]] == list(EXPERIMENTS)
+    for entry in record["experiments"]:
+        experiment = EXPERIMENTS[entry["id"]]
+        budget = experiment.budgets["smoke"]
+        assert (entry["title"], entry["data"]) == (experiment.title, experiment.data)
+        assert [trial["params"] for trial in entry["trials"]] == budget.candidates
+        best = max(entry["trials"], key=lambda trial: trial["val_accuracy"])
+        assert entry["chosen"] == best["params"]
+        assert entry["seeds"] == list(range(budget.seeds))
+        for name in ("val_accuracy", "test_accuracy"):
+            spread = entry[name]
+            assert set(spread) == {"mean", "std", "values"}
+            assert all(0 <= value <= 1 for value in spread["values"])
+            assert Spread.of(spread["values"]) == Spread(
+                spread["mean"], spread["std"], tuple(spread["values"])
+            )
+            assert len(spread["values"]) == budget.seeds
+        rows = {"course": 250, "mnist": 500}[entry["data"]]
+        interval = Interval.wilson(entry["test_accuracy"]["mean"], rows)
+        assert entry["test_interval"]["low"] == interval.low
+        assert entry["test_interval"]["high"] == interval.high
+        assert isinstance(entry["parameters"], int)
+        assert entry["train_seconds"] > 0
+    assert Results.read(reference / "out/results.json").profile == "smoke"
+
+
+def test_every_run_has_its_history(reference):
+    for id, experiment in EXPERIMENTS.items():
+        budget, runs = experiment.budgets["smoke"], reference / "out/runs" / id
+        folders = [(f"candidate-{n:03d}", budget.search_epochs) for n in range(2)]
+        folders += [(f"seed-{seed}", budget.final_epochs) for seed in range(budget.seeds)]
+        assert sorted(path.name for path in runs.iterdir()) == sorted(name for name, _ in folders)
+        for name, epochs in folders:
+            lines = (runs / name / "history.jsonl").read_text().splitlines()
+            records = [json.loads(line) for line in lines]
+            assert [record["epoch"] for record in records] == list(range(1, epochs + 1))
+            assert all(np.isfinite(record["loss"]) for record in records)
+            assert all(0 <= record["val_accuracy"] <= 1 for record in records)
+
+
+def test_the_chosen_models_are_there_and_whole(reference):
+    results = Results.read(reference / "out/results.json")
+    for record in results.experiments:
+        assert len(record.models) == len(record.seeds)
+        shape = (20,) if record.data == "course" else (1, 28, 28)
+        built = EXPERIMENTS[record.id].build(record.chosen, shape, np.random.default_rng(0))
+        assert record.parameters == sum(array.size for array in built.params.values())
+        for name in record.models:
+            arrays = load_file(reference / "out" / name)
+            expected = {**built.params, **built.state}
+            assert set(arrays) == set(expected) | {"input_mean", "input_std"}
+            for key, array in expected.items():
+                assert arrays[key].shape == array.shape, (name, key)
+                assert np.isfinite(arrays[key]).all(), (name, key)
+
+
+def test_stand_ins_are_said_everywhere(reference):
+    stderr, stdout = (reference / "stderr").read_text(), (reference / "stdout").read_text()
+    assert "NOTICE: stand-in: data.pkl was not found" in stderr
+    assert "NOTICE: stand-in: MNIST was not found" in stderr
+    assert "course (stand-in): stand-in (generated; data.pkl was not found)" in stdout
+    assert "mnist (stand-in): sample of 1,500 digits" in stdout
+    assert stdout.partition("course (stand-in)")[0].count("stand-in") == 8  # each line of the table
+    summary = (reference / "out/summary.md").read_text()
+    assert summary.count("**Stand-in: these numbers say nothing about the real data.**") == 2
+
+
+def test_plan_progress_and_table(reference):
+    stderr, stdout = (reference / "stderr").read_text(), (reference / "stdout").read_text()
+    summary = (reference / "out/summary.md").read_text()
+    assert stderr.index("Expected time: about ") < stderr.index("chose ")
+    for record in Results.read(reference / "out/results.json").experiments:
+        assert f"{record.id} {record.title}"[:40] in stderr  # in the plan
+        assert f"] {record.id}: chose " in stderr
+        assert f"] {record.id}: test " in stderr
+        low, high = record.test_interval.low, record.test_interval.high
+        measured = [f"{100 * s.mean:.2f}" for s in (record.val_accuracy, record.test_accuracy)]
+        interval = f"{100 * low:.2f} to {100 * high:.2f}"
+        row = stdout.partition(f" {record.id} {record.title}")[2].split("stand-in")[0]
+        for words in (*measured, interval, f"{record.parameters:,}", *record.chosen):
+            assert words in row
+        chosen = ", ".join(f"{name} {value}" for name, value in record.chosen.items())
+        (line,) = [line for line in summary.splitlines() if line.startswith(f"| {record.id} ")]
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[:2] == [f"{record.id} {record.title}", chosen]
+        assert [cell.split(" ")[0] for cell in cells[2:4]] == measured
+        assert cells[4:7] == [interval, str(len(record.seeds)), f"{record.parameters:,}"]
+
+
+def test_results_do_not_depend_on_the_number_of_jobs_nor_on_the_other_questions(
+    reference, tmp_path
+):
+    run = finished(tmp_path, *arguments(questions="2,5", jobs=1))
+    _, all_questions = numbers(reference / "out")
+    assert numbers(run.out)[1] == [e for e in all_questions if e["id"][0] in "25"]
+
+
+def test_a_second_call_changes_nothing_and_another_question_is_added(reference, tmp_path):
+    run = finished(tmp_path, *arguments())
+    files = {path: path.read_bytes() for path in run.out.rglob("*.safetensors")}
+    before, first = numbers(run.out), (run.out / "results.json").read_text()
+    again = finished(tmp_path, *arguments("--jobs", "2"))
+    assert "done" in again.stderr
+    assert numbers(run.out) == before
+    assert {path: path.read_bytes() for path in files} == files
+    assert len(files) == 4
+    third = finished(tmp_path, *arguments(questions="3")).stdout
+    assert numbers(run.out, "2") == before
+    assert numbers(run.out)[1] == numbers(reference / "out")[1][:4]
+    assert third.count(" 2.3 Logistic") == third.count(" 3.3 Linear") == 1
+    assert (
+        json.loads(first)["experiments"]
+        == json.loads((run.out / "results.json").read_text())["experiments"][:2]
+    )  # even their times
+
+
+# interruptions ----------------------------------------------------------------------------------
+
+
+def reached(run, pattern):
+    return lambda: any(run.out.glob(pattern))
+
+
+MOMENTS = {
+    "the workers start": None,
+    "the first search has begun": "search/2.3.journal",
+    "a candidate is tried": "runs/2.*/candidate-*/history.jsonl",
+    "the retraining has begun": "runs/2.*/seed-0",
+    "the last records are written": "runs/2.4/seed-1/run.json",
+}
+
+
+@pytest.mark.parametrize(
+    ("moment", "family"),
+    [
+        *((moment, False) for moment in MOMENTS),
+        ("a candidate is tried", True),
+        ("the retraining has begun", True),
+    ],
+)
+def test_kill_9_and_the_same_command_give_the_same_numbers(reference, tmp_path, moment, family):
+    with running(tmp_path, *arguments(jobs=2)) as run:
+        pattern = MOMENTS[moment]
+        run.until(reached(run, pattern) if pattern else run.children)
+        children = run.children()
+        if family:
+            os.killpg(run.process.pid, signal.SIGKILL)
+        else:
+            run.process.kill()
+        run.process.wait()
+        deadline = time.monotonic() + 2
+        while any(map(alive, children)):
+            assert time.monotonic() < deadline, "orphaned workers live on"
+            time.sleep(0.01)
+    again = finished(tmp_path, *arguments(jobs=2))
+    assert numbers(again.out) == numbers(reference / "out", "2")
+    assert "Traceback" not in again.stderr
+
+
+def test_kill_9_in_the_middle_of_mnist(reference, tmp_path):
+    words = arguments(questions="5", jobs=2)
+    with running(tmp_path, *words) as run:
+        run.until(reached(run, "runs/5.*/candidate-001"))
+        run.process.kill()
+        run.process.wait()
+    again = finished(tmp_path, *words)
+    _, experiments = numbers(reference / "out", "5")
+    assert timeless(json.loads((again.out / "results.json").read_text()))["experiments"] == (
+        experiments
+    )
+
+
+def test_what_a_kill_leaves_of_the_first_file_is_no_stranger(tmp_path):
+    # write_atomically's temporary name, when its process dies before the move.
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/.manifest.json.k3x9.part").write_text("{")
+    with opened(tmp_path / "out", profile="smoke", seed=0) as folder:
+        assert (folder.path / "manifest.json").exists()
+
+
+@pytest.mark.parametrize("moment", ["the workers start", "a candidate is tried"])
+def test_ctrl_c_is_one_line_and_the_same_command_goes_on(reference, tmp_path, moment):
+    with running(tmp_path, *arguments(jobs=2)) as run:
+        pattern = MOMENTS[moment]
+        assert run.until(reached(run, pattern) if pattern else run.children)
+        children = run.children()
+        os.killpg(run.process.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches them all
+        assert run.wait() == 130
+    assert not any(map(alive, children))
+    assert "Traceback" not in run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert last == "handgrad: interrupted; the same command goes on where it was"
+    assert numbers(finished(tmp_path, *arguments()).out) == numbers(reference / "out", "2")
+
+
+def test_a_killed_worker_is_a_clear_error_and_going_on_works(reference, tmp_path):
+    words = arguments(questions="5", jobs=1)
+    with running(tmp_path, *words) as run:
+        assert run.until(reached(run, "runs/5.*/candidate-*"))
+        commands = {pid: Path(f"/proc/{pid}/cmdline").read_text() for pid in run.children()}
+        (worker,) = [pid for pid, command in commands.items() if "spawn_main" in command]
+        os.kill(worker, signal.SIGKILL)
+        assert run.wait() == 2
+    assert "Traceback" not in run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("handgrad: error: the worker process of 5.")
+    assert "died (killed, or out of memory); run the same command again" in last
+    again = finished(tmp_path, *words)
+    experiments = json.loads((again.out / "results.json").read_text())["experiments"]
+    assert timeless(experiments) == numbers(reference / "out", "5")[1]
+
+
+def test_workers_in_the_middle_of_a_long_task_follow_their_parent(tmp_path):
+    with running(tmp_path, NAPPING, Path(__file__).parent, code=EXECUTE) as run:
+        assert run.until((tmp_path / "begun").exists), run.stderr
+        children = run.children()
+        assert len(children) >= 2
+        run.process.kill()
+        run.process.wait()
+        deadline = time.monotonic() + 2
+        while any(map(alive, children)):
+            assert time.monotonic() < deadline, "orphaned workers live on"
+            time.sleep(0.01)
+
+
+def test_ctrl_c_is_left_to_the_parent():
+    with pool.Pool(1) as workers:
+        workers.start("a", functools.partial(nap, 0.5))
+        events = []
+        while not events:  # until the task has begun
+            events += workers.events(1.0)
+        os.kill(workers._processes[0].pid, signal.SIGINT)
+        while not events[-1].finished:
+            events += workers.events(1.0)
+    assert (events[-1].key, events[-1].done, events[-1].result) == ("a", 1.0, "slept")
+
+
+def give_and_listen(workers):
+    workers.start("2.3 (1)", print)
+    return list(workers.events(5.0))
+
+
+def test_a_worker_that_died_while_idle_is_a_worker_error():
+    with pool.Pool(1) as workers:
+        (process,) = workers._processes
+        process.kill()
+        process.join()
+        with pytest.raises(pool.WorkerError, match="died"):
+            give_and_listen(workers)
+
+
+@pytest.mark.parametrize("limit", [600, 1500])
+def test_a_file_that_cannot_grow_is_one_line_and_going_on_works(reference, tmp_path, limit):
+    # A limit on file sizes stands for a full disk: the write fails half-way, in a worker, too.
+    run = finished(tmp_path, *arguments(), expected=2, code=LIMITED.format(limit))
+    assert "Traceback" not in run.stderr
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("handgrad: error: cannot write to out (File too large); free space")
+    assert numbers(finished(tmp_path, *arguments()).out) == numbers(reference / "out", "2")
+
+
+# the folder -------------------------------------------------------------------------------------
+
+
+def test_a_second_handgrad_in_the_same_folder_is_refused(reference, tmp_path):
+    with opened(tmp_path / "out", profile="smoke", seed=0):
+        run = finished(tmp_path, *arguments(), expected=2)
+    (line,) = run.stderr.splitlines()
+    assert line == (
+        "handgrad: error: another handgrad is at work in out; wait for it, or name another folder "
+        "with --out"
+    )
+    finished(tmp_path, *arguments())
+
+
+def test_data_that_changed_between_calls_are_refused(reference, tmp_path, monkeypatch):
+    run = finished(tmp_path / "run", *arguments())
+    isolate(tmp_path, monkeypatch)
+    given = write_all(tmp_path / "given", {"data.pkl": fake_course(monkeypatch)})
+    job = Job([2], "smoke", run.out, "", jobs=1, data_dir=given, offline=True)
+    before = (run.out / "results.json").read_bytes()
+    message = "was made with other course data than is found now; name another folder"
+    with pytest.raises(ResultsError, match=message):
+        reproduce(job, Silent())
+    assert (run.out / "results.json").read_bytes() == before
+    # And it stays usable with the data it was made with.
+    finished(tmp_path / "run", *arguments())
+    assert numbers(run.out) == numbers(reference / "out", "2")
