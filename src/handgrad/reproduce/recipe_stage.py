@@ -151,6 +151,7 @@ class RecipeStage(Stage):
             )
         ]
         self._recipe = recipe_of(planned[0])[0]
+        left: list[RecipeTask] = []
         for task in planned:
             result = read_result(task.out)
             if result is not None:
@@ -158,8 +159,9 @@ class RecipeStage(Stage):
                 continue
             recipe, rows = recipe_of(task)
             seconds = _epoch_seconds(recipe, rows or len(data.X_train)) * recipe.epochs
-            self.waiting.append(dataclasses.replace(task, expected_seconds=seconds))
-        self._left = {(task.seed, task.change): task for task in self.waiting}
+            left.append(dataclasses.replace(task, expected_seconds=seconds))
+        self._left = {(task.seed, task.change): task for task in left}
+        self.waiting = list(left)
         self._count()
 
     @property
