@@ -10,27 +10,44 @@ from handgrad import checkpoint
 from handgrad.datasets import Dataset
 from handgrad.datasets.course import stand_in
 from handgrad.errors import NonFiniteLossError
-from handgrad.experiments import EXPERIMENTS, PROFILES, QUESTIONS, Budget, Experiment
+from handgrad.experiments import (
+    EXPERIMENTS,
+    PROFILES,
+    QUESTIONS,
+    Budget,
+    Experiment,
+    RecipeExperiment,
+)
 from handgrad.experiments.mnist_conv import ARCHITECTURES
-from handgrad.reproduce.training import run_candidate, run_final, standardise, streams
+from handgrad.reproduce.training import (
+    read_final,
+    run_candidate,
+    run_final,
+    standardise,
+    streams,
+)
 from handgrad.selection import Search
 from handgrad.solver import Solver
 
 SHAPES = {"course": (20,), "mnist": (1, 28, 28)}
 THOROUGH = ("standard", "full")
+SEARCHED = {id: e for id, e in EXPERIMENTS.items() if isinstance(e, Experiment)}
+RECIPES = {id: e for id, e in EXPERIMENTS.items() if isinstance(e, RecipeExperiment)}
 
 
 def space(experiment, profile):
-    return EXPERIMENTS[experiment].budgets[profile].space
+    return SEARCHED[experiment].budgets[profile].space
 
 
 # what is searched -------------------------------------------------------------------------------
 
 
 def test_the_items_of_the_assignment_are_there():
-    assert list(EXPERIMENTS) == ["2.3", "2.4", "3.3", "3.4", "4.3", "4.4", "5.3", "5.4"]
-    assert QUESTIONS == (2, 3, 4, 5)
-    assert [e.data for e in EXPERIMENTS.values()] == ["course"] * 4 + ["mnist"] * 4
+    assert list(SEARCHED) == ["2.3", "2.4", "3.3", "3.4", "4.3", "4.4", "5.3", "5.4"]
+    assert [e.data for e in SEARCHED.values()] == ["course"] * 4 + ["mnist"] * 4
+    assert list(RECIPES) == ["6.2", "6.3"]
+    assert [e.data for e in RECIPES.values()] == ["cifar10"] * 2
+    assert QUESTIONS == (2, 3, 4, 5, 6)
     for id, experiment in EXPERIMENTS.items():
         assert (experiment.id, experiment.question) == (id, int(id[0]))
         assert set(experiment.budgets) == set(PROFILES) == {"smoke", "standard", "full"}
@@ -80,7 +97,7 @@ def test_an_architecture_is_what_its_name_says(name, parts):
     assert places[norm.split()[-1]] == set(parts["batchnorm"])
     assert places[dropout.split()[-1]] == set(parts["dropout_at"])
     params = {"architecture": name, "dropout": 0.5}
-    network = EXPERIMENTS["5.4"].build(params, SHAPES["mnist"], np.random.default_rng(0))
+    network = SEARCHED["5.4"].build(params, SHAPES["mnist"], np.random.default_rng(0))
     built = [type(layer).__name__ for layer in network.layers]
     flat = built.index("Flatten")
     for kind, where in (("BatchNorm", "batchnorm"), ("Dropout", "dropout_at")):
@@ -91,23 +108,23 @@ def test_an_architecture_is_what_its_name_says(name, parts):
 
 @pytest.mark.parametrize("profile", THOROUGH)
 def test_five_seeds_for_the_binary_data_and_three_for_mnist(profile):
-    for experiment in EXPERIMENTS.values():
+    for experiment in SEARCHED.values():
         expected = {"course": 5, "mnist": 3}[experiment.data]
         assert experiment.budgets[profile].seeds == expected, experiment.id
         assert experiment.budgets[profile].train_rows is None, experiment.id  # every row
 
 
 def test_candidates_are_all_different():
-    for experiment in EXPERIMENTS.values():
+    for experiment in SEARCHED.values():
         for profile, budget in experiment.budgets.items():
             seen = {json.dumps(params) for params in budget.candidates}
             assert len(seen) == len(budget.candidates) >= 2, (experiment.id, profile)
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-@pytest.mark.parametrize("id", EXPERIMENTS)
+@pytest.mark.parametrize("id", SEARCHED)
 def test_every_candidate_takes_a_finite_training_step(id, profile):
-    experiment = EXPERIMENTS[id]
+    experiment = SEARCHED[id]
     rng = np.random.default_rng(0)
     shape, classes = SHAPES[experiment.data], {"course": 2, "mnist": 10}[experiment.data]
     X, y = rng.standard_normal((3, *shape)), np.arange(3) % classes
@@ -133,14 +150,14 @@ def test_every_candidate_takes_a_finite_training_step(id, profile):
 
 def test_experiments_and_seeds_have_streams_of_their_own():
     first = set()
-    for experiment in EXPERIMENTS.values():
+    for experiment in SEARCHED.values():
         for seed in (0, 1, 2, 3, 4, 10, 2**40):
             first.update(rng.integers(2**63) for rng in streams(experiment, seed))
-    assert len(first) == len(EXPERIMENTS) * 7 * 2
+    assert len(first) == len(SEARCHED) * 7 * 2
 
 
 def test_a_stream_depends_on_experiment_and_seed_alone():
-    once, again = (streams(EXPERIMENTS["5.4"], 3) for _ in range(2))
+    once, again = (streams(SEARCHED["5.4"], 3) for _ in range(2))
     for a, b in zip(once, again, strict=True):
         np.testing.assert_array_equal(a.integers(2**63, size=8), b.integers(2**63, size=8))
 
@@ -255,8 +272,8 @@ def test_a_retraining_scores_each_test_row_once_and_last(tmp_path):
     assert model.seen[-30:] == [("score", row) for row in range(70, 100)]
     assert {row for kind, row in model.seen if kind == "train"} == set(range(50))
     assert run.test_rows == 30
-    assert run_final(experiment, budget, {"reg": 1.0}, *arguments) == run
-    assert len(models) == 1  # a second call reads the record and trains nothing
+    assert read_final(tmp_path / "seed-0") == run  # so nobody trains or scores it again
+    assert read_final(tmp_path / "seed-1") is None
 
 
 def test_the_stand_in_has_no_row_twice():
@@ -276,7 +293,7 @@ def easy(rows, shape=(20,)):
 
 
 def test_a_diverging_candidate_is_recorded_and_the_search_goes_on(tmp_path):
-    experiment, data = EXPERIMENTS["2.4"], easy(200)
+    experiment, data = SEARCHED["2.4"], easy(200)
     values = {"hidden_dim": [5], "reg": [0.1], "learning_rate": [1e200, 0.1]}
     budget = Budget(values, 2, 2, 1)
     search = Search.prepare(tmp_path / "j", "2.4", values)
@@ -308,7 +325,7 @@ def killed_at(fraction):
 
 @pytest.mark.parametrize("id", ["2.4", "5.4"])
 def test_an_interrupted_run_goes_on_to_the_same_numbers(tmp_path, id):
-    experiment = EXPERIMENTS[id]
+    experiment = SEARCHED[id]
     # 5.4: batch norm's running state and dropout's generator must survive as well.
     data = easy(1102, (1, 6, 6) if id == "5.4" else (20,))
     params = experiment.budgets["smoke"].candidates[0]

@@ -31,10 +31,12 @@ from reproduce_runs import (
 from safetensors.numpy import load_file
 
 from handgrad.errors import ResultsError
-from handgrad.experiments import EXPERIMENTS
+from handgrad.experiments import EXPERIMENTS, Experiment
 from handgrad.reproduce import Job, pool, reproduce
 from handgrad.reproduce.folder import opened
 from handgrad.results import SCHEMA, Interval, Results, Spread
+
+SEARCHED = {id: e for id, e in EXPERIMENTS.items() if isinstance(e, Experiment)}
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks into /proc")
 
@@ -49,7 +51,7 @@ def reference(tmp_path_factory, worker_id):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (shared / "seconds").exists():
             started = time.perf_counter()
-            finished(shared / "run", *arguments(questions="2,3,4,5", jobs=2))
+            finished(shared / "run", *arguments(questions="2,3,4,5,6", jobs=2))
             (shared / "seconds").write_text(str(time.perf_counter() - started))
     return shared / "run"
 
@@ -72,9 +74,10 @@ def test_results_have_the_schema_of_the_assignment(reference):
         assert {"source", "sha256", "stand_in"} <= set(data)
         assert data["stand_in"] is True
         assert all(len(digest) == 64 for digest in data["sha256"].values())
-    assert [e["id"] for e in record["experiments"]] == list(EXPERIMENTS)
+    assert [e["id"] for e in record["experiments"]] == list(SEARCHED)
+    assert [e["id"] for e in record["not_run"]] == ["6.2", "6.3"]
     for entry in record["experiments"]:
-        experiment = EXPERIMENTS[entry["id"]]
+        experiment = SEARCHED[entry["id"]]
         budget = experiment.budgets["smoke"]
         assert (entry["title"], entry["data"]) == (experiment.title, experiment.data)
         assert [trial["params"] for trial in entry["trials"]] == budget.candidates
@@ -99,7 +102,7 @@ def test_results_have_the_schema_of_the_assignment(reference):
 
 
 def test_every_run_has_its_history(reference):
-    for id, experiment in EXPERIMENTS.items():
+    for id, experiment in SEARCHED.items():
         budget, runs = experiment.budgets["smoke"], reference / "out/runs" / id
         folders = [(f"candidate-{n:03d}", budget.search_epochs) for n in range(2)]
         folders += [(f"seed-{seed}", budget.final_epochs) for seed in range(budget.seeds)]
@@ -117,7 +120,7 @@ def test_the_chosen_models_are_there_and_whole(reference):
     for record in results.experiments:
         assert len(record.models) == len(record.seeds)
         shape = (20,) if record.data == "course" else (1, 28, 28)
-        built = EXPERIMENTS[record.id].build(record.chosen, shape, np.random.default_rng(0))
+        built = SEARCHED[record.id].build(record.chosen, shape, np.random.default_rng(0))
         assert record.parameters == sum(array.size for array in built.params.values())
         for name in record.models:
             arrays = load_file(reference / "out" / name)
@@ -137,6 +140,16 @@ def test_stand_ins_are_said_everywhere(reference):
     assert stdout.partition("course (stand-in)")[0].count("stand-in") == 8  # each line of the table
     summary = (reference / "out/summary.md").read_text()
     assert summary.count("**Stand-in: these numbers say nothing about the real data.**") == 2
+
+
+def test_question_6_without_its_images_is_reported_and_the_rest_goes_on(reference):
+    results = Results.read(reference / "out/results.json")
+    assert [missing.id for missing in results.not_run] == ["6.2", "6.3"]
+    for missing in results.not_run:
+        assert "handgrad data import" in missing.reason  # says how to provide the data
+    assert "NOTICE: 6.2, 6.3 will not run: " in (reference / "stderr").read_text()
+    assert "Not run: 6.2 VGG11 as given: " in (reference / "stdout").read_text()
+    assert "**Not run: 6.3 VGG11 improved.**" in (reference / "out/summary.md").read_text()
 
 
 def test_plan_progress_and_table(reference):
