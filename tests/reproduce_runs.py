@@ -92,6 +92,16 @@ def alive(pid):
     return False
 
 
+def gone(pids):
+    """Wait for processes to end by themselves; a worker that is still importing needs seconds."""
+    deadline = time.monotonic() + 10
+    while any(map(alive, pids)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def timeless(value):
     """Leave out of results.json what may differ between two runs: times, and how it was called."""
     times = ("seconds", "train_seconds", "search_seconds", "environment", "command")

@@ -20,9 +20,9 @@ from reproduce_runs import (
     LIMITED,
     NAPPING,
     Silent,
-    alive,
     arguments,
     finished,
+    gone,
     nap,
     numbers,
     running,
@@ -235,10 +235,7 @@ def test_kill_9_and_the_same_command_give_the_same_numbers(reference, tmp_path, 
         else:
             run.process.kill()
         run.process.wait()
-        deadline = time.monotonic() + 2
-        while any(map(alive, children)):
-            assert time.monotonic() < deadline, "orphaned workers live on"
-            time.sleep(0.01)
+        assert gone(children), "orphaned workers live on"
     again = finished(tmp_path, *arguments(jobs=2))
     assert numbers(again.out) == numbers(reference / "out", "2")
     assert "Traceback" not in again.stderr
@@ -273,7 +270,7 @@ def test_ctrl_c_is_one_line_and_the_same_command_goes_on(reference, tmp_path, mo
         children = run.children()
         os.killpg(run.process.pid, signal.SIGINT)  # a terminal's Ctrl-C reaches them all
         assert run.wait() == 130
-    assert not any(map(alive, children))
+    assert gone(children)
     assert "Traceback" not in run.stderr
     last = run.stderr.splitlines()[-1]
     assert last == "handgrad: interrupted; the same command goes on where it was"
@@ -304,10 +301,7 @@ def test_workers_in_the_middle_of_a_long_task_follow_their_parent(tmp_path):
         assert len(children) >= 2
         run.process.kill()
         run.process.wait()
-        deadline = time.monotonic() + 2
-        while any(map(alive, children)):
-            assert time.monotonic() < deadline, "orphaned workers live on"
-            time.sleep(0.01)
+        assert gone(children), "orphaned workers live on"
 
 
 def test_ctrl_c_is_left_to_the_parent():

@@ -1,4 +1,4 @@
-"""Question 6 inside reproduce: stages of recipes, on generated images and without worker processes."""
+"""Question 6 inside reproduce: stages of recipes, on generated images, in this process."""
 
 import json
 import subprocess

@@ -5,7 +5,9 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -36,7 +38,6 @@ class Event:
 
 def _work(connection: Connection) -> None:
     """Do tasks until the connection closes; the body of a worker process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -59,6 +60,28 @@ def _work(connection: Connection) -> None:
                 connection.send(("finished", result))
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back: a process started now never sees it, this one does right afterwards.
+
+    The blocked signal is what the new process inherits. It is not enough here, where another
+    thread (of BLAS, say) may take the signal for the process: so the handler, too, only notes it.
+    """
+    resource_tracker.ensure_running()  # when it starts by itself it lets the signal through again
+    held = []
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    ours = threading.current_thread() is threading.main_thread()  # only there Python handles it
+    handler = signal.signal(signal.SIGINT, lambda *_: held.append(True)) if ours else None
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if held:
+            signal.raise_signal(signal.SIGINT)
+
+
 class Pool:
     """A few spawned worker processes; use as a context manager, which ends them.
 
@@ -73,13 +96,14 @@ class Pool:
         self._idle: list[Connection] = []
         self._busy: dict[Connection, str] = {}
         self._processes = []
-        for _ in range(size):
-            ours, theirs = context.Pipe()
-            process = context.Process(target=_work, args=(theirs,), daemon=True)
-            process.start()
-            theirs.close()
-            self._processes.append(process)
-            self._idle.append(ours)
+        with _interrupts_held():  # the workers inherit it: Ctrl-C is the parent's to handle
+            for _ in range(size):
+                ours, theirs = context.Pipe()
+                process = context.Process(target=_work, args=(theirs,), daemon=True)
+                process.start()
+                theirs.close()
+                self._processes.append(process)
+                self._idle.append(ours)
 
     def __enter__(self) -> "Pool":
         """Nothing to do: the processes run already."""
