@@ -20,6 +20,7 @@ import handgrad
 from handgrad.cli import cli, main
 from handgrad.errors import HandgradError
 from handgrad.reproduce import Job, folder, reproduce
+from handgrad.reproduce.folder import code_hash
 from handgrad.results import SCHEMA
 
 
@@ -228,7 +229,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 
 
-OURS = {
+OURS = {"code": code_hash(),
     "schema": SCHEMA, "version": handgrad.__version__, "profile": "smoke", "seed": 0, "data": {},
 }  # fmt: skip
 
@@ -252,7 +253,7 @@ def test_a_folder_made_for_something_else(tmp_path, other, said):
     out = write_all(tmp_path / "work/out", {"manifest.json": manifest})
     line = refused(tmp_path, *smoke())
     assert said in line
-    assert line.endswith("; name another folder with --out")
+    assert line.endswith("; name another folder with --out, or delete that one")
     assert (out / "manifest.json").read_bytes() == manifest
 
 

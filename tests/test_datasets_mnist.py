@@ -60,7 +60,7 @@ def test_found_in_the_usual_folders_plain_or_gzip(
     if packed:
         raws = {f"{name}.gz": gzip.compress(raw, 1) for name, raw in raws.items()}
     write_all(tmp_path / "given" / place, raws)
-    assert load_mnist(tmp_path / "given").source == "mnist: IDX files from --data-dir"
+    assert load_mnist(tmp_path / "given").source == "IDX files from --data-dir"
 
 
 def test_file_names_with_a_dot_are_known(tmp_path: Path, raws: dict[str, bytes]) -> None:
@@ -96,15 +96,15 @@ def test_the_order_is_data_dir_environment_torchvision_keras_cache_sample(
         for name in raws:
             (folder / name).unlink()
 
-    assert source() == "mnist: IDX files from --data-dir"
+    assert source() == "IDX files from --data-dir"
     empty(given)
-    assert source() == "mnist: IDX files from HANDGRAD_DATA"
+    assert source() == "IDX files from HANDGRAD_DATA"
     empty(environment)
-    assert source() == "mnist: IDX files from torchvision"
+    assert source() == "IDX files from torchvision"
     empty(torchvision)
-    assert source() == "mnist: mnist.npz from Keras"
+    assert source() == "mnist.npz from Keras"
     keras.unlink()
-    assert source() == "mnist: IDX files in the cache"
+    assert source() == "IDX files in the cache"
     empty(tmp_path / "cache/mnist")
     assert source() == "sample of 1,500 digits shipped with handgrad"
 
@@ -193,7 +193,7 @@ def test_a_bad_file_in_another_programs_folder_is_passed_over_and_said(
 ) -> None:
     bad = write_all(tmp_path / "work/data/MNIST/raw", {**raws, TRAIN: b"junk"})
     write_all(tmp_path / "cache/mnist", raws)
-    assert load_mnist(offline=True).source == "mnist: IDX files in the cache"
+    assert load_mnist(offline=True).source == "IDX files in the cache"
     assert f"passed over: {Path('data/MNIST/raw') / TRAIN}: truncated" in caplog.text
     assert (bad / TRAIN).read_bytes() == b"junk"
 

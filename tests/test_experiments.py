@@ -9,7 +9,6 @@ import pytest
 from handgrad import checkpoint
 from handgrad.datasets import Dataset
 from handgrad.datasets.course import stand_in
-from handgrad.errors import NonFiniteLossError
 from handgrad.experiments import (
     EXPERIMENTS,
     PROFILES,
@@ -20,6 +19,7 @@ from handgrad.experiments import (
 )
 from handgrad.experiments.mnist_conv import ARCHITECTURES
 from handgrad.reproduce.training import (
+    Diverged,
     read_final,
     run_candidate,
     run_final,
@@ -272,8 +272,10 @@ def test_a_retraining_scores_each_test_row_once_and_last(tmp_path):
     assert model.seen[-30:] == [("score", row) for row in range(70, 100)]
     assert {row for kind, row in model.seen if kind == "train"} == set(range(50))
     assert run.test_rows == 30
-    assert read_final(tmp_path / "seed-0") == run  # so nobody trains or scores it again
-    assert read_final(tmp_path / "seed-1") is None
+    # So nobody trains or scores it again; another candidate's run would not count.
+    assert read_final(tmp_path / "seed-0", {"reg": 1.0}) == run
+    assert read_final(tmp_path / "seed-0", {"reg": 2.0}) is None
+    assert read_final(tmp_path / "seed-1", {"reg": 1.0}) is None
 
 
 def test_the_stand_in_has_no_row_twice():
@@ -304,11 +306,13 @@ def test_a_diverging_candidate_is_recorded_and_the_search_goes_on(tmp_path):
     assert "the loss became" in failed.error
     assert fine.val_accuracy > 0.5
     assert search.best()["learning_rate"] == 0.1
-    with pytest.raises(NonFiniteLossError):
-        run_final(
-            experiment, budget, failed.params, data, (np.zeros(1), np.ones(1)), 0, tmp_path / "f",
-            nothing,
-        )  # fmt: skip
+    retrained = run_final(
+        experiment, budget, failed.params, data, (np.zeros(1), np.ones(1)), 0, tmp_path / "f",
+        nothing,
+    )  # fmt: skip
+    assert isinstance(retrained, Diverged)
+    assert retrained.error == failed.error
+    assert read_final(tmp_path / "f", failed.params) is None
 
 
 class Killed(BaseException):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from handgrad.gradcheck import GradientMismatchError, check_model
-from handgrad.network import Dense, Dropout, Network, ReLU
+from handgrad.network import BatchNorm, Dense, Dropout, Network, ReLU
 
 
 class LeastSquares:
@@ -158,9 +158,9 @@ def test_float32_parameters_are_refused():
 def test_samples_bounds_the_work():
     full, some = LeastSquares(), LeastSquares()
     check(full)
-    assert full.evaluations == 1 + 2 * (20 + 4)
+    assert full.evaluations == 2 + 2 * (20 + 4)  # two for the gradients: is the loss repeatable?
     errors = check(some, samples=6)
-    assert some.evaluations == 1 + 2 * (6 + 4)
+    assert some.evaluations == 2 + 2 * (6 + 4)
     assert set(errors) == {"W", "b"}
 
 
@@ -188,6 +188,13 @@ def test_before_each_restores_the_dropout_mask():
         net.rng.bit_generator.state = state
 
     check_model(net, X, y, rng=np.random.default_rng(0), before_each=same_mask)
-    assert len(calls) == 1 + 2 * sum(w.size for w in net.params.values())
-    with pytest.raises(GradientMismatchError):  # another mask each time: no function of W
+    assert len(calls) == 2 + 2 * sum(w.size for w in net.params.values())
+    with pytest.raises(ValueError, match="the loss is another at every call"):
         check_model(net, X, y, rng=np.random.default_rng(0))
+
+
+def test_running_statistics_are_left_as_they_were():
+    rng = np.random.default_rng(0)
+    net = Network([Dense(4), BatchNorm(), Dense(3)], (5,), rng=rng)
+    check_model(net, rng.standard_normal((6, 5)), np.arange(6) % 3, rng=rng)
+    assert not net.state["running_mean1"].any()

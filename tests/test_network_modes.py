@@ -194,11 +194,18 @@ def test_gradients_are_new_arrays():
     np.testing.assert_array_equal(net.loss(X, y)[1]["W1"], kept["W1"])
 
 
-@pytest.mark.parametrize("shape", [(5, 2, 6, 6), (5, 72), (5, 2, 36), (5, 12, 6)])
-def test_inputs_of_any_shape_that_reshapes(shape):
+def test_images_may_come_as_rows():
     net = build(*NETS["conv and pool"])
     X = images(5, (2, 6, 6))
-    np.testing.assert_array_equal(net.loss(X.reshape(shape)), net.loss(X))
+    np.testing.assert_array_equal(net.loss(X.reshape(5, 72)), net.loss(X))
+
+
+@pytest.mark.parametrize("shape", [(6, 6, 2), (2, 36), (12, 6), (71,)])
+def test_images_of_another_layout_are_refused_not_scrambled(shape):
+    net = build(*NETS["conv and pool"])
+    message = r"Network.loss: each example of X must have the shape \(2, 6, 6\), or be a row of 72"
+    with pytest.raises(ValueError, match=message):
+        net.loss(np.zeros((5, *shape)))
 
 
 # scores and predictions -----------------------------------------------------------------------

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,11 +31,16 @@ from reproduce_runs import (
 )
 from safetensors.numpy import load_file
 
+from handgrad.datasets import load_course
 from handgrad.errors import ResultsError
-from handgrad.experiments import EXPERIMENTS, Experiment
+from handgrad.experiments import EXPERIMENTS, Budget, Experiment
 from handgrad.reproduce import Job, pool, reproduce
-from handgrad.reproduce.folder import opened
+from handgrad.reproduce.folder import code_hash, opened
+from handgrad.reproduce.stages import SearchStage
+from handgrad.reproduce.tasks import DataRequest
+from handgrad.reproduce.training import Diverged, FinalRun
 from handgrad.results import SCHEMA, Interval, Results, Spread
+from handgrad.selection import Search
 
 SEARCHED = {id: e for id, e in EXPERIMENTS.items() if isinstance(e, Experiment)}
 
@@ -367,3 +373,42 @@ def test_data_that_changed_between_calls_are_refused(reference, tmp_path, monkey
     # And it stays usable with the data it was made with.
     finished(tmp_path / "run", *arguments())
     assert numbers(run.out) == numbers(reference / "out", "2")
+
+
+def test_a_chosen_candidate_that_diverges_in_retraining_gives_way_to_the_next(
+    tmp_path, monkeypatch
+):
+    values = {"reg": [0.1], "learning_rate": [0.05, 0.1]}
+    budgets = {"smoke": Budget(values, 1, 2, 2)}
+    monkeypatch.setitem(EXPERIMENTS, "2.3", replace(EXPERIMENTS["2.3"], budgets=budgets))
+    with opened(tmp_path / "out", profile="smoke", seed=0) as folder:
+        search = Search.prepare(folder.journal("2.3"), "2.3", values)
+        for accuracy in (0.8, 0.9):
+            search.report(search.claim(), accuracy, 1.0)
+        request = DataRequest("course", None, ())
+        stage = SearchStage(EXPERIMENTS["2.3"], "smoke", 0, folder, request, load_course())
+        first, second = stage.waiting
+        assert dict(first.chosen)["learning_rate"] == 0.1
+        said = stage.received(first, Diverged("the loss became nan"))
+        assert said.startswith("retraining diverged (the loss became nan); chose reg 0.1, ")
+        # The other seed of the candidate that is out may still end, and does not count.
+        run = FinalRun(dict(second.chosen), 1, 0.9, 0.9, 250, 21, 2, 1.0)
+        assert stage.received(second, run) is None
+        for task in stage.waiting:
+            assert dict(task.chosen)["learning_rate"] == 0.05
+            stage.received(task, FinalRun(dict(task.chosen), task.seed, 0.8, 0.7, 250, 21, 2, 1.0))
+        assert stage.record.chosen["learning_rate"] == 0.05
+        assert stage.record.test_accuracy.values == (0.7, 0.7)
+
+
+def test_a_folder_made_by_other_code_is_refused(tmp_path):
+    with opened(tmp_path / "out", profile="smoke", seed=0):
+        pass
+    manifest = tmp_path / "out/manifest.json"
+    manifest.write_text(manifest.read_text().replace(code_hash(), "0" * 12))
+    message = f"was made with code 000000000000, this is code {code_hash()}; name another folder"
+    with (
+        pytest.raises(ResultsError, match=message),
+        opened(tmp_path / "out", profile="smoke", seed=0),
+    ):
+        pass

@@ -5,6 +5,7 @@ import pytest
 from test_solver import Spy, rng, rows
 
 from handgrad.cnn import ConvNet
+from handgrad.errors import NonFiniteLossError
 from handgrad.logistic import LogisticClassifier
 from handgrad.network import BatchNorm, Dense, Network, ReLU
 from handgrad.optim import RULES
@@ -282,3 +283,32 @@ def test_accuracy_of_rows_that_do_not_belong_together_is_refused(rows_x, rows_y)
     text = f"check_accuracy: .* same number of rows, at least 1; got {rows_x} and {rows_y}"
     with pytest.raises(ValueError, match=text):
         solver.check_accuracy(np.zeros((rows_x, 3)), np.zeros(rows_y))
+
+
+def test_a_last_step_that_goes_astray_is_no_success():
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((8, 6)), np.arange(8) % 2
+    data = {"X_train": X, "y_train": y, "X_val": X, "y_val": y}
+    model = SoftmaxClassifier(6, 5, 2, dtype=np.float32, rng=rng)
+    solver = Solver(model, data, "sgd", {"learning_rate": 1e300}, num_epochs=1, rng=rng)
+    with pytest.raises(
+        NonFiniteLossError, match=r"W1 became non-finite at iteration 1 \(epoch 1\)"
+    ):
+        solver.train()
+
+
+@pytest.mark.parametrize("y", [[7, 8, 7, 8], [0.5, 1, 0, 1]])
+def test_accuracy_refuses_labels_the_model_cannot_mean(y):
+    solver = Solver(LogisticClassifier(3, rng=np.random.default_rng(0)), binary_rows())
+    with pytest.raises(ValueError, match="check_accuracy: the model's labels are -1, 0, 1; got"):
+        solver.check_accuracy(np.zeros((4, 3)), y)
+
+
+def test_a_misspelt_hyperparameter_is_named():
+    with pytest.raises(ValueError, match="got also learning_rte"):
+        Solver(LogisticClassifier(3), binary_rows(), "adam", {"learning_rte": 1.0})
+
+
+def binary_rows():
+    X, y = np.zeros((4, 3)), np.array([0, 1, 0, 1])
+    return {"X_train": X, "y_train": y, "X_val": X, "y_val": y}

@@ -86,13 +86,15 @@ def _compare(
 
     With ``indices``, the arrays hold only these entries of the gradient, in this order.
     """
+    analytic, numeric = np.asarray(analytic), np.asarray(numeric)
     if analytic.shape != numeric.shape:
         raise GradientMismatchError(
             f"the gradient of {name} has shape {analytic.shape}, but {name} has {numeric.shape}"
         )
     if analytic.size == 0:
         return 0.0
-    error = np.abs(analytic - numeric) / max(float(np.abs(numeric).max()), 1e-3)
+    scale = max(float(np.abs(numeric).max()), 1e-3)
+    error = np.asarray(np.abs(analytic - numeric) / scale)
     error[np.isnan(error)] = np.inf
     worst = np.unravel_index(np.argmax(error), error.shape)
     if not error[worst] < tolerance:
@@ -191,7 +193,7 @@ def check_model(
     samples: int | None = None,
     before_each: Callable[[], None] | None = None,
 ) -> dict[str, float]:
-    """Check the gradients of a whole model's loss by its parameters.
+    """Check the gradients of a whole model's loss by its parameters; leave the model as it was.
 
     Parameters
     ----------
@@ -222,7 +224,13 @@ def check_model(
             before_each()
         return model.loss(X, y)
 
-    _, gradients = evaluate()
+    state = {name: array.copy() for name, array in getattr(model, "state", {}).items()}
+    loss, gradients = evaluate()
+    if evaluate()[0] != loss:
+        raise ValueError(
+            "check_model: the loss is another at every call (dropout?); pass before_each, a "
+            "function that restores the random state"
+        )
     if set(gradients) != set(model.params):
         raise GradientMismatchError(
             f"loss returned gradients for {sorted(gradients)}, the model has {sorted(model.params)}"
@@ -250,4 +258,6 @@ def check_model(
             tuple(int(i) for i in np.unravel_index(index, parameter.shape)) for index in indices
         ]
         errors[name] = _compare(name, analytic, numeric, tolerance, places)
+    if state:
+        model.state.update(state)  # type: ignore[attr-defined]
     return errors

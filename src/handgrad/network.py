@@ -180,7 +180,8 @@ class Network:
 
         Parameters
         ----------
-        X : array (N, *input_shape), or any shape that reshapes to it example by example
+        X : array (N, *input_shape), or rows of as many entries, in that order; for features (D,)
+            also (N, d1, ..., dk) with D entries each
         y : array (N,), optional
             Labels as the loss function takes them.
 
@@ -192,10 +193,14 @@ class Network:
             With y: training mode; running statistics move and dropout draws from ``rng``.
         """
         X = np.asarray(X)
-        if X.ndim < 2 or X[0:1].size != int(np.prod(self.input_shape)):
+        entries = int(np.prod(self.input_shape))
+        rows = X.ndim == 2 and X.shape[1] == entries
+        features = len(self.input_shape) == 1 and X.ndim >= 2 and np.prod(X.shape[1:]) == entries
+        # An image of another layout has as many entries, too: reshaping it would scramble it.
+        if not (rows or features or X.shape[1:] == self.input_shape):
             raise ValueError(
                 f"{type(self).__name__}.loss: each example of X must have the shape "
-                f"{self.input_shape}, or as many entries; got X of shape {X.shape}"
+                f"{self.input_shape}, or be a row of {entries}; got X of shape {X.shape}"
             )
         out = X.astype(self.dtype, copy=False).reshape(len(X), *self.input_shape)
         context = Context("test" if y is None else "train", self.rng)

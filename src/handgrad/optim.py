@@ -2,7 +2,12 @@
 
 A rule is a pure step: it modifies neither w, nor dw, nor the config it was given. The config it
 returns holds the hyperparameters (defaults filled in) and the rule's state (velocity, m, v, ...),
-and goes into the next step. In the docstrings w' is the next w, and all products are by element.
+and goes into the next step:
+
+    w, config = adam(w, dw, config)
+
+(Keeping the old config instead starts the rule afresh each time.) In the docstrings w' is the
+next w, and all products are by element.
 """
 
 import math

@@ -146,14 +146,19 @@ class Search:
             for index in sorted(results)
         )
 
-    def best(self) -> Params:
+    def best(self, without: Sequence[Params] = ()) -> Params:
         """Return the candidate of best validation accuracy; of equals the first in order.
 
-        Spaces list simple values first, so that a tie goes to the simpler model.
+        Spaces list simple values first, so that a tie goes to the simpler model. ``without``
+        leaves out candidates, those that diverged when they were trained for longer.
         """
-        tried = [trial for trial in self.trials() if trial.val_accuracy is not None]
+        tried = [
+            trial
+            for trial in self.trials()
+            if trial.val_accuracy is not None and dict(trial.params) not in without
+        ]
         if not tried:
-            errors = sorted({trial.error or "" for trial in self.trials()})
+            errors = sorted({trial.error or "diverged in retraining" for trial in self.trials()})
             raise ResultsError(
                 f"every candidate of {self._study.study_name} failed: {'; '.join(errors)}"
             )

@@ -1,11 +1,9 @@
 """The training loop: shuffled batches, updates, histories, the best snapshot, checkpoints."""
 
 import copy
-import hashlib
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,8 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from handgrad import checkpoint as checkpoints
-from handgrad import optim
+from handgrad import optim, solver_checkpoint
 from handgrad.errors import CheckpointError, NonFiniteLossError
 from handgrad.randomness import default_rng
 
@@ -70,7 +67,8 @@ class Solver:
     checkpoint : path, optional
         Written after every epoch; if the file exists, ``train`` goes on from it, to the same
         parameters and histories, to the last bit, as a run that was never interrupted. A
-        checkpoint of other settings, another model or other data is a CheckpointError.
+        checkpoint of other settings, another model or other data is a CheckpointError. Weights
+        and random states come from the checkpoint: another seed is not noticed.
     on_epoch : function, optional
         Called with each epoch's record (see ``history``).
     augment : function, optional
@@ -138,7 +136,14 @@ class Solver:
         }
         # The rate that the schedule multiplies: the given one, or the rule's own default.
         _, probed = self.rule(np.zeros(1), np.zeros(1), dict(self.optim_config))
-        self._base_rate: float | None = probed.get("learning_rate")
+        self._base_rate: float | None = (probed or {}).get("learning_rate")
+        defaults = _defaults(self.rule)
+        unknown = set(self.optim_config) - set(defaults) if defaults else set()
+        if unknown:
+            raise ValueError(
+                f"Solver: optim_config of {self.rule.__name__} may hold {', '.join(defaults)}; "
+                f"got also {', '.join(sorted(unknown))}"
+            )
         self.epoch = 0
         self.loss_history: list[float] = []
         self.history: list[dict[str, Any]] = []
@@ -165,6 +170,8 @@ class Solver:
     def train(self) -> None:
         """Train to the end (or on from the checkpoint), and leave the best parameters in the model.
 
+        A second call does nothing; to train on, make a new Solver.
+
         Raises
         ------
         NonFiniteLossError
@@ -173,7 +180,7 @@ class Solver:
             When the checkpoint cannot be used.
         """
         if self.checkpoint is not None and self.checkpoint.exists():
-            self._resume(self.checkpoint)
+            solver_checkpoint.resume(self, self.checkpoint)
         seconds_before = self.history[-1]["seconds"] if self.history else 0.0
         started = time.perf_counter()
         # A diverging run overflows on its way to infinity; the check of the loss reports it.
@@ -182,6 +189,7 @@ class Solver:
                 first = len(self.loss_history)
                 rate = self._one_epoch(show)
                 self.epoch += 1
+                self._require_finite(rate)
                 val_accuracy = self.check_accuracy(self.X_val, self.y_val)
                 record = {
                     "epoch": self.epoch,
@@ -199,7 +207,7 @@ class Solver:
                     self.best_params = _copies(self.model.params)
                     self.best_state = _copies(getattr(self.model, "state", {}))
                 if self.checkpoint is not None:
-                    self._save(self.checkpoint)
+                    solver_checkpoint.save(self, self.checkpoint)
                 if self.on_epoch is not None:
                     self.on_epoch(record)
         self.model.params.update(_copies(self.best_params))
@@ -229,18 +237,20 @@ class Solver:
         loss = float(loss)
         if not math.isfinite(loss):
             at = f"iteration {len(self.loss_history) + 1} (epoch {self.epoch + 1})"
-            with_rate = "" if rate is None else f", learning rate {rate:.3g}"
-            raise NonFiniteLossError(
-                f"the loss became {loss} at {at}{with_rate}: try a learning rate 3 to 10 times "
-                "smaller, smaller initial weights, or batch normalisation; and check that the "
-                "inputs are finite and scaled"
-            )
+            raise _diverged(f"the loss became {loss} at {at}", rate)
         self.loss_history.append(loss)
         for name, w in self.model.params.items():
             config = self.optim_configs[name]
             if rate is not None:
                 config["learning_rate"] = rate
             self.model.params[name], self.optim_configs[name] = self.rule(w, grads[name], config)
+
+    def _require_finite(self, rate: float | None) -> None:
+        """An epoch's last step has no loss after it to tell that it went astray."""
+        for name, array in self.model.params.items():
+            if not np.isfinite(array).all():
+                at = f"iteration {len(self.loss_history)} (epoch {self.epoch})"
+                raise _diverged(f"{name} became non-finite at {at}", rate)
 
     def check_accuracy(
         self, X: ArrayLike, y: ArrayLike, num_samples: int | None = None, batch_size: int = 100
@@ -270,10 +280,12 @@ class Solver:
         for start in range(0, len(X), batch_size):
             scores = np.asarray(self.model.loss(X[start : start + batch_size]))
             labels = y[start : start + batch_size].reshape(-1)
-            if scores.ndim == 2 and scores.shape[1] > 1:
-                correct += int(np.sum(scores.argmax(axis=1) == labels))
-            else:
+            binary = scores.ndim == 1 or scores.shape[1] == 1
+            _require_labels(labels, (-1, 0, 1) if binary else range(scores.shape[1]), len(scores))
+            if binary:
                 correct += int(np.sum((scores.reshape(-1) > 0) == (labels > 0)))
+            else:
+                correct += int(np.sum(scores.argmax(axis=1) == labels))
         return correct / len(X)
 
     # -- progress ---------------------------------------------------------------------------
@@ -308,102 +320,6 @@ class Solver:
             yield show
             show()
 
-    # -- checkpoints ------------------------------------------------------------------------
-
-    def _settings(self) -> dict[str, Any]:
-        """What must be the same for a checkpoint to be this run's."""
-        return {
-            "rule": getattr(self.rule, "__name__", repr(self.rule)),
-            "optim_config": {name: repr(value) for name, value in self.optim_config.items()},
-            "schedule": [float(self.schedule(i / 16)) for i in range(16)],
-            "batch_size": self.batch_size,
-            "num_epochs": self.num_epochs,
-            "num_train_samples": self.num_train_samples,
-            "augment": self.augment is not None,
-            "model": [type(self.model).__name__, getattr(self.model, "loss_name", None)],
-            "layers": [repr(layer) for layer in getattr(self.model, "layers", ())],
-            "reg": getattr(self.model, "reg", None),
-            "params": {
-                name: [str(a.dtype), list(a.shape)] for name, a in self.model.params.items()
-            },
-            "data": [_fingerprint(a) for a in (self.X_train, self.y_train, self.X_val, self.y_val)],
-        }
-
-    def _save(self, path: Path) -> None:
-        arrays: dict[str, Array] = {}
-        scalars: dict[str, dict[str, Any]] = {}
-        for name, config in self.optim_configs.items():
-            scalars[name] = {}
-            for key, value in config.items():
-                if isinstance(value, np.ndarray):
-                    arrays[f"optim/{name}/{key}"] = value
-                else:
-                    scalars[name][key] = value
-        for kind, group in self._array_groups().items():
-            arrays.update({f"{kind}/{name}": array for name, array in group.items()})
-        header = {
-            "settings": self._settings(),
-            "epoch": self.epoch,
-            "loss_history": self.loss_history,
-            "history": self.history,
-            "best_val_acc": self.best_val_acc,
-            "optim": scalars,
-            "rngs": [rng.bit_generator.state for rng in self._rngs()],
-        }
-        checkpoints.write(path, arrays, header)
-
-    def _array_groups(self) -> dict[str, dict[str, Array]]:
-        return {
-            "params": self.model.params,
-            "state": getattr(self.model, "state", {}),
-            "best_params": self.best_params,
-            "best_state": self.best_state,
-        }
-
-    def _rngs(self) -> list[np.random.Generator]:
-        """The generators whose state a run depends on: the shuffling's and the model's."""
-        model_rng = getattr(self.model, "rng", None)
-        return [self.rng, model_rng] if isinstance(model_rng, np.random.Generator) else [self.rng]
-
-    def _resume(self, path: Path) -> None:
-        arrays, header = checkpoints.read(path)
-        settings = json.loads(json.dumps(self._settings()))
-        found = header.get("settings")
-        if not isinstance(found, dict) or "rngs" not in header:
-            raise CheckpointError(
-                f"{path} is not a Solver's checkpoint; delete it or name another file"
-            )
-        rngs = [rng.bit_generator.state["bit_generator"] for rng in self._rngs()]
-        settings["random generators"] = rngs
-        found["random generators"] = [state["bit_generator"] for state in header["rngs"]]
-        different = [name for name in settings if found.get(name) != settings[name]]
-        if different:
-            raise CheckpointError(
-                f"{path} is the checkpoint of another run: its {', '.join(different)} differ; "
-                "delete it, or train with the settings it was made with"
-            )
-        for kind, group in self._array_groups().items():
-            prefix = f"{kind}/"
-            group.update(
-                {
-                    name.removeprefix(prefix): a
-                    for name, a in arrays.items()
-                    if name.startswith(prefix)
-                }
-            )
-        for name in self.optim_configs:
-            prefix = f"optim/{name}/"
-            state = {
-                key.removeprefix(prefix): a for key, a in arrays.items() if key.startswith(prefix)
-            }
-            self.optim_configs[name] = {**header["optim"][name], **state}
-        self.epoch = header["epoch"]
-        self.loss_history = header["loss_history"]
-        self.history = header["history"]
-        self.best_val_acc = header["best_val_acc"]
-        for rng, state in zip(self._rngs(), header["rngs"], strict=True):
-            rng.bit_generator.state = state
-
 
 def _rows(data: Any) -> tuple[Array, Array, Array, Array]:
     """Take the four arrays out of the data and check that they belong together."""
@@ -432,14 +348,34 @@ def _rule(update_rule: str | optim.Rule) -> optim.Rule:
     return optim.RULES[update_rule]
 
 
+def _require_labels(labels: Array, known: Sequence[int], count: int) -> None:
+    """Refuse labels that the model cannot mean: they would only look like bad accuracy."""
+    if len(labels) != count:
+        raise ValueError(
+            f"check_accuracy: y must be (N,), one label a row; got {len(labels)} for {count} rows"
+        )
+    unknown = np.setdiff1d(labels, known)
+    if unknown.size:
+        shown = ", ".join(str(label) for label in unknown[:10].tolist())
+        raise ValueError(
+            f"check_accuracy: the model's labels are {', '.join(map(str, known))}; got {shown}"
+        )
+
+
+def _diverged(what: str, rate: float | None) -> NonFiniteLossError:
+    with_rate = "" if rate is None else f", learning rate {rate:.3g}"
+    return NonFiniteLossError(
+        f"{what}{with_rate}: try a learning rate 3 to 10 times smaller, smaller initial weights, "
+        "or batch normalisation; and check that the inputs are finite and scaled"
+    )
+
+
+def _defaults(rule: optim.Rule) -> dict[str, Any]:
+    """Return the config that one of our own rules starts with; nothing is known of another's."""
+    if rule not in optim.RULES.values():
+        return {}
+    return rule(np.zeros(1), np.zeros(1), None)[1]
+
+
 def _copies(arrays: Mapping[str, Array]) -> dict[str, Array]:
     return {name: array.copy() for name, array in arrays.items()}
-
-
-def _fingerprint(array: Array) -> str:
-    """Hash an array's shape, dtype and about 4,000 of its entries: enough to tell data apart."""
-    flat = array.reshape(-1)
-    sample = np.ascontiguousarray(flat[:: max(1, flat.size // 4096)])
-    digest = hashlib.sha256(repr((array.shape, str(array.dtype))).encode())
-    digest.update(sample.tobytes())
-    return digest.hexdigest()[:16]

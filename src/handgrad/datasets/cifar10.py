@@ -97,7 +97,7 @@ def _search(
             log.warning("passed over: %s", error)
             continue
         if batches is not None:
-            return batches, f"cifar10: files from {place.label}"
+            return batches, f"files from {place.label}"
     batches, used = cifar10_files.cached(), ""
     if len(batches) < needed and offline:
         notes.append("the network was not to be used")
@@ -110,7 +110,7 @@ def _search(
     if len(batches) == needed:
         return (
             batches,
-            f"cifar10: binary files in the cache{used and f', just fetched from {used}'}",
+            f"binary files in the cache{used and f', just fetched from {used}'}",
         )
     raise DataError(
         f"CIFAR-10 was not found ({'; '.join(notes)}). Download cifar-10-binary.tar.gz or "

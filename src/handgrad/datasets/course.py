@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from handgrad.datasets import unpickle
 from handgrad.datasets.dataset import Dataset
-from handgrad.datasets.files import KnownFile, read_bounded, sha256_of
-from handgrad.datasets.places import Place, cache_place, named_paths, user_places
+from handgrad.datasets.files import KnownFile, log, read_bounded, sha256_of
+from handgrad.datasets.places import NAMED, Place, cache_place, named_paths, user_places
 from handgrad.errors import DataError
 
 FILE = KnownFile(
@@ -164,17 +164,28 @@ def load_course(data_dir: Path | None = None, *, offline: bool = False) -> Datas
     Raises
     ------
     DataError
-        If a data.pkl is found but is not the course's file: it never falls back in silence.
+        If the user named a data.pkl that is not the course's file, or only such are found: it
+        never falls back to the stand-in in silence.
     """
     found = candidates(data_dir)
     if not found:
         X, y = stand_in()
         raw = X.tobytes() + y.tobytes()
         return _split(X, y, "stand-in (generated; data.pkl was not found)", raw, NOTICE)
-    label, path = found[0]
-    (X, y), raw = read(path)
-    repaired = ", line endings repaired" if len(raw) != path.stat().st_size else ""
-    return _split(X, y, f"course: data.pkl from {label}{repaired}", raw, None)
+    passed_over = []
+    for label, path in found:
+        try:
+            (X, y), raw = read(path)
+        except DataError as error:
+            if label in NAMED:
+                raise
+            passed_over.append(error)
+            continue
+        for bad in passed_over:  # somebody else's data.pkl; the course's was found elsewhere
+            log.warning("passed over: %s", bad)
+        repaired = ", line endings repaired" if len(raw) != path.stat().st_size else ""
+        return _split(X, y, f"data.pkl from {label}{repaired}", raw, None)
+    raise passed_over[0]
 
 
 def _split(

@@ -115,11 +115,11 @@ def _search(
             log.warning("passed over: %s", error)
             continue
         if raws is not None:
-            return raws, f"mnist: IDX files from {place.label}", notes
+            return raws, f"IDX files from {place.label}", notes
     keras = keras_folder() / "mnist.npz"
     if keras.is_file():
         try:
-            return mnist_files.read_keras(keras), "mnist: mnist.npz from Keras", notes
+            return mnist_files.read_keras(keras), "mnist.npz from Keras", notes
         except DataError as error:
             notes.append(str(error))
             log.warning("passed over: %s", error)
@@ -131,7 +131,7 @@ def _search(
             used += mnist_files.fetch_into_cache(fetch.Mirrors(progress), notes)
             raws = mnist_files.cached()
         if len(raws) == len(mnist_files.FILES):
-            return raws, f"mnist: IDX files in the cache{used}", notes
+            return raws, f"IDX files in the cache{used}", notes
     except DataError as error:
         notes = [str(error)]  # it lists the notes so far
     return None, "sample of 1,500 digits shipped with handgrad", notes

@@ -38,6 +38,10 @@ def cache_place(dataset: str) -> Place:
     return Place("the cache", cache_folder() / dataset, "cache")
 
 
+NAMED = ("--data-dir", "HANDGRAD_DATA")
+"""The labels of what the user named."""
+
+
 def named_paths(data_dir: Path | None) -> list[tuple[str, Path]]:
     """Return the paths the user named, as (label, path): --data-dir, then HANDGRAD_DATA.
 
@@ -46,9 +50,8 @@ def named_paths(data_dir: Path | None) -> list[tuple[str, Path]]:
     DataError
         If one of them does not exist: a mistyped folder must not be passed over in silence.
     """
-    named = [("--data-dir", data_dir)]
-    if environment := os.environ.get("HANDGRAD_DATA"):
-        named.append(("HANDGRAD_DATA", Path(environment)))
+    environment = os.environ.get("HANDGRAD_DATA")
+    named = zip(NAMED, (data_dir, Path(environment) if environment else None), strict=True)
     paths = []
     for label, path in named:
         if path is not None:

@@ -40,7 +40,8 @@ def conv_forward(
     out : array (N, F, OH, OW) with OH = 1 + (H + 2*padding - HH) // stride, OW alike
     cache : for conv_backward
     """
-    x, w = floating(x), floating(w)
+    x = floating(x)
+    w = floating(w, x.dtype)
     require(x.ndim == 4, "conv_forward", "x must be (N, C, H, W)", x=x)
     require(w.ndim == 4, "conv_forward", "w must be (F, C, HH, WW)", w=w)
     require(
@@ -74,7 +75,6 @@ def conv_forward(
         x_padded[:, :, padding:-padding, padding:-padding] = x
     else:
         x_padded = x
-    w = w.astype(x.dtype, copy=False)
     return kernels.conv_forward(x_padded, w, stride), ConvCache(x_padded, w, stride, padding)
 
 
@@ -123,7 +123,8 @@ def conv_backward(
 
 def channel_bias_forward(x: ArrayLike, b: ArrayLike) -> tuple[Array, None]:
     """Add b[f] to every pixel of channel f: x (N, F, H, W), b (F,); not in the assignment."""
-    x, b = floating(x), floating(b)
+    x = floating(x)
+    b = floating(b, x.dtype)
     rule = "b must have one entry a channel of x (N, F, H, W)"
     require(x.ndim == 4 and b.shape == (x.shape[1],), "channel_bias_forward", rule, x=x, b=b)
     return x + b[:, None, None], None

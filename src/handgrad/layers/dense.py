@@ -33,7 +33,8 @@ def fc_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[Array, FCCache
     out : array (N, M)
     cache : for fc_backward
     """
-    x, w, b = floating(x), floating(w), floating(b)
+    x = floating(x)
+    w, b = floating(w, x.dtype), floating(b, x.dtype)
     require(x.ndim >= 2, "fc_forward", "x must be (N, d1, ..., dk)", x=x)
     require(w.ndim == 2, "fc_forward", "w must be (D, M)", w=w)
     require(b.shape == w.shape[1:], "fc_forward", f"b must be (M,) = ({w.shape[1]},)", b=b)
@@ -70,7 +71,7 @@ def fc_backward(
         dout=dout,
     )
     dx = (dout @ w.T).reshape(x.shape) if need_dx else None
-    dw = x.reshape(len(x), -1).T @ dout  # (D, M)
+    dw = x.reshape(len(x), w.shape[0]).T @ dout  # (D, M)
     db = dout.sum(axis=0)
     return dx, dw, db
 

@@ -14,13 +14,21 @@ def _refuse_unknown(function: str, rule: str, unknown: Array) -> None:
         raise ValueError(f"{function}: {rule}; got {shown}")
 
 
+def _labels(function: str, y: ArrayLike) -> Array:
+    """Return the labels as an array, refusing what are no numbers (strings, objects)."""
+    y = np.asarray(y)
+    if y.dtype.kind not in "biuf":
+        raise ValueError(f"{function}: labels must be numbers; got an array of {y.dtype}")
+    return y
+
+
 def _signs(function: str, x: Array, y: ArrayLike) -> Array:
     """Check a binary loss's arguments and return the labels as -1 or +1, in x's shape and dtype.
 
     Each label is judged by itself (1 is positive, 0 and -1 are negative), by comparison and
     never by arithmetic: an unsigned 0 or 1 cannot wrap, and a batch of one class is no riddle.
     """
-    y = np.asarray(y)
+    y = _labels(function, y)
     require(
         x.ndim == 1 or (x.ndim == 2 and x.shape[1] == 1), function, "x must be (N,) or (N, 1)", x=x
     )
@@ -99,7 +107,7 @@ def softmax_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     -------
     loss : float, dx : array (N, C)
     """
-    x, y = floating(x), np.asarray(y)
+    x, y = floating(x), _labels("softmax_loss", y)
     require(
         x.ndim == 2 and x.size > 0,
         "softmax_loss",

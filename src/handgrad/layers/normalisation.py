@@ -52,8 +52,11 @@ def _bn_forward(
     )
     eps = x.dtype.type(bn_param.get("eps", 1e-5))
     momentum = x.dtype.type(bn_param.get("momentum", 0.9))
-    running_mean = np.asarray(bn_param.get("running_mean", np.zeros(C)), dtype=x.dtype)
-    running_var = np.asarray(bn_param.get("running_var", np.zeros(C)), dtype=x.dtype)
+    for name in ("running_mean", "running_var"):
+        if bn_param.get(name) is None:
+            bn_param[name] = np.zeros(C, dtype=x.dtype)
+    running_mean = floating(bn_param["running_mean"], x.dtype)
+    running_var = floating(bn_param["running_var"], x.dtype)
     for name, running in (("running_mean", running_mean), ("running_var", running_var)):
         require(
             running.shape == (C,), function, f"bn_param['{name}'] must be ({C},)", **{name: running}
@@ -67,12 +70,11 @@ def _bn_forward(
         centred = x - mean.reshape(per_feature)
         count = x.dtype.type(x.size // C)
         var = _sum_of_products(centred, centred) / count  # biased: not divided by count - 1
-        running_mean = momentum * running_mean + (1 - momentum) * mean
-        running_var = momentum * running_var + (1 - momentum) * var
+        bn_param["running_mean"] = momentum * running_mean + (1 - momentum) * mean
+        bn_param["running_var"] = momentum * running_var + (1 - momentum) * var
     else:
         centred = x - running_mean.reshape(per_feature)
         var = running_var
-    bn_param["running_mean"], bn_param["running_var"] = running_mean, running_var
 
     inverse_std = (1 / np.sqrt(var + eps)).reshape(per_feature)
     gamma = gamma.reshape(per_feature)
@@ -130,7 +132,8 @@ def batchnorm_forward(
     """
     x = floating(x)
     require(x.ndim == 2, "batchnorm_forward", "x must be (N, D)", x=x)
-    return _bn_forward("batchnorm_forward", x, floating(gamma), floating(beta), bn_param)
+    gamma, beta = floating(gamma, x.dtype), floating(beta, x.dtype)
+    return _bn_forward("batchnorm_forward", x, gamma, beta, bn_param)
 
 
 def batchnorm_backward(dout: ArrayLike, cache: BatchNormCache) -> tuple[Array, Array, Array]:
@@ -165,7 +168,8 @@ def spatial_batchnorm_forward(
     """
     x = floating(x)
     require(x.ndim == 4, "spatial_batchnorm_forward", "x must be (N, C, H, W)", x=x)
-    return _bn_forward("spatial_batchnorm_forward", x, floating(gamma), floating(beta), bn_param)
+    gamma, beta = floating(gamma, x.dtype), floating(beta, x.dtype)
+    return _bn_forward("spatial_batchnorm_forward", x, gamma, beta, bn_param)
 
 
 def spatial_batchnorm_backward(

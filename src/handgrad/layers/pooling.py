@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from handgrad.kernels import numpy as kernels
@@ -42,11 +43,12 @@ def max_pool_forward(x: ArrayLike, pool_param: Mapping[str, int]) -> tuple[Array
         "pool_param must hold pool_height, pool_width and stride",
         pool_param=dict(pool_param),
     )
-    ph, pw, stride = (int(pool_param[key]) for key in ("pool_height", "pool_width", "stride"))
+    sizes = [pool_param[key] for key in ("pool_height", "pool_width", "stride")]
+    ph, pw, stride = sizes
     require(
-        min(ph, pw, stride) >= 1,
+        all(isinstance(size, int | np.integer) and size >= 1 for size in sizes),
         "max_pool_forward",
-        "window and stride must be at least 1",
+        "window and stride must be whole numbers from 1",
         pool_param=dict(pool_param),
     )
     fits = ph <= x.shape[2] and pw <= x.shape[3]

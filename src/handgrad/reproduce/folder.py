@@ -7,6 +7,7 @@ results.json    the record; summary.md the same for people
 """
 
 import fcntl
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -117,13 +118,29 @@ def claim_data(folder: Folder, data: Mapping[str, Mapping[str, str]]) -> None:
     write_atomically(manifest, json.dumps(content, indent=1) + "\n")
 
 
+def code_hash() -> str:
+    """Hash the package's source, but for the command line, which only prints."""
+    package = Path(handgrad.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        name = file.relative_to(package).as_posix()
+        if not name.startswith("cli"):
+            digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
 def _is_torn(file: Path) -> bool:
     """Whether a file is what a process killed inside write_atomically left behind."""
     return file.name.startswith(".") and file.name.endswith(".part")
 
 
 def _claim(manifest: Path, purpose: dict[str, Any]) -> None:
-    identity = {"schema": SCHEMA, "version": handgrad.__version__, **purpose}
+    identity = {
+        "schema": SCHEMA,
+        "version": handgrad.__version__,
+        "code": code_hash(),
+        **purpose,
+    }
     if not manifest.exists():
         write_atomically(manifest, json.dumps({**identity, "data": {}}, indent=1) + "\n")
         return
@@ -139,5 +156,6 @@ def _claim(manifest: Path, purpose: dict[str, Any]) -> None:
         was = ", ".join(f"{name} {found[name]}" for name in different)
         now = ", ".join(f"{name} {identity[name]}" for name in different)
         raise ResultsError(
-            f"{manifest.parent} was made with {was}, this is {now}; name another folder with --out"
+            f"{manifest.parent} was made with {was}, this is {now}; name another folder with "
+            "--out, or delete that one"
         )

@@ -221,7 +221,7 @@ class RecipeStage(Stage):
             search_seconds=sum(trial.seconds for trial in trials),
             models=self._folder.relative(
                 [
-                    self._folder.runs(self.experiment.id) / f"seed-{seed}" / "checkpoint.pt"
+                    self._folder.runs(self.experiment.id) / f"seed-{seed}" / "model.safetensors"
                     for seed in self._seeds
                 ]
             ),

@@ -10,7 +10,7 @@ from handgrad.reproduce.folder import Folder
 from handgrad.reproduce.plan import estimate
 from handgrad.reproduce.summary import chosen_text
 from handgrad.reproduce.tasks import CandidateTask, DataRequest, FinalTask, Task
-from handgrad.reproduce.training import read_final
+from handgrad.reproduce.training import Diverged, FinalRun, read_final
 from handgrad.results import ExperimentRecord, Interval, Spread
 from handgrad.selection import Params, Search
 
@@ -67,11 +67,13 @@ class SearchStage(Stage):
         self._seeds = range(first_seed, first_seed + budget.seeds)
         self._task_arguments = (experiment.id, profile, request, folder)
         self._search = Search.prepare(folder.journal(experiment.id), experiment.id, budget.space)
-        self._chosen: Params | None = None
-        found = {seed: read_final(folder.final(experiment.id, seed)) for seed in self._seeds}
-        self._runs = {seed: run for seed, run in found.items() if run is not None}
+        self._chosen: Params = {}
+        self._diverged: list[Params] = []
+        self._runs: dict[int, FinalRun] = {}
 
         self.candidates_left = len(self._search.open_candidates())
+        if not self.candidates_left:
+            self._runs = self._done(self._search.best())
         self.finals_left = len(self._seeds) - len(self._runs)
         self._estimate = (
             estimate(experiment, profile, data)
@@ -87,6 +89,13 @@ class SearchStage(Stage):
         else:
             self._choose()
 
+    def _done(self, params: Params) -> dict[int, FinalRun]:
+        found = {
+            seed: read_final(self._folder.final(self.experiment.id, seed), params)
+            for seed in self._seeds
+        }
+        return {seed: run for seed, run in found.items() if run is not None}
+
     @property
     def seconds_left(self) -> float:
         """Expected seconds of one worker."""
@@ -100,6 +109,11 @@ class SearchStage(Stage):
     def received(self, task: Task, result: Any) -> str | None:
         """A candidate is in the journal, or a retraining has ended."""
         if isinstance(task, FinalTask):
+            if dict(task.chosen) != self._chosen:
+                return None  # of a candidate that another seed has ruled out meanwhile
+            if isinstance(result, Diverged):
+                self._diverged.append(self._chosen)
+                return f"retraining diverged ({result.error}); {self._choose()}"
             self._runs[task.seed] = result
             self.finals_left = len(self._seeds) - len(self._runs)
             if not self.finals_left:
@@ -109,7 +123,9 @@ class SearchStage(Stage):
         return None if self.candidates_left else self._choose()
 
     def _choose(self) -> str:
-        self._chosen = self._search.best()
+        self._chosen = self._search.best(without=self._diverged)
+        self._runs = self._done(self._chosen)
+        self.finals_left = len(self._seeds) - len(self._runs)
         seconds = self._estimate.final_seconds if self._estimate else 0.0
         self.waiting = [
             FinalTask(*self._task_arguments, seed, seconds, tuple(self._chosen.items()))
@@ -125,7 +141,6 @@ class SearchStage(Stage):
         )
 
     def _make_record(self) -> ExperimentRecord:
-        assert self._chosen is not None
         runs = [self._runs[seed] for seed in self._seeds]
         test = Spread.of([run.test_accuracy for run in runs])
         trials = self._search.trials()

@@ -115,7 +115,7 @@ class FinalTask(SearchTask):
 
     chosen: tuple[tuple[str, Any], ...]
 
-    def __call__(self, report: training.Report) -> training.FinalRun:
+    def __call__(self, report: training.Report) -> training.FinalRun | training.Diverged:
         """Do it."""
         data, mean, std = _ready(self.data, self.budget.train_rows)
         params: Params = dict(self.chosen)

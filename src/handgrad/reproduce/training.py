@@ -33,8 +33,9 @@ _CHECKPOINT_FROM_ROWS = 1000
 
 @dataclass(frozen=True)
 class FinalRun:
-    """The chosen candidate retrained with one seed; accuracies are fractions."""
+    """A candidate retrained with one seed; accuracies are fractions."""
 
+    params: Params
     seed: int
     val_accuracy: float
     test_accuracy: float
@@ -103,18 +104,26 @@ def _train(
     return network, solver
 
 
-def read_final(folder: Path) -> FinalRun | None:
-    """Read a retraining that is done, or None."""
+@dataclass(frozen=True)
+class Diverged:
+    """A retraining that came to nothing, and why."""
+
+    error: str
+
+
+def read_final(folder: Path, params: Params) -> FinalRun | None:
+    """Read this candidate's retraining, or None if it is not done."""
     record = folder / "run.json"
     if not record.exists():
         return None
     try:
-        return FinalRun(**json.loads(record.read_text(encoding="utf-8")))
+        run = FinalRun(**json.loads(record.read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise ResultsError(
             f"{record} is damaged; delete it to train this run again, "
             "or name another folder with --out"
         ) from None
+    return run if run.params == params else None
 
 
 def _report_part(report: Report, part: int, parts: int, done: float) -> None:
@@ -153,13 +162,21 @@ def run_candidate(
 def run_final(
     experiment: Experiment, budget: Budget, params: Params, data: Dataset,
     standardisation: tuple[Array, Array], seed: int, folder: Path, report: Report,
-) -> FinalRun:  # fmt: skip
-    """Retrain the chosen candidate with one seed and evaluate the test rows, once.
+) -> FinalRun | Diverged:  # fmt: skip
+    """Retrain a candidate with one seed and evaluate the test rows, once.
 
     Leaves history.jsonl, model.safetensors and, written last, run.json for ``read_final``.
     """
-    network, solver = _train(experiment, params, data, seed, budget.final_epochs, folder, report)
+    try:
+        network, solver = _train(
+            experiment, params, data, seed, budget.final_epochs, folder, report
+        )
+    except NonFiniteLossError as error:
+        # Another candidate will be trained here next; it must not find this one's checkpoint.
+        (folder / "checkpoint.safetensors").unlink(missing_ok=True)
+        return Diverged(str(error))
     run = FinalRun(
+        params=params,
         seed=seed,
         val_accuracy=solver.best_val_acc,
         test_accuracy=solver.check_accuracy(data.X_test, data.y_test),
@@ -172,7 +189,7 @@ def run_final(
     checkpoints.write(
         folder / "model.safetensors",
         {**network.params, **network.state, "input_mean": mean, "input_std": std},
-        {"experiment": experiment.id, "params": params, **asdict(run)},
+        {"experiment": experiment.id, **asdict(run)},
     )
     write_atomically(folder / "run.json", json.dumps(asdict(run), indent=1) + "\n")
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -94,8 +95,8 @@ def run_recipe(
         The same recipe, images, seed, thread count and number of processes on the same CPU give
         the same weights to the last bit, however often the run was stopped between.
     out : Path
-        Folder of this run, made if need be: checkpoint.pt after every epoch, history.jsonl,
-        result.json at the end. Only rank 0 writes.
+        Folder of this run, made if need be: checkpoint.pt after every epoch, history.jsonl; at the
+        end model.safetensors (the weights that were judged) and result.json. Only rank 0 writes.
     evaluate_test : bool
         Also judge the test rows, once, after the last epoch.
     progress : callable or None
@@ -299,6 +300,8 @@ class _Run:
             history=self.history,
         )
         if self.here.leads:
+            weights = {n: t.contiguous() for n, t in self.averaged.state_dict().items()}
+            write_atomically(self.out / "model.safetensors", safetensors.torch.save(weights))
             write_atomically(path, json.dumps(vars(result), indent=1) + "\n")
         return self.here.from_leader(result)
 
