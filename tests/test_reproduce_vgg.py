@@ -99,7 +99,7 @@ def test_the_ablation_is_judged_on_validation_rows_alone(images, tmp_path, monke
             result = folder.runs("6.3") / "ablation" / trial.params["change"] / "result.json"
             assert json.loads(result.read_text())["test_accuracy"] is None
         relu = recipe_of(next(t for t in _tasks(stage) if t.change == "relu"))[0]
-        assert (relu.activation, relu.epochs) == ("relu", 1)
+        assert (relu.activation, relu.epochs) == ("relu", 8)
 
 
 def _tasks(stage):
