@@ -132,6 +132,7 @@ def test_a_run_learns_and_leaves_its_record(data, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "checkpoint.pt",
         "history.jsonl",
+        "model.safetensors",
         "result.json",
     ]
 
