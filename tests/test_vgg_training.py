@@ -198,7 +198,7 @@ def test_every_named_recipe_takes_a_few_steps(name, tmp_path):
     recipe = dataclasses.replace(RECIPES[name], epochs=1, batch_size=4)
     result = run(small, tmp_path, recipe)
     assert len(result.history) == 1
-    assert result.parameters == {"as-given": 149_370, "improved": 149_714}.get(
+    assert result.parameters == {"as-given": 149_370, "improved": 197_994}.get(
         name, result.parameters
     )
     assert name == "wide" or result.parameters <= 200_000

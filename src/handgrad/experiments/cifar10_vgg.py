@@ -20,7 +20,7 @@ EXPERIMENTS = (
         {
             "smoke": RecipeBudget("improved", 1, epochs=1, train_rows=2000),
             "standard": RecipeBudget("improved", 3),
-            "full": RecipeBudget("improved-full", 3, ablation=True),
+            "full": RecipeBudget("improved", 3, epochs=30, ablation=True),
         },
     ),
 )
