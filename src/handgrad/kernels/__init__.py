@@ -19,11 +19,13 @@ KERNELS = (
     "conv_forward",
     "dense_backward",
     "dense_forward",
+    "dense_steps",
     "max_pool_backward",
     "max_pool_forward",
     "norm_block_backward",
     "norm_block_forward",
     "swap_last_axes",
+    "update",
 )
 
 

@@ -38,6 +38,11 @@ def compiled(function: Function) -> Function:
     return cast(Function, numba.njit(**_OPTIONS)(function))
 
 
+def elementwise(function: Function) -> Function:
+    """As ``compiled``, with each operation rounded as NumPy rounds it."""
+    return cast(Function, numba.njit(**{**_OPTIONS, "fastmath": False})(function))
+
+
 def parallel(function: Function) -> Function:
     """As ``compiled``, its ``numba.prange`` loops spread over threads."""
     return cast(Function, numba.njit(parallel=True, **_OPTIONS)(function))

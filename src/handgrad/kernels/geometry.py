@@ -7,6 +7,7 @@ the filter each way, and the filter stands four times in the matrix, once at eac
 four offsets. That takes a quarter of the patches, and the pool is the maximum of four blocks.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -44,6 +45,11 @@ class Geometry:
     out: tuple[int, int]
     table: Array
     numbers: Array
+
+    def products(self, w: Array) -> int:
+        """Multiplications that an image takes."""
+        F, C = w.shape[:2]
+        return math.prod(self.grid) * math.prod(self.patch) * C * self.offsets * F
 
     def matrix(self, w: Array) -> Array:
         """The filters (F, C, HH, WW) as a matrix (KH * KW * C, Q * F)."""

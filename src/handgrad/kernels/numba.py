@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.kernels import blocks, dense, pooling
+from handgrad.kernels import blocks, dense, pooling, training
 from handgrad.kernels.blas import blas_on_one_thread, blas_threads
 from handgrad.kernels.geometry import geometry
+from handgrad.kernels.training import PART_NUMBERS, PART_PRODUCTS
 
 Array = NDArray[Any]
 
@@ -44,6 +45,11 @@ def _do(part: Any, all_parts: Any, parts: int, *arguments: Any) -> None:
             part(i, parts, *arguments)
 
 
+def _share(threads: int, work: int, enough: int) -> int:
+    """How many parts to make: fewer than there are threads where there is little to do."""
+    return max(1, min(threads, work // enough))
+
+
 def _plain(x: Array) -> Array:
     """Contiguous and writable, as compiled code was compiled for."""
     x = np.ascontiguousarray(x)
@@ -61,7 +67,8 @@ def block_forward(
     out = np.empty((N, *geo.out, F), x.dtype)
     win = np.empty((N, *geo.out, F), np.uint8)
     bias = np.zeros(F, x.dtype) if b is None else _plain(b)
-    with blas_on_one_thread() as parts:
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
         _do(
             blocks.forward_part, blocks.forward_parts, parts, x, geo.matrix(w), bias, geo.numbers,
             geo.table, relu, out.reshape(N, -1, F), win.reshape(N, -1, F),
@@ -80,7 +87,8 @@ def block_backward(
     matrix = geo.matrix(w)
     K, QF = matrix.shape
     dx = np.empty(x.shape if need_dx else (0, *x.shape[1:]), x.dtype)
-    with blas_on_one_thread() as parts:
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
         dmatrix, db = np.empty((parts, QF, K), x.dtype), np.empty((parts, F), x.dtype)
         _do(
             blocks.backward_part, blocks.backward_parts, parts, dout.reshape(N, -1, F),
@@ -101,7 +109,8 @@ def norm_block_forward(
     y = np.empty((N, geo.grid[0] * geo.grid[1] * geo.offsets, F), x.dtype)
     out = np.empty((N, *geo.out, F), x.dtype)
     win = np.empty((N, *geo.out, F), np.uint8)
-    with blas_on_one_thread() as parts:
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
         moments = np.zeros((parts, 3, F))
         _do(
             blocks.norm_products_part, blocks.norm_products_parts, parts, x, geo.matrix(w),
@@ -137,7 +146,8 @@ def norm_block_backward(
     dx = np.empty(x.shape if need_dx else (0, *x.shape[1:]), x.dtype)
     dout, win = dout.reshape(N, -1, F), win.reshape(N, -1, F)
     inverse = 1 / np.sqrt(var + x.dtype.type(eps))
-    with blas_on_one_thread() as parts:
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
         sums = np.zeros((parts, 2, F))
         _do(
             blocks.norm_sums_part, blocks.norm_sums_parts, parts, dout, win, y, geo.table, mean,
@@ -159,7 +169,8 @@ def dense_forward(x: Array, w: Array, b: Array, *, relu: bool) -> Array:
     """Compute x w + b, cut at 0 with ``relu``: see numpy.py."""
     x, w = _plain(x), _plain(w)
     out = np.empty((len(x), w.shape[1]), x.dtype)
-    with blas_on_one_thread() as parts:
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, x.size * w.shape[1], PART_PRODUCTS)
         _do(dense.forward_part, dense.forward_parts, parts, x, w, _plain(b), relu, out)
     return out
 
@@ -172,7 +183,8 @@ def dense_backward(
     kept, db, dw = np.empty_like(dout), np.empty_like(w[0]), np.empty_like(w)
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
     dense.cut(dout, out, relu, kept, db)
-    with blas_on_one_thread() as parts:
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, x.size * w.shape[1], PART_PRODUCTS)
         _do(dense.backward_part, dense.backward_parts, parts, kept, x, w, need_dx, dx, dw)
     return dx if need_dx else None, dw, db
 
@@ -181,17 +193,50 @@ def swap_last_axes(x: Array) -> Array:
     """Copy (N, A, B) into (N, B, A)."""
     x = _plain(x)
     out = np.empty((x.shape[0], x.shape[2], x.shape[1]), x.dtype)
-    _do(dense.swap_part, dense.swap_parts, blas_threads(), x, out)
+    parts = _share(blas_threads(), x.size, PART_NUMBERS)
+    _do(dense.swap_part, dense.swap_parts, parts, x, out)
     return out
 
 
 def add_l2(dw: Array, w: Array, reg: float) -> float:
     """Add reg * w to dw, in place, and return the sum of w^2: see numpy.py."""
-    parts = blas_threads()
+    parts = _share(blas_threads(), w.size, PART_NUMBERS)
     sums = np.zeros(parts)
     flat = _plain(w).reshape(-1)
     _do(dense.add_l2_part, dense.add_l2_parts, parts, dw.reshape(-1), flat, reg, sums)
     return float(sums.sum())
+
+
+def update(
+    kind: int, w: Array, dw: Array, first: Array, second: Array, rate: float, a: float, b: float,
+    epsilon: float, decay: float, t: int,
+) -> None:  # fmt: skip
+    """Step w and the rule's state in place: see numpy.py."""
+    parts = _share(blas_threads(), w.size, PART_NUMBERS)
+    _do(
+        training.update_part, training.update_parts, parts, kind, w.reshape(-1),
+        _plain(dw).reshape(-1), first.reshape(-1), second.reshape(-1), rate, a, b, epsilon, decay,
+        t,
+    )  # fmt: skip
+
+
+def dense_steps(
+    X: Array, labels: Array, batch: int, sizes: Array, loss_kind: int, reg: float, theta: Array,
+    kind: int, rates: Array, hyper: Array, first: Array, second: Array, t: int,
+) -> Array:  # fmt: skip
+    """Train on consecutive batches of X: see numpy.py."""
+    losses = np.empty(len(rates))
+    with blas_on_one_thread() as threads:
+        free = threads > 1 and not _forked and _pool.acquire(blocking=False)
+        try:
+            done = training.dense_steps(
+                _plain(X), labels, batch, sizes, loss_kind, reg, theta, kind, rates, hyper, first,
+                second, t, threads, free, losses,
+            )  # fmt: skip
+        finally:
+            if free:
+                _pool.release()
+    return losses[: done + 1]
 
 
 # The layers' kernels, on (N, C, H, W), through the same compiled code.
@@ -234,7 +279,8 @@ def conv_backward_x(
     geo = geometry((H, W, C), w.shape[2:], stride, 0, (1, 1), False)
     dx = np.empty((N, H, W, C), dout.dtype)
     dout = dout.reshape(N, -1, len(w))
-    with blas_on_one_thread() as parts:
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
         _do(
             blocks.spread_part, blocks.spread_parts, parts, dout, geo.matrix(w), geo.numbers, dx
         )  # fmt: skip

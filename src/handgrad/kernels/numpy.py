@@ -14,6 +14,25 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from handgrad.kernels.geometry import Geometry, geometry
+from handgrad.kernels.numpy_steps import add_l2, dense_steps, update
+
+__all__ = [
+    "add_l2",
+    "block_backward",
+    "block_forward",
+    "conv_backward_w",
+    "conv_backward_x",
+    "conv_forward",
+    "dense_backward",
+    "dense_forward",
+    "dense_steps",
+    "max_pool_backward",
+    "max_pool_forward",
+    "norm_block_backward",
+    "norm_block_forward",
+    "swap_last_axes",
+    "update",
+]
 
 Array = NDArray[Any]
 
@@ -315,9 +334,3 @@ def dense_backward(
 def swap_last_axes(x: Array) -> Array:
     """Copy (N, A, B) into (N, B, A)."""
     return np.ascontiguousarray(x.transpose(0, 2, 1))
-
-
-def add_l2(dw: Array, w: Array, reg: float) -> float:
-    """Add reg * w to dw, in place, and return the sum of w^2: the penalty in the gradient."""
-    dw += reg * w
-    return float(np.vdot(w, w))
