@@ -25,7 +25,7 @@ $(VENV)/python.stamp:
 
 $(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) ..."
-	$(PIP) -e ".[cifar,torch]"
+	$(PIP) -e ".[cifar,fast,torch]"
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt

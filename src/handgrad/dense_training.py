@@ -54,7 +54,8 @@ class DenseTraining:
             place = slice(at, at + array.size)
             at = place.stop
             whole = [(self._theta, array)]
-            whole += zip((self._first, self._second), (config[s] for s in in_place.state))
+            flats = (self._first, self._second)[: len(in_place.state)]
+            whole += zip(flats, (config[key] for key in in_place.state), strict=True)
             views = []
             for flat, part in whole:
                 flat[place] = part.reshape(-1)

@@ -1,4 +1,4 @@
-"""Several layers in one step: what a network runs where its layers follow each other as they often do.
+"""Several layers in one step: what a network runs where layers follow each other as they often do.
 
 Each step has the forward and backward of a layer description, gives the layers' results and is
 tested against them; ``fuse`` finds where one fits. Images keep the shape (N, C, H, W), but between

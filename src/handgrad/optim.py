@@ -126,7 +126,7 @@ RULES: dict[str, Rule] = {
 
 # For a Solver, which owns its arrays: the same steps in place, in one pass over memory.
 
-_KINDS = {
+_KINDS: dict[Rule, int] = {
     sgd: rules.SGD,
     sgd_momentum: rules.MOMENTUM,
     nesterov: rules.NESTEROV,
@@ -134,7 +134,7 @@ _KINDS = {
     adam: rules.ADAM,
     adamw: rules.ADAM,
 }
-_STATE = {
+_STATE: dict[Rule, tuple[str, ...]] = {
     sgd: (),
     sgd_momentum: ("velocity",),
     nesterov: ("velocity",),
@@ -187,10 +187,9 @@ def owned(rule: Rule, w: Array, config: Config) -> tuple[InPlace, Config]:
     for name in _STATE[rule]:
         state = config.get(name)
         full[name] = np.zeros_like(w) if state is None else np.array(state, dtype=w.dtype)
-    a = full.get("momentum", full.get("decay_rate", full.get("beta1", 0.0)))
-    b, epsilon = full.get("beta2", 0.0), full.get("epsilon", 0.0)
-    decay = full.get("weight_decay", 0.0) if rule is adamw else 0.0
-    return InPlace(_KINDS[rule], a, b, epsilon, decay, _STATE[rule]), full
+    a = next((full[name] for name in ("momentum", "decay_rate", "beta1") if name in full), 0.0)
+    b, epsilon, decay = (full.get(name, 0.0) for name in ("beta2", "epsilon", "weight_decay"))
+    return InPlace(_KINDS[rule], float(a), b, epsilon, decay, _STATE[rule]), full
 
 
 # A schedule maps progress, the fraction of training done in [0, 1), to a factor on the rate.

@@ -1,8 +1,8 @@
 """Matrix products inside compiled code: NumPy's own BLAS, called by address, on one thread.
 
-Calling the library that NumPy has already loaded needs no SciPy, gives the bits that ``numpy.matmul``
-gives, and lets one compiled function do all of a thread's work without coming back to Python, where
-two threads would wait for each other.
+Calling the library that NumPy has already loaded needs no SciPy, gives the bits of
+``numpy.matmul``, and lets one compiled function do all of a thread's work without coming back to
+Python, where two threads would wait for each other.
 """
 
 import ctypes
@@ -97,7 +97,7 @@ def gemm(
     raise NotImplementedError("only inside compiled code")
 
 
-@overload(gemm)  # type: ignore[untyped-decorator]
+@overload(gemm)
 def _gemm(
     ta: Any, tb: Any, M: Any, N: Any, K: Any, a: Any, lda: Any, b: Any, ldb: Any, beta: Any,
     c: Any, ldc: Any,

@@ -20,22 +20,22 @@ _CHUNK_NUMBERS = 2**16
 
 
 @compiled
-def _numbers(g: Any) -> tuple[int, int, int, int, int, int, int]:
+def numbers(g: Any) -> tuple[int, int, int, int, int, int, int]:
     """KH, KW, step, padding, GH, GW, Q."""
     return g[0], g[1], g[2], g[3], g[4], g[5], g[6]
 
 
 @compiled
-def _images(N: int, part: int, parts: int, cells: int, numbers: int) -> tuple[int, int, int]:
+def images(N: int, part: Any, parts: int, cells: int, numbers: int) -> tuple[int, int, int]:
     """First image, last + 1, and how many at a time."""
     chunk = max(1, _CHUNK_NUMBERS // (cells * numbers))
     return N * part // parts, N * (part + 1) // parts, chunk
 
 
 @compiled
-def _gather(x: Any, n: int, g: Any, image: Any, rows: Any, first: int) -> None:
+def gather(x: Any, n: int, g: Any, image: Any, rows: Any, first: int) -> None:
     """Write the patches of image n from row ``first`` on; ``image`` (H, W*C) is padded scratch."""
-    KH, KW, step, padding, GH, GW, _ = _numbers(g)
+    KH, KW, step, padding, GH, GW, _ = numbers(g)
     H, W, C = x.shape[1:]
     run = KW * C
     if padding:
@@ -57,9 +57,9 @@ def _gather(x: Any, n: int, g: Any, image: Any, rows: Any, first: int) -> None:
 
 
 @compiled
-def _scatter(drows: Any, first: int, g: Any, dimage: Any, dx: Any, n: int) -> None:
+def scatter(drows: Any, first: int, g: Any, dimage: Any, dx: Any, n: int) -> None:
     """Add the patches' gradients up in ``dimage`` (H, W*C), padded, and crop it into dx[n]."""
-    KH, KW, step, padding, GH, GW, _ = _numbers(g)
+    KH, KW, step, padding, GH, GW, _ = numbers(g)
     H, W, C = dx.shape[1:]
     run = KW * C
     dimage[:] = 0
@@ -79,7 +79,7 @@ def _scatter(drows: Any, first: int, g: Any, dimage: Any, dx: Any, n: int) -> No
 
 
 @compiled
-def _pool(y: Any, base: int, table: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any, win: Any) -> None:  # noqa: E501  # fmt: skip
+def pool(y: Any, base: int, table: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any, win: Any) -> None:  # noqa: E501  # fmt: skip
     """Pool one image: out = max over the window of (y - mean) * a + b, cut at 0 with ``relu``.
 
     y (pixels, F) from row ``base``, out and win (P, F). The first of equals wins; a NaN comes
@@ -111,15 +111,15 @@ def _pool(y: Any, base: int, table: Any, a: Any, mean: Any, b: Any, relu: bool, 
 
 @compiled
 def forward_part(
-    part: int, parts: int, x: Any, matrix: Any, b: Any, g: Any, table: Any, relu: bool,
+    part: Any, parts: int, x: Any, matrix: Any, b: Any, g: Any, table: Any, relu: bool,
     out: Any, win: Any,
 ) -> None:  # fmt: skip
     """Convolve, add b, pool, cut: out and win (N, P, F)."""
-    _, _, _, padding, GH, GW, Q = _numbers(g)
+    _, _, _, padding, GH, GW, Q = numbers(g)
     N, H, W, C = x.shape
     K, QF = matrix.shape
     cells, F = GH * GW, QF // Q
-    start, stop, chunk = _images(N, part, parts, cells, K + QF)
+    start, stop, chunk = images(N, part, parts, cells, K + QF)
     rows = np.empty((chunk * cells, K), x.dtype)
     y = np.empty((chunk * cells, QF), x.dtype)
     image = np.zeros((H + 2 * padding, (W + 2 * padding) * C), x.dtype)
@@ -127,11 +127,11 @@ def forward_part(
     for first in range(start, stop, chunk):
         count = min(chunk, stop - first)
         for i in range(count):
-            _gather(x, first + i, g, image, rows, i * cells)
+            gather(x, first + i, g, image, rows, i * cells)
         gemm(0, 0, count * cells, QF, K, rows, K, matrix, QF, 0, y, QF)
         pixels = y.reshape(chunk * cells * Q, F)
         for i in range(count):
-            _pool(pixels, i * cells * Q, table, one, zero, b, relu, out[first + i], win[first + i])
+            pool(pixels, i * cells * Q, table, one, zero, b, relu, out[first + i], win[first + i])
 
 
 @compiled
@@ -142,7 +142,7 @@ def _add_scaled(total: Any, scale: Any, terms: Any) -> None:
 
 @compiled
 def backward_part(
-    part: int, parts: int, dout: Any, win: Any, x: Any, matrix: Any, g: Any, table: Any,
+    part: Any, parts: int, dout: Any, win: Any, x: Any, matrix: Any, g: Any, table: Any,
     need_dx: bool, dx: Any, dmatrix: Any, db: Any,
 ) -> None:  # fmt: skip
     """Pay each winner; dmatrix (parts, Q*F, K), db (parts, F), dx as x.
@@ -150,13 +150,13 @@ def backward_part(
     Without dx and with a pool, three quarters of the products' gradient are zero: then each
     winner adds its patch, scaled, to its filter, which is a quarter of the work or less.
     """
-    _, _, _, padding, GH, GW, Q = _numbers(g)
+    _, _, _, padding, GH, GW, Q = numbers(g)
     N, H, W, C = x.shape
     K, QF = matrix.shape
     P, size = table.shape
     cells, F = GH * GW, QF // Q
     sparse = size > 1 and not need_dx
-    start, stop, chunk = _images(N, part, parts, cells, 2 * K + QF)
+    start, stop, chunk = images(N, part, parts, cells, 2 * K + QF)
     rows = np.empty((chunk * cells, K), x.dtype)
     dy = np.empty((chunk * cells, QF), x.dtype)
     dpixels = dy.reshape(chunk * cells * Q, F)
@@ -170,7 +170,7 @@ def backward_part(
             dy[:] = 0
         for i in range(count):
             n = first + i
-            _gather(x, n, g, image, rows, i * cells)
+            gather(x, n, g, image, rows, i * cells)
             partial = np.zeros(F, x.dtype)
             for o in range(P):
                 d, winner = dout[n, o], win[n, o]
@@ -191,12 +191,12 @@ def backward_part(
             for f in range(F):
                 total[f] += partial[f]
         if not sparse:
-            _products(dy, rows, matrix, dw, count, g, need_dx, dx, first, image)
+            products(dy, rows, matrix, dw, count, g, need_dx, dx, first, image)
     db[part] = total
 
 
 @compiled
-def _products(
+def products(
     dy: Any, rows: Any, matrix: Any, dw: Any, count: int, g: Any, need_dx: bool, dx: Any,
     first: int, image: Any,
 ) -> None:  # fmt: skip
@@ -208,143 +208,23 @@ def _products(
         gemm(0, 1, count * cells, K, QF, dy, QF, matrix, QF, 0, rows, K)
         dimage = np.empty_like(image)
         for i in range(count):
-            _scatter(rows, i * cells, g, dimage, dx, first + i)
+            scatter(rows, i * cells, g, dimage, dx, first + i)
 
 
 @compiled
-def spread_part(part: int, parts: int, dout: Any, matrix: Any, g: Any, dx: Any) -> None:
+def spread_part(part: Any, parts: int, dout: Any, matrix: Any, g: Any, dx: Any) -> None:
     """Add dout (N, pixels, F) matrix^T up in dx (N, H, W, C), without padding."""
     N, H, W, C = dx.shape
     K, F = matrix.shape
     cells = dout.shape[1]
-    start, stop, chunk = _images(N, part, parts, cells, K + F)
+    start, stop, chunk = images(N, part, parts, cells, K + F)
     rows = np.empty((chunk * cells, K), dx.dtype)
     dimage = np.empty((H, W * C), dx.dtype)
     for first in range(start, stop, chunk):
         count = min(chunk, stop - first)
         gemm(0, 1, count * cells, K, F, dout[first], F, matrix, F, 0, rows, K)
         for i in range(count):
-            _scatter(rows, i * cells, g, dimage, dx, first + i)
-
-
-@compiled
-def norm_products_part(
-    part: int, parts: int, x: Any, matrix: Any, g: Any, y: Any, moments: Any
-) -> None:
-    """Convolve into y (N, pixels, F); moments (parts, 3, F): count, mean, sum of squared deviations.
-
-    Each chunk's deviations are taken from its own mean while it is in the cache, then merged
-    (Chan et al., 1979): as exact as two passes.
-    """
-    _, _, _, padding, GH, GW, Q = _numbers(g)
-    N, H, W, C = x.shape
-    K, QF = matrix.shape
-    cells, F = GH * GW, QF // Q
-    start, stop, chunk = _images(N, part, parts, cells, K + QF)
-    rows = np.empty((chunk * cells, K), x.dtype)
-    image = np.zeros((H + 2 * padding, (W + 2 * padding) * C), x.dtype)
-    known = moments[part]
-    known[:] = 0
-    for first in range(start, stop, chunk):
-        count = min(chunk, stop - first)
-        for i in range(count):
-            _gather(x, first + i, g, image, rows, i * cells)
-        gemm(0, 0, count * cells, QF, K, rows, K, matrix, QF, 0, y[first], QF)
-        for i in range(count):
-            pixels = y[first + i]
-            size = pixels.shape[0]
-            mean, squares = np.zeros(F, x.dtype), np.zeros(F, x.dtype)
-            for p in range(size):
-                for f in range(F):
-                    mean[f] += pixels[p, f]
-            for f in range(F):
-                mean[f] /= size
-            for p in range(size):
-                for f in range(F):
-                    squares[f] += (pixels[p, f] - mean[f]) ** 2
-            for f in range(F):
-                before, after = known[0, f], known[0, f] + size
-                delta = mean[f] - known[1, f]
-                known[1, f] += delta * size / after
-                known[2, f] += squares[f] + delta * delta * before * size / after
-                known[0, f] = after
-
-
-@compiled
-def norm_pool_part(
-    part: int, parts: int, y: Any, table: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any,
-    win: Any,
-) -> None:  # fmt: skip
-    """Normalise, scale, pool and cut the products: out, win (N, P, F)."""
-    N = y.shape[0]
-    for n in range(N * part // parts, N * (part + 1) // parts):
-        _pool(y[n], 0, table, a, mean, b, relu, out[n], win[n])
-
-
-@compiled
-def norm_sums_part(
-    part: int, parts: int, dout: Any, win: Any, y: Any, table: Any, mean: Any, inverse: Any,
-    sums: Any,
-) -> None:  # fmt: skip
-    """Sum dout and dout * x_hat over the winners: sums (parts, 2, F)."""
-    N, P, F = dout.shape
-    size = table.shape[1]
-    into = sums[part]
-    into[:] = 0
-    for n in range(N * part // parts, N * (part + 1) // parts):
-        plain, weighted = np.zeros(F, y.dtype), np.zeros(F, y.dtype)
-        for o in range(P):
-            d, winner = dout[n, o], win[n, o]
-            for q in range(size):
-                row = y[n, table[o, q]]
-                for f in range(F):
-                    paid = d[f] if winner[f] == q else 0
-                    plain[f] += paid
-                    weighted[f] += paid * ((row[f] - mean[f]) * inverse[f])
-        for f in range(F):
-            into[0, f] += plain[f]
-            into[1, f] += weighted[f]
-
-
-@compiled
-def norm_backward_part(
-    part: int, parts: int, dout: Any, win: Any, y: Any, mean: Any, inverse: Any, a: Any,
-    dmean: Any, dslope: Any, x: Any, matrix: Any, g: Any, table: Any, need_dx: bool, dx: Any,
-    dmatrix: Any,
-) -> None:  # fmt: skip
-    """dy = a * (paid - dmean - x_hat * dslope), and from it dmatrix (parts, Q*F, K) and dx."""
-    _, _, _, padding, GH, GW, Q = _numbers(g)
-    N, H, W, C = x.shape
-    K, QF = matrix.shape
-    P, size = table.shape
-    cells, F = GH * GW, QF // Q
-    start, stop, chunk = _images(N, part, parts, cells, 2 * K + QF)
-    rows = np.empty((chunk * cells, K), x.dtype)
-    dy = np.empty((chunk * cells, QF), x.dtype)
-    dpixels = dy.reshape(chunk * cells * Q, F)
-    image = np.zeros((H + 2 * padding, (W + 2 * padding) * C), x.dtype)
-    dw = dmatrix[part]
-    dw[:] = 0
-    slope = np.empty(F, y.dtype)
-    for f in range(F):
-        slope[f] = inverse[f] * dslope[f]
-    for first in range(start, stop, chunk):
-        count = min(chunk, stop - first)
-        for i in range(count):
-            n = first + i
-            _gather(x, n, g, image, rows, i * cells)
-            base = i * cells * Q
-            for p in range(cells * Q):
-                row, paid = y[n, p], dpixels[base + p]
-                for f in range(F):
-                    paid[f] = -a[f] * (dmean[f] + (row[f] - mean[f]) * slope[f])
-            for o in range(P):
-                d, winner = dout[n, o], win[n, o]
-                for q in range(size):
-                    paid = dpixels[base + table[o, q]]
-                    for f in range(F):
-                        paid[f] += a[f] * d[f] if winner[f] == q else 0
-        _products(dy, rows, matrix, dw, count, g, need_dx, dx, first, image)
+            scatter(rows, i * cells, g, dimage, dx, first + i)
 
 
 # All parts at once, each on a thread of Numba's. The loops are all that is compiled with Numba's
@@ -370,31 +250,3 @@ def spread_parts(parts: int, *arguments: Any) -> None:
     """All parts of spread_part."""
     for part in numba.prange(parts):
         spread_part(np.int64(part), parts, *arguments)
-
-
-@parallel
-def norm_products_parts(parts: int, *arguments: Any) -> None:
-    """All parts of norm_products_part."""
-    for part in numba.prange(parts):
-        norm_products_part(np.int64(part), parts, *arguments)
-
-
-@parallel
-def norm_pool_parts(parts: int, *arguments: Any) -> None:
-    """All parts of norm_pool_part."""
-    for part in numba.prange(parts):
-        norm_pool_part(np.int64(part), parts, *arguments)
-
-
-@parallel
-def norm_sums_parts(parts: int, *arguments: Any) -> None:
-    """All parts of norm_sums_part."""
-    for part in numba.prange(parts):
-        norm_sums_part(np.int64(part), parts, *arguments)
-
-
-@parallel
-def norm_backward_parts(parts: int, *arguments: Any) -> None:
-    """All parts of norm_backward_part."""
-    for part in numba.prange(parts):
-        norm_backward_part(np.int64(part), parts, *arguments)

@@ -1,4 +1,4 @@
-"""Fully connected layers and small element-wise work, compiled. See blocks.py for what a part is."""
+"""Fully connected layers and small element-wise work, compiled; parts are as in blocks.py."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from handgrad.kernels.blas import compiled, gemm, parallel
 
 
 @compiled
-def forward_part(part: int, parts: int, x: Any, w: Any, b: Any, relu: bool, out: Any) -> None:
+def forward_part(part: Any, parts: int, x: Any, w: Any, b: Any, relu: bool, out: Any) -> None:
     """Compute out = x w + b, cut at 0 with ``relu``, for a part of the examples."""
     N, D = x.shape
     M = w.shape[1]
@@ -38,7 +38,7 @@ def cut(dout: Any, out: Any, relu: bool, kept: Any, db: Any) -> None:
 
 @compiled
 def backward_part(
-    part: int, parts: int, d: Any, x: Any, w: Any, need_dx: bool, dx: Any, dw: Any
+    part: Any, parts: int, d: Any, x: Any, w: Any, need_dx: bool, dx: Any, dw: Any
 ) -> None:
     """Compute dw = x^T d and dx = d w^T for a part of the features."""
     N, D = x.shape
@@ -52,7 +52,7 @@ def backward_part(
 
 
 @compiled
-def swap_part(part: int, parts: int, x: Any, out: Any) -> None:
+def swap_part(part: Any, parts: int, x: Any, out: Any) -> None:
     """Exchange the last two axes: x (N, A, B) to out (N, B, A)."""
     N, A, B = x.shape
     for n in range(N * part // parts, N * (part + 1) // parts):
@@ -65,7 +65,7 @@ def swap_part(part: int, parts: int, x: Any, out: Any) -> None:
 
 
 @compiled
-def add_l2_part(part: int, parts: int, dw: Any, w: Any, reg: float, sums: Any) -> None:
+def add_l2_part(part: Any, parts: int, dw: Any, w: Any, reg: float, sums: Any) -> None:
     """Add reg * w to dw; sums[part] is the sum of w^2."""
     size = len(w)
     total = 0.0
@@ -127,4 +127,4 @@ def softmax(x: Any, labels: Any, dx: Any) -> float:
         label = labels[n]
         drow[label] -= x.dtype.type(1) / N
         loss += np.log(total) - (row[label] - largest)
-    return loss / N
+    return float(loss / N)

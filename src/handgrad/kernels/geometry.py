@@ -49,7 +49,7 @@ class Geometry:
     def products(self, w: Array) -> int:
         """Multiplications that an image takes."""
         F, C = w.shape[:2]
-        return math.prod(self.grid) * math.prod(self.patch) * C * self.offsets * F
+        return int(math.prod(self.grid) * math.prod(self.patch) * C * self.offsets * F)
 
     def matrix(self, w: Array) -> Array:
         """The filters (F, C, HH, WW) as a matrix (KH * KW * C, Q * F)."""

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.kernels import blocks, dense, pooling, training
+from handgrad.kernels import blocks, dense, norm_blocks, pooling, training
 from handgrad.kernels.blas import blas_on_one_thread, blas_threads
 from handgrad.kernels.geometry import geometry
 from handgrad.kernels.training import PART_NUMBERS, PART_PRODUCTS
@@ -113,13 +113,13 @@ def norm_block_forward(
         parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
         moments = np.zeros((parts, 3, F))
         _do(
-            blocks.norm_products_part, blocks.norm_products_parts, parts, x, geo.matrix(w),
+            norm_blocks.products_part, norm_blocks.products_parts, parts, x, geo.matrix(w),
             geo.numbers, y, moments,
         )  # fmt: skip
         mean, var = (moment.astype(x.dtype) for moment in _merged(moments))
         scale = gamma * (1 / np.sqrt(var + x.dtype.type(eps)))
         _do(
-            blocks.norm_pool_part, blocks.norm_pool_parts, parts, y, geo.table, scale, mean,
+            norm_blocks.pool_part, norm_blocks.pool_parts, parts, y, geo.table, scale, mean,
             _plain(beta), relu, out.reshape(N, -1, F), win.reshape(N, -1, F),
         )  # fmt: skip
     return out, win, y, mean, var
@@ -150,14 +150,14 @@ def norm_block_backward(
         parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
         sums = np.zeros((parts, 2, F))
         _do(
-            blocks.norm_sums_part, blocks.norm_sums_parts, parts, dout, win, y, geo.table, mean,
+            norm_blocks.sums_part, norm_blocks.sums_parts, parts, dout, win, y, geo.table, mean,
             inverse, sums,
         )  # fmt: skip
         dbeta, dgamma = sums.sum(axis=0).astype(x.dtype)
         count = x.dtype.type(N * y.shape[1])
         dmatrix = np.empty((parts, QF, K), x.dtype)
         _do(
-            blocks.norm_backward_part, blocks.norm_backward_parts, parts, dout, win, y, mean,
+            norm_blocks.backward_part, norm_blocks.backward_parts, parts, dout, win, y, mean,
             inverse, gamma * inverse, dbeta / count, dgamma / count, x, matrix, geo.numbers,
             geo.table, need_dx, dx, dmatrix,
         )  # fmt: skip

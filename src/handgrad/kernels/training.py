@@ -19,7 +19,7 @@ PART_PRODUCTS, PART_NUMBERS = 2**21, 2**16
 
 @elementwise
 def update_part(
-    part: int, parts: int, kind: int, w: Any, dw: Any, first: Any, second: Any, rate: float,
+    part: Any, parts: int, kind: int, w: Any, dw: Any, first: Any, second: Any, rate: float,
     a: float, b: float, epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     """Step w and the rule's state in place; the equations are those of handgrad.optim.
@@ -82,7 +82,7 @@ def _loss(kind: int, x: Any, labels: Any, dx: Any) -> float:
             slack = one - margin
             loss += slack if not slack <= 0 else 0
             dx[n, 0] = -sign / N if slack > 0 else 0
-    return loss / N
+    return float(loss / N)
 
 
 @compiled

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from handgrad import kernels
@@ -78,4 +79,4 @@ def max_pool_backward(dout: ArrayLike, cache: MaxPoolCache) -> Array:
         f"dout must be (N, C, OH, OW) = {out.shape}",
         dout=dout,
     )
-    return kernels.max_pool_backward(dout, x, out, window, stride)
+    return np.asarray(kernels.max_pool_backward(dout, x, out, window, stride))
