@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: reproduce test lint clean
+.PHONY: reproduce test lint bench clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -14,6 +14,7 @@ help:
 	@echo "make reproduce [ARGS=...]  run the assignment's experiments (ARGS=\"--profile smoke\" for a first look)"
 	@echo "make test [ARGS=...]       run the tests (ARGS go to pytest)"
 	@echo "make lint                  ruff, mypy and the import rules"
+	@echo "make bench [ARGS=...]      time training against PyTorch and scikit-learn"
 	@echo "make clean                 remove the virtual environment and caches"
 
 # The stamps make a second call quick: they are older than what they were built from only after a change.
@@ -25,7 +26,7 @@ $(VENV)/python.stamp:
 
 $(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) ..."
-	$(PIP) -e ".[cifar,torch]"
+	$(PIP) -e ".[cifar,fast,torch]"
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
@@ -38,6 +39,9 @@ reproduce: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/dev.stamp
+	@$(BIN)/handgrad bench $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 import handgrad
+from handgrad.cli_bench import bench_command
 from handgrad.cli_data import data_group
 from handgrad.cli_progress import TerminalWatcher
 from handgrad.errors import HandgradError
@@ -46,6 +47,7 @@ def cli() -> None:
 
 
 cli.add_command(data_group)
+cli.add_command(bench_command)
 
 
 @cli.command("reproduce")

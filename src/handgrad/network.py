@@ -22,7 +22,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from handgrad import layers
+from handgrad import kernels, layers
 from handgrad.descriptions import (
     BatchNorm,
     Context,
@@ -34,6 +34,7 @@ from handgrad.descriptions import (
     MaxPool,
     ReLU,
 )
+from handgrad.fused import fuse
 from handgrad.randomness import default_rng
 
 __all__ = [
@@ -148,7 +149,7 @@ class Network:
         if len(shape) != 1 or (loss in _BINARY and shape != (1,)):
             needed = "(1,)" if loss in _BINARY else "(C,)"
             raise ValueError(f"Network: {loss} needs outputs of shape {needed}; got {shape}")
-        self._steps = _pool_before_relu(steps)
+        self._steps = fuse(steps)
         with_parameters = [i for i, (_, names) in enumerate(self._steps) if names]
         # The backward pass ends here: nothing below has a parameter to move.
         self._first = with_parameters[0] if with_parameters else len(self._steps)
@@ -225,8 +226,7 @@ class Network:
         if self.reg:
             for name, w in self.params.items():
                 if name.startswith("W"):
-                    loss += 0.5 * self.reg * float(np.vdot(w, w))
-                    grads[name] += self.reg * w
+                    loss += 0.5 * self.reg * kernels.add_l2(grads[name], w, self.reg)
         return loss, {name: grads[name] for name in self.params}
 
     def _own(self, names: dict[str, str]) -> dict[str, Array]:
@@ -245,18 +245,3 @@ class Network:
         return np.concatenate(
             [s.argmax(axis=1) if s.ndim == 2 else (s > 0).astype(np.int64) for s in scores]
         )
-
-
-def _pool_before_relu(
-    steps: list[tuple[Layer, dict[str, str]]],
-) -> list[tuple[Layer, dict[str, str]]]:
-    """Exchange a ReLU with a max pool behind it: the same function and gradient, on fewer pixels.
-
-    The ReLU is monotone, so the largest pixel is the largest before and after; where it is not
-    positive, the gradient is 0 either way.
-    """
-    steps = list(steps)
-    for i in range(len(steps) - 1):
-        if isinstance(steps[i][0], ReLU) and isinstance(steps[i + 1][0], MaxPool):
-            steps[i], steps[i + 1] = steps[i + 1], steps[i]
-    return steps

@@ -12,10 +12,13 @@ next w, and all products are by element.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from handgrad import kernels
+from handgrad.kernels import rules
 
 Array = NDArray[Any]
 Config = dict[str, Any]
@@ -124,6 +127,74 @@ RULES: dict[str, Rule] = {
     "adam": adam,
     "adamw": adamw,
 }
+
+
+# For a Solver, which owns its arrays: the same steps in place, in one pass over memory.
+
+_KINDS: dict[Rule, int] = {
+    sgd: rules.SGD,
+    sgd_momentum: rules.MOMENTUM,
+    nesterov: rules.NESTEROV,
+    rmsprop: rules.RMSPROP,
+    adam: rules.ADAM,
+    adamw: rules.ADAM,
+}
+_STATE: dict[Rule, tuple[str, ...]] = {
+    sgd: (),
+    sgd_momentum: ("velocity",),
+    nesterov: ("velocity",),
+    rmsprop: ("cache",),
+    adam: ("m", "v"),
+    adamw: ("m", "v"),
+}
+
+
+class InPlace(NamedTuple):
+    """A rule of RULES as kernels take it.
+
+    Attributes
+    ----------
+    kind : int, of kernels.rules
+    a, b, epsilon, decay : float
+        Momentum or decay_rate or beta1; beta2; epsilon; weight_decay: those the rule has.
+    state : names of its state arrays in a config
+    """
+
+    kind: int
+    a: float
+    b: float
+    epsilon: float
+    decay: float
+    state: tuple[str, ...]
+
+    def step(self, w: Array, dw: Array, config: Config, rate: float) -> None:
+        """Step w and the config's state, which ``owned`` made.
+
+        Adam's bias corrections are multiplied in another order than in ``adam``: the last digits
+        may differ.
+        """
+        first = config[self.state[0]] if self.state else w
+        second = config[self.state[1]] if len(self.state) > 1 else w
+        t = config.get("t", 0) + 1
+        kernels.update(
+            self.kind, w, dw, first, second, rate, self.a, self.b, self.epsilon, self.decay, t
+        )
+        if self.kind == rules.ADAM:
+            config["t"] = t
+
+
+def owned(rule: Rule, w: Array, config: Config) -> tuple[InPlace, Config]:
+    """Give a rule of RULES in place, and a config with its defaults and state arrays of its own."""
+    given = {name: value for name, value in config.items() if name not in _STATE[rule]}
+    _, full = rule(np.zeros(1), np.zeros(1), given)
+    if "t" in full:
+        full["t"] = config.get("t", 0)
+    for name in _STATE[rule]:
+        state = config.get(name)
+        full[name] = np.zeros_like(w) if state is None else np.array(state, dtype=w.dtype)
+    a = next((full[name] for name in ("momentum", "decay_rate", "beta1") if name in full), 0.0)
+    b, epsilon, decay = (full.get(name, 0.0) for name in ("beta2", "epsilon", "weight_decay"))
+    return InPlace(_KINDS[rule], float(a), b, epsilon, decay, _STATE[rule]), full
 
 
 # A schedule maps progress, the fraction of training done in [0, 1), to a factor on the rate.

@@ -14,7 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handgrad import optim, solver_checkpoint
+from handgrad.dense_training import DenseTraining
 from handgrad.errors import CheckpointError, NonFiniteLossError
+from handgrad.network import Network
 from handgrad.randomness import default_rng
 
 Array = NDArray[Any]
@@ -219,31 +221,79 @@ class Solver:
         rows = self.rng.permutation(len(self.X_train))
         batches = math.ceil(len(rows) / self.batch_size)
         rate = self._base_rate
+        self._own_arrays()
+        if self._dense is not None:
+            return self._dense_epoch(self._dense, rows, batches, show)
         for batch in range(batches):
             chosen = rows[batch * self.batch_size : (batch + 1) * self.batch_size]
             X, y = self.X_train[chosen], self.y_train[chosen]
             if self.augment is not None:
                 X = self.augment(X, self.rng)
             if self._base_rate is not None:
-                progress = (self.epoch + batch / batches) / self.num_epochs
-                rate = self._base_rate * float(self.schedule(progress))
+                rate = self._rate(self._base_rate, batch, batches)
             self._step(X, y, rate)
             if len(self.loss_history) % self.print_every == 0:
                 show()
         return rate
 
-    def _step(self, X: Array, y: Array, rate: float | None) -> None:
-        loss, grads = self.model.loss(X, y)
-        loss = float(loss)
+    def _rate(self, base: float, batch: int, batches: int) -> float:
+        return base * float(self.schedule((self.epoch + batch / batches) / self.num_epochs))
+
+    def _own_arrays(self) -> None:
+        """Before an epoch, copy what its steps will change in place: nobody else sees it change.
+
+        Only for networks and rules of ours; another's are stepped by the rule itself.
+        """
+        self._in_place: dict[str, optim.InPlace] = {}
+        self._dense: DenseTraining | None = None
+        if not isinstance(self.model, Network) or self.rule not in optim.RULES.values():
+            return
+        plain = type(self.model).loss is Network.loss and self.augment is None
+        if plain and DenseTraining.fits(self.model, self.X_train, self.y_train):
+            self._dense = DenseTraining(
+                self.model, self.X_train, self.y_train, self.rule, self.optim_configs,
+                self.batch_size,
+            )  # fmt: skip
+            return
+        for name, w in self.model.params.items():
+            self.model.params[name] = w = w.copy()
+            self._in_place[name], self.optim_configs[name] = optim.owned(
+                self.rule, w, self.optim_configs[name]
+            )
+
+    def _dense_epoch(
+        self, dense: DenseTraining, rows: Array, batches: int, show: Callable[[], None]
+    ) -> float:
+        assert self._base_rate is not None
+        rate = self._base_rate
+        for first in range(0, batches, dense.batches_at_once):
+            last = min(first + dense.batches_at_once, batches)
+            rates = [self._rate(self._base_rate, batch, batches) for batch in range(first, last)]
+            losses = dense.run(rows[first * self.batch_size : last * self.batch_size], rates)
+            for loss, rate in zip(losses, rates, strict=False):
+                self._note(loss, rate)
+            show()
+        return rate
+
+    def _note(self, loss: float, rate: float | None) -> None:
+        """Keep a finite loss; refuse another."""
         if not math.isfinite(loss):
             at = f"iteration {len(self.loss_history) + 1} (epoch {self.epoch + 1})"
             raise _diverged(f"the loss became {loss} at {at}", rate)
         self.loss_history.append(loss)
-        for name, w in self.model.params.items():
-            config = self.optim_configs[name]
+
+    def _step(self, X: Array, y: Array, rate: float | None) -> None:
+        loss, grads = self.model.loss(X, y)
+        self._note(float(loss), rate)
+        params = self.model.params
+        for name, w in params.items():
+            config, dw, in_place = self.optim_configs[name], grads[name], self._in_place.get(name)
             if rate is not None:
                 config["learning_rate"] = rate
-            self.model.params[name], self.optim_configs[name] = self.rule(w, grads[name], config)
+            if in_place is not None and rate is not None and dw.dtype == w.dtype:
+                in_place.step(w, dw, config, rate)
+            else:
+                params[name], self.optim_configs[name] = self.rule(w, dw, config)
 
     def _require_finite(self, rate: float | None) -> None:
         """An epoch's last step has no loss after it to tell that it went astray."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handgrad.kernels import numpy as kernels
+from handgrad import kernels
 from handgrad.layers._checks import Array, floating, require
 
 

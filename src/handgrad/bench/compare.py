@@ -1,0 +1,216 @@
+"""Run the sides of each workload, each in a process of its own, in turns."""
+
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from handgrad import kernels
+from handgrad.bench.workloads import Workload
+from handgrad.errors import HandgradError
+
+# Float32 rounding, after an epoch of steps.
+_AGREEMENT = 2e-2
+_SUMMED_WITH = ("handgrad", "handgrad-numpy")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One side's numbers on one workload."""
+
+    side: str
+    start_seconds: float
+    first_epoch_seconds: float
+    epoch_milliseconds: list[float]
+    predict_milliseconds: list[float]
+    peak_mib: float
+    first_losses: list[float]
+    batches: int
+
+    @property
+    def step_milliseconds(self) -> float:
+        """Median epoch, data handling included, divided by its steps."""
+        return statistics.median(self.epoch_milliseconds) / self.batches
+
+    @property
+    def spread(self) -> float:
+        """Half the distance of the quartiles, relative to the median."""
+        low, median, high = statistics.quantiles(self.epoch_milliseconds, n=4)
+        return (high - low) / 2 / median
+
+
+def sides(work: Workload, compiled: bool) -> list[str]:
+    """Who takes part: ourselves twice, and the peers that are installed and have the model."""
+    names = ["handgrad", "handgrad-numpy"] if kernels.engine() == "numba" else ["handgrad"]
+    if importlib.util.find_spec("torch"):
+        names += ["torch", "torch-one"]
+        if len(work.input_shape) == 3:
+            names += ["torch-last", "torch-last-one"]
+        if compiled:
+            names.append("torch-last-compile" if len(work.input_shape) == 3 else "torch-compile")
+    dense = len(work.input_shape) == 1 and work.loss != "svm"
+    if dense and importlib.util.find_spec("sklearn"):
+        names.append("sklearn")
+    return names
+
+
+class _Process:
+    def __init__(self, workload: str, side: str) -> None:
+        environment = dict(os.environ)
+        if side == "handgrad-numpy":
+            environment["HANDGRAD_KERNELS"] = "numpy"
+        began = time.perf_counter()
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "handgrad.bench.sides", workload, side],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        self.started = self._read()
+        everything = time.perf_counter() - began
+        self.started["start_seconds"] = everything - self.started["first_epoch_seconds"]
+
+    def _read(self) -> dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            assert self._process.stderr is not None
+            last = self._process.stderr.read().strip().splitlines()[-1:]
+            raise HandgradError(f"bench: a side ended early: {' '.join(last)}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def ask(self, command: str) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def end(self) -> float:
+        peak = float(self.ask("end")["peak_mib"])
+        self._process.wait()
+        return peak
+
+
+def measure(
+    work: Workload, names: Sequence[str], repeats: int, tell: Callable[[str], None]
+) -> list[Measured]:
+    """Start all sides, warm up, then let them take turns; one at a time is at work."""
+    processes = {}
+    for name in names:
+        try:
+            processes[name] = _Process(work.name, name)
+        except HandgradError as error:
+            tell(f"{work.title}: {name} does not run here: {error}")
+    epochs: dict[str, list[float]] = {name: [] for name in processes}
+    predictions: dict[str, list[float]] = {name: [] for name in processes}
+    for process in processes.values():
+        process.ask("epoch")
+    order = list(processes)
+    for repeat in range(repeats):
+        for name in order[repeat % len(order) :] + order[: repeat % len(order)]:
+            epochs[name].append(1e3 * processes[name].ask("epoch")["seconds"])
+            predictions[name].append(1e3 * processes[name].ask("predict")["seconds"])
+    return [
+        Measured(
+            name,
+            process.started["start_seconds"],
+            process.started["first_epoch_seconds"],
+            epochs[name],
+            predictions[name],
+            process.end(),
+            process.started["losses"],
+            work.batches,
+        )
+        for name, process in processes.items()
+    ]
+
+
+def disagreement(work: Workload, measured: Sequence[Measured]) -> float | None:
+    """Largest relative difference of a first-epoch loss from ours; None where masks differ.
+
+    scikit-learn draws its own weights and is left out.
+    """
+    if work.has_dropout:
+        return None
+    ours = np.array(measured[0].first_losses)
+    return max(
+        (
+            float(np.abs(np.array(other.first_losses) / ours - 1).max())
+            for other in measured[1:]
+            if other.side != "sklearn"
+        ),
+        default=0.0,
+    )
+
+
+def sgemm_gflops(size: int = 2048, repeats: int = 7) -> float:
+    """Gigaflops of NumPy's best product of two square float32 matrices."""
+    a = np.ones((size, size), np.float32)
+    best = float("inf")
+    for _ in range(repeats):
+        started = time.perf_counter()
+        a @ a
+        best = min(best, time.perf_counter() - started)
+    return 2 * size**3 / best / 1e9
+
+
+def environment() -> dict[str, Any]:
+    """Machine, threads and versions."""
+    model = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
+            model = next(line.split(":")[1].strip() for line in lines if "model name" in line)
+    except (OSError, StopIteration):
+        pass
+    versions = {}
+    for package in ("handgrad", "numpy", "numba", "torch", "scikit-learn"):
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            versions[package] = "not installed"
+    return {
+        "processor": model,
+        "threads": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0,
+        "python": platform.python_version(),
+        "versions": versions,
+        "sgemm_gflops": sgemm_gflops(),
+    }
+
+
+def record(work: Workload, measured: Sequence[Measured]) -> dict[str, Any]:
+    """One workload's numbers as JSON holds them, with ratios."""
+    ours = measured[0]
+    peers = [other for other in measured if other.side not in _SUMMED_WITH]
+    differs = disagreement(work, measured)
+    if differs is not None and differs > _AGREEMENT:
+        raise HandgradError(
+            f"bench: the losses of {work.title} differ by {differs:.1%}: not the same work"
+        )
+    fastest = min(peers, key=lambda peer: peer.step_milliseconds, default=None)
+    return {
+        "name": work.name,
+        "title": work.title,
+        "target": work.target,
+        "batch_size": work.batch_size,
+        "products": work.products(),
+        "loss_disagreement": differs,
+        "fastest_peer": fastest.side if fastest else None,
+        "ratio": ours.step_milliseconds / fastest.step_milliseconds if fastest else None,
+        "sides": [
+            {**asdict(side), "step_milliseconds": side.step_milliseconds, "spread": side.spread}
+            for side in measured
+        ],
+    }

@@ -1,0 +1,58 @@
+"""The table of a benchmark, from its JSON."""
+
+import statistics
+from typing import Any
+
+
+def markdown(results: dict[str, Any]) -> str:
+    """Give the results as Markdown: a line a workload, then the lines below it."""
+    machine = results["environment"]
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    lines = [
+        f"{machine['processor']}, {machine['threads']} threads, Python {machine['python']}; "
+        f"{versions}; sgemm {machine['sgemm_gflops']:.0f} GFLOP/s; median of "
+        f"{results['repeats']} interleaved epochs, data handling included.",
+        "",
+        "| workload | handgrad ms/step | fastest peer ms/step | ratio | target | "
+        "no Numba | sgemm share |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for work in results["workloads"]:
+        sides = {side["side"]: side for side in work["sides"]}
+        ours = sides["handgrad"]
+        share = work["products"] / ours["step_milliseconds"] / 1e6 / machine["sgemm_gflops"]
+        plain = sides.get("handgrad-numpy")
+        peer = sides.get(work["fastest_peer"] or "")
+        cells = [
+            work["title"],
+            _time(ours),
+            f"{_time(peer)} ({peer['side']})" if peer else "-",
+            f"{work['ratio']:.2f}" if peer else "-",
+            f"{work['target']}",
+            f"{plain['step_milliseconds'] / ours['step_milliseconds']:.1f} x" if plain else "-",
+            f"{share:.0%}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [
+        "",
+        "| workload | side | ms/step | epoch ms | predict ms | peak MiB | start s | 1st epoch s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for work in results["workloads"]:
+        for side in work["sides"]:
+            cells = [
+                work["title"],
+                side["side"],
+                _time(side),
+                f"{statistics.median(side['epoch_milliseconds']):.1f}",
+                f"{statistics.median(side['predict_milliseconds']):.3f}",
+                f"{side['peak_mib']:.0f}",
+                f"{side['start_seconds']:.1f}",
+                f"{side['first_epoch_seconds']:.1f}",
+            ]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _time(side: dict[str, Any]) -> str:
+    return f"{side['step_milliseconds']:.3g} ± {side['spread']:.0%}"

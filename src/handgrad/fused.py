@@ -1,0 +1,181 @@
+"""Several layers in one step: what a network runs where layers follow each other as they often do.
+
+Each step has the forward and backward of a layer description, gives the layers' results and is
+tested against them; ``fuse`` finds where one fits. Images keep the shape (N, C, H, W), but between
+blocks they lie in memory with the channels last, where each kernel reads and writes neighbours.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handgrad import kernels
+from handgrad.descriptions import (
+    BatchNorm,
+    Context,
+    Conv,
+    Dense,
+    Flatten,
+    Grads,
+    Layer,
+    MaxPool,
+    Own,
+    ReLU,
+)
+
+Array = NDArray[Any]
+Step = tuple[Any, dict[str, str]]  # a layer or fused step, its own names to the network's
+
+_LARGEST_WINDOW = 15  # winners are kept in a byte
+
+
+@dataclass(frozen=True)
+class ConvBlock:
+    """Convolution, then batch norm, max pool and ReLU where there are any."""
+
+    conv: Conv
+    norm: BatchNorm | None
+    pool: MaxPool | None
+    relu: bool
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        pool = (1, 1)
+        if self.pool is not None:
+            stride = self.pool.size if self.pool.stride is None else self.pool.stride
+            pool = (self.pool.size, stride)
+        return {"stride": self.conv.stride, "padding": self.conv.padding, "pool": pool}
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """Run the kernel; in training, hand batch norm's moved statistics on."""
+        images, w, b = _channels_last(x), own["W"], own.get("b")
+        if self.norm is not None and context.mode == "train":
+            eps, rest = self.norm.eps, x.dtype.type(1 - self.norm.momentum)
+            out, win, y, mean, var = kernels.norm_block_forward(
+                images, w, own["gamma"], own["beta"], eps, relu=self.relu, **self._settings
+            )
+            momentum = x.dtype.type(self.norm.momentum)
+            context.moved = {
+                "running_mean": momentum * own["running_mean"] + rest * mean,
+                "running_var": momentum * own["running_var"] + rest * var,
+            }
+            return _channels_first(out), (win, images, w, y, mean, var, own["gamma"])
+        if self.norm is not None:  # the statistics are constants: they go into the filters
+            scale = own["gamma"] / np.sqrt(own["running_var"] + x.dtype.type(self.norm.eps))
+            w, b = w * scale[:, None, None, None], own["beta"] - own["running_mean"] * scale
+        out, win = kernels.block_forward(images, w, b, relu=self.relu, **self._settings)
+        return _channels_first(out), (win, images, w)
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """Run the kernel's backward."""
+        dout, settings = _channels_last(dout), self._settings
+        grads: Grads = {}
+        if self.norm is None:
+            win, images, w = cache
+            dx, grads["W"], db = kernels.block_backward(
+                dout, win, images, w, need_dx=need_dx, **settings
+            )
+            if self.conv.bias:
+                grads["b"] = db
+        else:
+            win, images, w, y, mean, var, gamma = cache
+            dx, grads["W"], grads["gamma"], grads["beta"] = kernels.norm_block_backward(
+                dout, win, y, mean, var, images, w, gamma, self.norm.eps, need_dx=need_dx,
+                **settings,
+            )  # fmt: skip
+        return (None if dx is None else _channels_first(dx)), grads
+
+
+@dataclass(frozen=True)
+class DenseBlock:
+    """Fully connected, then ReLU where there is one."""
+
+    dense: Dense
+    relu: bool
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """Flatten, multiply, add b, cut at 0."""
+        rows = _rows(x)
+        out = kernels.dense_forward(rows, own["W"], own["b"], relu=self.relu)
+        return out, (x.shape, rows, own["W"], out)
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """Run the kernel's backward."""
+        shape, rows, w, out = cache
+        dx, dw, db = kernels.dense_backward(dout, out, rows, w, relu=self.relu, need_dx=need_dx)
+        return (None if dx is None else dx.reshape(shape)), {"W": dw, "b": db}
+
+
+def _channels_last(x: Array) -> Array:
+    """(N, C, H, W) as contiguous (N, H, W, C): a copy only where it does not lie so already."""
+    last = x.transpose(0, 2, 3, 1)
+    if last.flags.c_contiguous or x.shape[1] == 1:
+        return last
+    if not x.flags.c_contiguous:
+        return np.ascontiguousarray(last)
+    N, C, H, W = x.shape
+    return np.asarray(kernels.swap_last_axes(x.reshape(N, C, H * W)).reshape(N, H, W, C))
+
+
+def _channels_first(x: Array) -> Array:
+    """(N, H, W, C) in the shape (N, C, H, W), without a copy."""
+    return x.transpose(0, 3, 1, 2)
+
+
+def _rows(x: Array) -> Array:
+    """Flatten each example, channel by channel, as contiguous rows."""
+    if x.ndim == 4 and not x.flags.c_contiguous and x.transpose(0, 2, 3, 1).flags.c_contiguous:
+        N, C, H, W = x.shape
+        return np.asarray(
+            kernels.swap_last_axes(x.transpose(0, 2, 3, 1).reshape(N, H * W, C))
+        ).reshape(N, C * H * W)
+    return x.reshape(len(x), -1)
+
+
+def fuse(steps: list[tuple[Layer, dict[str, str]]]) -> list[Step]:
+    """Exchange each ReLU with a max pool behind it, then join what one kernel does."""
+    rest: list[Step] = list(_pool_before_relu(steps))
+    fused: list[Step] = []
+    while rest:
+        layer, names = rest.pop(0)
+        if isinstance(layer, Conv):
+            names = dict(names)
+            norm = None
+            if not layer.bias and rest and isinstance(rest[0][0], BatchNorm):
+                norm, more = rest.pop(0)
+                names |= more
+            pool = _next(rest, MaxPool)
+            if pool is not None and pool.size > _LARGEST_WINDOW:
+                rest.insert(0, (pool, {}))
+                pool = None
+            relu = _next(rest, ReLU) is not None
+            fused.append((ConvBlock(layer, norm, pool, relu), names))
+        elif isinstance(layer, Dense):
+            fused.append((DenseBlock(layer, _next(rest, ReLU) is not None), names))
+        elif isinstance(layer, Flatten) and rest and isinstance(rest[0][0], Dense):
+            continue  # Dense flattens
+        else:
+            fused.append((layer, names))
+    return fused
+
+
+def _next(rest: list[Step], kind: type) -> Any:
+    """Take the next layer if it is of this kind."""
+    return rest.pop(0)[0] if rest and isinstance(rest[0][0], kind) else None
+
+
+def _pool_before_relu(
+    steps: list[tuple[Layer, dict[str, str]]],
+) -> list[tuple[Layer, dict[str, str]]]:
+    """Exchange a ReLU with a max pool behind it: the same function and gradient, on fewer pixels.
+
+    The ReLU is monotone, so the largest pixel is the largest before and after; where it is not
+    positive, the gradient is 0 either way.
+    """
+    steps = list(steps)
+    for i in range(len(steps) - 1):
+        if isinstance(steps[i][0], ReLU) and isinstance(steps[i + 1][0], MaxPool):
+            steps[i], steps[i + 1] = steps[i + 1], steps[i]
+    return steps

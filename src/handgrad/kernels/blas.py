@@ -1,0 +1,135 @@
+"""Matrix products inside compiled code: NumPy's own BLAS, called by address, on one thread.
+
+Calling the library that NumPy has already loaded needs no SciPy, gives the bits of
+``numpy.matmul``, and lets one compiled function do all of a thread's work without coming back to
+Python, where two threads would wait for each other.
+"""
+
+import ctypes
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
+
+import numba
+import numpy as np
+from llvmlite import binding
+from numba import types
+from numba.extending import overload
+from threadpoolctl import ThreadpoolController
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# What may be reordered: sums (so that they become vector instructions) and products feeding sums.
+# NaN and infinity keep their meaning.
+_MATHS = {"contract", "reassoc", "nsz"}
+_ROW_MAJOR, _AS_IS, _TRANSPOSED = 101, 111, 112
+
+
+_OPTIONS: dict[str, Any] = {
+    "cache": True,
+    "nogil": True,
+    "error_model": "numpy",
+    "fastmath": _MATHS,
+}
+
+
+def compiled(function: Function) -> Function:
+    """Compile at the first call for each combination of dtypes; kept on disk; the GIL released."""
+    return cast(Function, numba.njit(**_OPTIONS)(function))
+
+
+def elementwise(function: Function) -> Function:
+    """As ``compiled``, with each operation rounded as NumPy rounds it."""
+    return cast(Function, numba.njit(**{**_OPTIONS, "fastmath": False})(function))
+
+
+def parallel(function: Function) -> Function:
+    """As ``compiled``, its ``numba.prange`` loops spread over threads."""
+    return cast(Function, numba.njit(parallel=True, **_OPTIONS)(function))
+
+
+class NoBlasError(ImportError):
+    """NumPy's BLAS cannot be called from compiled code."""
+
+
+def _numpy_blas() -> Any:
+    """Find the loaded library that has the 64-bit C interface, as NumPy's wheels ship it."""
+    np.dot(np.ones((2, 2)), np.ones((2, 2)))  # loads it
+    for library in ThreadpoolController().lib_controllers:
+        if library.user_api != "blas":
+            continue
+        loaded = ctypes.CDLL(library.filepath)
+        for name in ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_"):
+            if hasattr(loaded, name.format("s")):
+                for kind in "sd":
+                    routine = getattr(loaded, name.format(kind))
+                    address = ctypes.cast(routine, ctypes.c_void_p).value
+                    binding.add_symbol(f"handgrad_{kind}gemm", address)
+                return library
+    raise NoBlasError("NumPy's BLAS has no 64-bit C interface")
+
+
+_library = _numpy_blas()
+
+
+def _external(kind: str, real: Any) -> Any:
+    size, flag, pointer = types.int64, types.int32, types.voidptr
+    return types.ExternalFunction(
+        f"handgrad_{kind}gemm",
+        types.void(
+            flag, flag, flag, size, size, size, real, pointer, size, pointer, size, real, pointer,
+            size,
+        ),
+    )  # fmt: skip
+
+
+_sgemm, _dgemm = _external("s", types.float32), _external("d", types.float64)
+
+
+def gemm(
+    ta: int, tb: int, M: int, N: int, K: int, a: Any, lda: int, b: Any, ldb: int, beta: int,
+    c: Any, ldc: int,
+) -> None:  # fmt: skip
+    """C (M, N) = op(A) op(B) + beta C, row-major; op transposes where ta, tb are 1.
+
+    a, b, c are arrays whose first number is the matrix's; lda, ldb, ldc their rows' lengths.
+    """
+    raise NotImplementedError("only inside compiled code")
+
+
+@overload(gemm)
+def _gemm(
+    ta: Any, tb: Any, M: Any, N: Any, K: Any, a: Any, lda: Any, b: Any, ldb: Any, beta: Any,
+    c: Any, ldc: Any,
+) -> Callable[..., None]:  # fmt: skip
+    routine, real = (_sgemm, np.float32) if c.dtype == types.float32 else (_dgemm, np.float64)
+
+    def call(
+        ta: Any, tb: Any, M: Any, N: Any, K: Any, a: Any, lda: Any, b: Any, ldb: Any, beta: Any,
+        c: Any, ldc: Any,
+    ) -> None:  # fmt: skip
+        routine(
+            _ROW_MAJOR, _TRANSPOSED if ta else _AS_IS, _TRANSPOSED if tb else _AS_IS, M, N, K,
+            real(1), a.ctypes, lda, b.ctypes, ldb, real(beta), c.ctypes, ldc,
+        )  # fmt: skip
+
+    return call
+
+
+def blas_threads() -> int:
+    """How many threads the user lets NumPy's BLAS have: the number that our kernels take, too."""
+    return int(_library.get_num_threads())
+
+
+@contextmanager
+def blas_on_one_thread() -> Iterator[int]:
+    """Set NumPy's BLAS to one thread inside and restore it after; give the number it had."""
+    threads = blas_threads()
+    if threads == 1:
+        yield 1
+        return
+    _library.set_num_threads(1)
+    try:
+        yield threads
+    finally:
+        _library.set_num_threads(threads)

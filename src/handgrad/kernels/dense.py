@@ -1,0 +1,130 @@
+"""Fully connected layers and small element-wise work, compiled; parts are as in blocks.py."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from handgrad.kernels.blas import compiled, gemm, parallel
+
+
+@compiled
+def forward_part(part: Any, parts: int, x: Any, w: Any, b: Any, relu: bool, out: Any) -> None:
+    """Compute out = x w + b, cut at 0 with ``relu``, for a part of the examples."""
+    N, D = x.shape
+    M = w.shape[1]
+    start, stop = N * part // parts, N * (part + 1) // parts
+    if start == stop:
+        return
+    gemm(0, 0, stop - start, M, D, x[start:], D, w, M, 0, out[start:], M)
+    for n in range(start, stop):
+        row = out[n]
+        for m in range(M):
+            value = row[m] + b[m]
+            row[m] = value * 0 if relu and value <= 0 else value
+
+
+@compiled
+def cut(dout: Any, out: Any, relu: bool, kept: Any, db: Any) -> None:
+    """Give kept = dout where out > 0 (or everywhere), and db, its sum over the examples."""
+    N, M = dout.shape
+    db[:] = 0
+    for n in range(N):
+        row, from_row, value = kept[n], dout[n], out[n]
+        for m in range(M):
+            row[m] = from_row[m] if value[m] > 0 or not relu else 0
+            db[m] += row[m]
+
+
+@compiled
+def backward_part(
+    part: Any, parts: int, d: Any, x: Any, w: Any, need_dx: bool, dx: Any, dw: Any
+) -> None:
+    """Compute dw = x^T d and dx = d w^T for a part of the features."""
+    N, D = x.shape
+    M = d.shape[1]
+    start, stop = D * part // parts, D * (part + 1) // parts
+    if start == stop:
+        return
+    gemm(1, 0, stop - start, M, N, x.reshape(-1)[start:], D, d, M, 0, dw[start:], M)
+    if need_dx:
+        gemm(0, 1, N, stop - start, M, d, M, w[start:], M, 0, dx.reshape(-1)[start:], D)
+
+
+@compiled
+def swap_part(part: Any, parts: int, x: Any, out: Any) -> None:
+    """Exchange the last two axes: x (N, A, B) to out (N, B, A)."""
+    N, A, B = x.shape
+    for n in range(N * part // parts, N * (part + 1) // parts):
+        for first in range(0, A, 16):  # 16 numbers are a line of the cache
+            last = min(first + 16, A)
+            for b in range(B):
+                row = out[n, b]
+                for a in range(first, last):
+                    row[a] = x[n, a, b]
+
+
+@compiled
+def add_l2_part(part: Any, parts: int, dw: Any, w: Any, reg: float, sums: Any) -> None:
+    """Add reg * w to dw; sums[part] is the sum of w^2."""
+    size = len(w)
+    total = 0.0
+    factor = w.dtype.type(reg)
+    for start in range(size * part // parts, size * (part + 1) // parts, 4096):
+        stop = min(start + 4096, size * (part + 1) // parts)
+        partial = w.dtype.type(0)
+        for i in range(start, stop):
+            partial += w[i] * w[i]
+            dw[i] += factor * w[i]
+        total += partial
+    sums[part] = total
+
+
+@parallel
+def forward_parts(parts: int, *arguments: Any) -> None:
+    """All parts of forward_part."""
+    for part in numba.prange(parts):
+        forward_part(np.int64(part), parts, *arguments)
+
+
+@parallel
+def backward_parts(parts: int, *arguments: Any) -> None:
+    """All parts of backward_part."""
+    for part in numba.prange(parts):
+        backward_part(np.int64(part), parts, *arguments)
+
+
+@parallel
+def swap_parts(parts: int, *arguments: Any) -> None:
+    """All parts of swap_part."""
+    for part in numba.prange(parts):
+        swap_part(np.int64(part), parts, *arguments)
+
+
+@parallel
+def add_l2_parts(parts: int, *arguments: Any) -> None:
+    """All parts of add_l2_part."""
+    for part in numba.prange(parts):
+        add_l2_part(np.int64(part), parts, *arguments)
+
+
+@compiled
+def softmax(x: Any, labels: Any, dx: Any) -> float:
+    """Softmax loss and its gradient: see layers.softmax_loss."""
+    N, C = x.shape
+    loss = 0.0
+    for n in range(N):
+        row, drow = x[n], dx[n]
+        largest = row[0]
+        for c in range(1, C):
+            largest = max(largest, row[c]) if largest == largest else largest
+        total = x.dtype.type(0)
+        for c in range(C):
+            drow[c] = np.exp(row[c] - largest)
+            total += drow[c]
+        for c in range(C):
+            drow[c] = drow[c] / total / N
+        label = labels[n]
+        drow[label] -= x.dtype.type(1) / N
+        loss += np.log(total) - (row[label] - largest)
+    return float(loss / N)

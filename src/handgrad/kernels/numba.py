@@ -1,0 +1,305 @@
+"""The kernels compiled by Numba: the same names and results as numpy.py, several times faster.
+
+Here arguments are brought into the form that compiled code takes and the batch is split in as
+many parts as NumPy's BLAS may have threads, which is set to one thread meanwhile: one pool of
+threads is at work, never two. The parts depend on the number of threads alone, so the same number
+gives the same bits.
+"""
+
+import os
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handgrad.kernels import blocks, dense, norm_blocks, pooling, training
+from handgrad.kernels.blas import blas_on_one_thread, blas_threads
+from handgrad.kernels.geometry import geometry
+from handgrad.kernels.training import PART_NUMBERS, PART_PRODUCTS
+
+Array = NDArray[Any]
+
+# Numba's thread pool takes one caller at a time, and does not survive a fork: who comes second,
+# and a forked process, does its parts one after the other, to the same bits.
+_pool = threading.Lock()
+_forked = False
+
+
+def _mark_forked() -> None:
+    global _forked
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_mark_forked)
+
+
+def _do(part: Any, all_parts: Any, parts: int, *arguments: Any) -> None:
+    if parts > 1 and not _forked and _pool.acquire(blocking=False):
+        try:
+            all_parts(parts, *arguments)
+        finally:
+            _pool.release()
+    else:
+        for i in range(parts):
+            part(i, parts, *arguments)
+
+
+def _share(threads: int, work: int, enough: int) -> int:
+    """How many parts to make: fewer than there are threads where there is little to do."""
+    return max(1, min(threads, work // enough))
+
+
+def _plain(x: Array) -> Array:
+    """Contiguous and writable, as compiled code was compiled for."""
+    x = np.ascontiguousarray(x)
+    return x if x.flags.writeable else x.copy()
+
+
+def block_forward(
+    x: Array, w: Array, b: Array | None, *, stride: int, padding: int, pool: tuple[int, int],
+    relu: bool,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Convolve, add b, pool, cut at 0: see numpy.py."""
+    x, w = _plain(x), _plain(w)
+    N, F = len(x), len(w)
+    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False)
+    out = np.empty((N, *geo.out, F), x.dtype)
+    win = np.empty((N, *geo.out, F), np.uint8)
+    bias = np.zeros(F, x.dtype) if b is None else _plain(b)
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
+        _do(
+            blocks.forward_part, blocks.forward_parts, parts, x, geo.matrix(w), bias, geo.numbers,
+            geo.table, relu, out.reshape(N, -1, F), win.reshape(N, -1, F),
+        )  # fmt: skip
+    return out, win
+
+
+def block_backward(
+    dout: Array, win: Array, x: Array, w: Array, *, stride: int, padding: int,
+    pool: tuple[int, int], need_dx: bool,
+) -> tuple[Array | None, Array, Array]:  # fmt: skip
+    """Gradients (dx, dw, db) of block_forward."""
+    x, w, dout = _plain(x), _plain(w), _plain(dout)
+    N, F = len(x), len(w)
+    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False)
+    matrix = geo.matrix(w)
+    K, QF = matrix.shape
+    dx = np.empty(x.shape if need_dx else (0, *x.shape[1:]), x.dtype)
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
+        dmatrix, db = np.empty((parts, QF, K), x.dtype), np.empty((parts, F), x.dtype)
+        _do(
+            blocks.backward_part, blocks.backward_parts, parts, dout.reshape(N, -1, F),
+            win.reshape(N, -1, F), x, matrix, geo.numbers, geo.table, need_dx, dx, dmatrix, db,
+        )  # fmt: skip
+    dw = geo.filters(dmatrix.sum(axis=0), w.shape)
+    return dx if need_dx else None, dw, db.sum(axis=0)
+
+
+def norm_block_forward(
+    x: Array, w: Array, gamma: Array, beta: Array, eps: float, *, stride: int, padding: int,
+    pool: tuple[int, int], relu: bool,
+) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
+    """Convolve, normalise over the batch, pool, cut at 0: see numpy.py."""
+    x, w = _plain(x), _plain(w)
+    N, F = len(x), len(w)
+    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
+    y = np.empty((N, geo.grid[0] * geo.grid[1] * geo.offsets, F), x.dtype)
+    out = np.empty((N, *geo.out, F), x.dtype)
+    win = np.empty((N, *geo.out, F), np.uint8)
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
+        moments = np.zeros((parts, 3, F))
+        _do(
+            norm_blocks.products_part, norm_blocks.products_parts, parts, x, geo.matrix(w),
+            geo.numbers, y, moments,
+        )  # fmt: skip
+        mean, var = (moment.astype(x.dtype) for moment in _merged(moments))
+        scale = gamma * (1 / np.sqrt(var + x.dtype.type(eps)))
+        _do(
+            norm_blocks.pool_part, norm_blocks.pool_parts, parts, y, geo.table, scale, mean,
+            _plain(beta), relu, out.reshape(N, -1, F), win.reshape(N, -1, F),
+        )  # fmt: skip
+    return out, win, y, mean, var
+
+
+def _merged(moments: Array) -> tuple[Array, Array]:
+    """Mean and biased variance from the parts' counts, means and sums of squared deviations."""
+    counts, means, squares = moments[:, 0], moments[:, 1], moments[:, 2]
+    total = counts.sum(axis=0)
+    mean = (counts * means).sum(axis=0) / total
+    return mean, (squares + counts * (means - mean) ** 2).sum(axis=0) / total
+
+
+def norm_block_backward(
+    dout: Array, win: Array, y: Array, mean: Array, var: Array, x: Array, w: Array, gamma: Array,
+    eps: float, *, stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
+) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
+    """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
+    x, w, dout = _plain(x), _plain(w), _plain(dout)
+    N, F = len(x), len(w)
+    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
+    matrix = geo.matrix(w)
+    K, QF = matrix.shape
+    dx = np.empty(x.shape if need_dx else (0, *x.shape[1:]), x.dtype)
+    dout, win = dout.reshape(N, -1, F), win.reshape(N, -1, F)
+    inverse = 1 / np.sqrt(var + x.dtype.type(eps))
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
+        sums = np.zeros((parts, 2, F))
+        _do(
+            norm_blocks.sums_part, norm_blocks.sums_parts, parts, dout, win, y, geo.table, mean,
+            inverse, sums,
+        )  # fmt: skip
+        dbeta, dgamma = sums.sum(axis=0).astype(x.dtype)
+        count = x.dtype.type(N * y.shape[1])
+        dmatrix = np.empty((parts, QF, K), x.dtype)
+        _do(
+            norm_blocks.backward_part, norm_blocks.backward_parts, parts, dout, win, y, mean,
+            inverse, gamma * inverse, dbeta / count, dgamma / count, x, matrix, geo.numbers,
+            geo.table, need_dx, dx, dmatrix,
+        )  # fmt: skip
+    dw = geo.filters(dmatrix.sum(axis=0), w.shape)
+    return dx if need_dx else None, dw, dgamma, dbeta
+
+
+def dense_forward(x: Array, w: Array, b: Array, *, relu: bool) -> Array:
+    """Compute x w + b, cut at 0 with ``relu``: see numpy.py."""
+    x, w = _plain(x), _plain(w)
+    out = np.empty((len(x), w.shape[1]), x.dtype)
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, x.size * w.shape[1], PART_PRODUCTS)
+        _do(dense.forward_part, dense.forward_parts, parts, x, w, _plain(b), relu, out)
+    return out
+
+
+def dense_backward(
+    dout: Array, out: Array, x: Array, w: Array, *, relu: bool, need_dx: bool
+) -> tuple[Array | None, Array, Array]:
+    """Gradients (dx, dw, db) of dense_forward."""
+    x, w, dout = _plain(x), _plain(w), _plain(dout)
+    kept, db, dw = np.empty_like(dout), np.empty_like(w[0]), np.empty_like(w)
+    dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
+    dense.cut(dout, out, relu, kept, db)
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, x.size * w.shape[1], PART_PRODUCTS)
+        _do(dense.backward_part, dense.backward_parts, parts, kept, x, w, need_dx, dx, dw)
+    return dx if need_dx else None, dw, db
+
+
+def swap_last_axes(x: Array) -> Array:
+    """Copy (N, A, B) into (N, B, A)."""
+    x = _plain(x)
+    out = np.empty((x.shape[0], x.shape[2], x.shape[1]), x.dtype)
+    parts = _share(blas_threads(), x.size, PART_NUMBERS)
+    _do(dense.swap_part, dense.swap_parts, parts, x, out)
+    return out
+
+
+def add_l2(dw: Array, w: Array, reg: float) -> float:
+    """Add reg * w to dw, in place, and return the sum of w^2: see numpy.py."""
+    parts = _share(blas_threads(), w.size, PART_NUMBERS)
+    sums = np.zeros(parts)
+    flat = _plain(w).reshape(-1)
+    _do(dense.add_l2_part, dense.add_l2_parts, parts, dw.reshape(-1), flat, reg, sums)
+    return float(sums.sum())
+
+
+def update(
+    kind: int, w: Array, dw: Array, first: Array, second: Array, rate: float, a: float, b: float,
+    epsilon: float, decay: float, t: int,
+) -> None:  # fmt: skip
+    """Step w and the rule's state in place: see numpy.py."""
+    parts = _share(blas_threads(), w.size, PART_NUMBERS)
+    _do(
+        training.update_part, training.update_parts, parts, kind, w.reshape(-1),
+        _plain(dw).reshape(-1), first.reshape(-1), second.reshape(-1), rate, a, b, epsilon, decay,
+        t,
+    )  # fmt: skip
+
+
+def dense_steps(
+    X: Array, labels: Array, batch: int, sizes: Array, loss_kind: int, reg: float, theta: Array,
+    kind: int, rates: Array, hyper: Array, first: Array, second: Array, t: int,
+) -> Array:  # fmt: skip
+    """Train on consecutive batches of X: see numpy.py."""
+    losses = np.empty(len(rates))
+    with blas_on_one_thread() as threads:
+        free = threads > 1 and not _forked and _pool.acquire(blocking=False)
+        try:
+            done = training.dense_steps(
+                _plain(X), labels, batch, sizes, loss_kind, reg, theta, kind, rates, hyper, first,
+                second, t, threads, free, losses,
+            )  # fmt: skip
+        finally:
+            if free:
+                _pool.release()
+    return losses[: done + 1]
+
+
+# The layers' kernels, on (N, C, H, W), through the same compiled code.
+
+
+def _images_last(x: Array) -> Array:
+    """(N, C, H, W) to contiguous (N, H, W, C)."""
+    N, C, H, W = x.shape
+    return swap_last_axes(x.reshape(N, C, H * W)).reshape(N, H, W, C)
+
+
+def _images_first(x: Array) -> Array:
+    N, H, W, C = x.shape
+    return swap_last_axes(x.reshape(N, H * W, C)).reshape(N, C, H, W)
+
+
+def conv_forward(x: Array, w: Array, stride: int) -> Array:
+    """Cross-correlate: see numpy.py."""
+    settings: Any = {"stride": stride, "padding": 0, "pool": (1, 1)}
+    return _images_first(block_forward(_images_last(x), w, None, relu=False, **settings)[0])
+
+
+def conv_backward_w(
+    dout: Array, x: Array, w_shape: tuple[int, int, int, int], stride: int
+) -> Array:
+    """Sum dout times the patch under it: see numpy.py."""
+    dout = _images_last(dout)
+    no_cut = np.zeros(dout.shape, np.uint8)
+    settings: Any = {"stride": stride, "padding": 0, "pool": (1, 1), "need_dx": False}
+    w = np.empty(w_shape, dout.dtype)
+    return block_backward(dout, no_cut, _images_last(x), w, **settings)[1]
+
+
+def conv_backward_x(
+    dout: Array, w: Array, x_shape: tuple[int, int, int, int], stride: int
+) -> Array:
+    """Give each pixel the gradient of every window that read it: see numpy.py."""
+    N, C, H, W = x_shape
+    dout, w = _images_last(dout), _plain(w)
+    geo = geometry((H, W, C), w.shape[2:], stride, 0, (1, 1), False)
+    dx = np.empty((N, H, W, C), dout.dtype)
+    dout = dout.reshape(N, -1, len(w))
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
+        _do(
+            blocks.spread_part, blocks.spread_parts, parts, dout, geo.matrix(w), geo.numbers, dx
+        )  # fmt: skip
+    return _images_first(dx)
+
+
+def max_pool_forward(x: Array, window: tuple[int, int], stride: int) -> Array:
+    """Take the largest pixel of each window; a NaN in the window comes through."""
+    x = _plain(x)
+    N, C, H, W = x.shape
+    out = np.empty((N, C, (H - window[0]) // stride + 1, (W - window[1]) // stride + 1), x.dtype)
+    pooling.max_pool_forward(x, window[0], window[1], stride, out)
+    return out
+
+
+def max_pool_backward(
+    dout: Array, x: Array, out: Array, window: tuple[int, int], stride: int
+) -> Array:
+    """Pay each window's gradient to its largest pixel; in a tie, to the first."""
+    dx = np.zeros(x.shape, dout.dtype)
+    pooling.max_pool_backward(_plain(dout), _plain(x), _plain(out), *window, stride, dx)
+    return dx

@@ -1,0 +1,91 @@
+"""The benchmark: the sides do the same work, and the table says what the numbers say."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from handgrad.bench.compare import Measured, disagreement, record
+from handgrad.bench.report import markdown
+from handgrad.bench.scaling import names, scaled
+from handgrad.bench.workloads import WORKLOADS
+from handgrad.cli import cli
+from handgrad.errors import HandgradError
+
+BY_NAME = {work.name: work for work in WORKLOADS}
+
+
+def measured(side, milliseconds, losses=(1.0, 0.5)):
+    epochs = [milliseconds * factor for factor in (0.9, 1.0, 1.1)]
+    return Measured(side, 1.0, 2.0, epochs, [1.0] * 3, 100.0, list(losses), 10)
+
+
+def test_the_products_of_convnet_by_hand():
+    # 22 * 22 * 32 * 49 forward and as much for dw; 3872 * 100 and 100 * 10 three times.
+    one = 2 * 22 * 22 * 32 * 49 + 3 * (3872 * 100 + 1000)
+    assert BY_NAME["convnet"].products() == 2 * 100 * one
+    assert BY_NAME["softmax"].products() == 2 * 100 * 2 * 7840
+
+
+def test_the_fastest_peer_counts():
+    work = BY_NAME["convnet"]
+    sides = [measured("handgrad", 20.0), measured("handgrad-numpy", 50.0)]
+    done = record(work, [*sides, measured("torch", 80.0), measured("torch-one", 60.0)])
+    assert (done["fastest_peer"], done["ratio"]) == ("torch-one", pytest.approx(20 / 60))
+    assert done["loss_disagreement"] == 0
+    results = {
+        "repeats": 3,
+        "environment": {
+            "processor": "a processor",
+            "threads": 2,
+            "python": "3.11",
+            "versions": {"numpy": "2"},
+            "sgemm_gflops": 100.0,
+        },
+        "workloads": [json.loads(json.dumps(done))],
+    }
+    line = next(line for line in markdown(results).splitlines() if "ConvNet 7x7x32 |" in line)
+    # 0.54 GFLOP in 2 ms at 100 GFLOP/s is more than there is: 269 %.
+    assert "| 2 ± 10% | 6 ± 10% (torch-one) | 0.33 | 0.4 | 2.5 x | 269% |" in line
+
+
+def test_other_losses_are_other_work():
+    sides = [measured("handgrad", 1.0), measured("torch", 1.0, (1.0, 0.6))]
+    assert disagreement(BY_NAME["convnet"], sides) == pytest.approx(0.2)
+    assert disagreement(BY_NAME["normed"], sides) is None
+    with pytest.raises(HandgradError, match=r"losses of ConvNet 7x7x32 differ by 20.0%"):
+        record(BY_NAME["convnet"], sides)
+
+
+@pytest.mark.parametrize("work", WORKLOADS, ids=lambda work: work.name)
+def test_data_fit_the_workloads(work):
+    X, y = work.rows()
+    assert X.shape == (work.batch_size * work.batches, *work.input_shape)
+    assert X.dtype == np.float32
+    assert len(y) == len(X)
+
+
+def test_scaling_varies_one_size_at_a_time():
+    assert len(names()) == 12
+    assert scaled("convnet:16:56:8").input_shape == (1, 56, 56)
+
+
+def test_the_command_measures_and_writes(tmp_path):
+    out = tmp_path / "sub" / "results.json"
+    result = CliRunner().invoke(
+        cli, ["bench", "--only", "logistic", "--repeats", "2", "--no-compile", "--out", str(out)]
+    )
+    assert result.exit_code == 0, result.output
+    done = json.loads(out.read_text(encoding="utf-8"))["workloads"][0]
+    sides = {side["side"]: side for side in done["sides"]}
+    assert "handgrad" in sides
+    if "torch" in sides:
+        assert done["loss_disagreement"] < 1e-3
+    assert "logistic 20-1" in out.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_an_unknown_workload_is_named():
+    result = CliRunner().invoke(cli, ["bench", "--only", "gpt"])
+    assert result.exit_code == 2
+    assert "there is no workload 'gpt'" in result.output

@@ -1,0 +1,125 @@
+"""Dense networks trained several steps a call: the same run as one step at a time."""
+
+import numpy as np
+import pytest
+
+from handgrad import optim
+from handgrad.dense_training import DenseTraining
+from handgrad.errors import NonFiniteLossError
+from handgrad.network import BatchNorm, Dense, Dropout, Flatten, Network, ReLU
+from handgrad.solver import Solver
+
+NETS = {
+    "linear": [Dense(3)],
+    "hidden": [Dense(7), ReLU(), Dense(3)],
+    "two hidden": [Flatten(), Dense(7), ReLU(), Dense(4), ReLU(), Dense(3)],
+}
+
+
+class OneAtATime(Network):
+    """A subclass with a loss of its own is trained through it."""
+
+    def loss(self, X, y=None):
+        return super().loss(X, y)
+
+
+def data(loss, dtype, rows=53):
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3 if loss == "softmax" else 2, rows)
+    X = rng.standard_normal((rows, 2, 3)).astype(dtype)
+    return {"X_train": X, "y_train": y, "X_val": X[:9], "y_val": y[:9]}
+
+
+def trained(kind, net, loss, rule, dtype=np.float64, rows=None, **options):
+    net = [*net[:-1], Dense(1)] if loss != "softmax" else net
+    model = kind(net, (2, 3), loss=loss, reg=0.01, dtype=dtype, rng=np.random.default_rng(1))
+    solver = Solver(
+        model, rows or data(loss, dtype), rule, {"learning_rate": 0.01, **options}, batch_size=10,
+        num_epochs=4, lr_decay=0.9, rng=np.random.default_rng(2),
+    )  # fmt: skip
+    solver.train()
+    return solver
+
+
+@pytest.mark.parametrize("rule", optim.RULES)
+@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("loss", ["softmax", "logistic", "svm"])
+def test_the_run_is_that_of_single_steps(name, loss, rule):
+    fast = trained(Network, NETS[name], loss, rule)
+    slow = trained(OneAtATime, NETS[name], loss, rule)
+    np.testing.assert_allclose(fast.loss_history, slow.loss_history, rtol=1e-8)
+    assert fast.val_acc_history == slow.val_acc_history
+    for parameter, array in slow.model.params.items():
+        np.testing.assert_allclose(fast.model.params[parameter], array, rtol=1e-6, atol=1e-9)
+        state = slow.optim_configs[parameter]
+        assert set(fast.optim_configs[parameter]) == set(state)
+        for key, value in state.items():
+            np.testing.assert_allclose(
+                fast.optim_configs[parameter][key], value, rtol=1e-6, atol=1e-9
+            )
+
+
+@pytest.mark.parametrize("rule", optim.RULES)
+def test_steps_in_place_are_those_of_the_pure_rules(rule):
+    net = [Dense(7), BatchNorm(), ReLU(), Dropout(0.8), Dense(3)]
+    ours = trained(Network, net, "softmax", rule)
+    pure = optim.RULES[rule]
+    theirs = trained(
+        Network, net, "softmax", lambda w, dw, config: pure(w, dw, config), weight_decay=0.0
+    )
+    if rule == "adamw":
+        ours = trained(Network, net, "softmax", rule, weight_decay=0.0)
+    np.testing.assert_allclose(ours.loss_history, theirs.loss_history, rtol=1e-9)
+
+
+def test_float32_stays_float32():
+    solver = trained(Network, NETS["hidden"], "softmax", "adam", np.float32)
+    assert {a.dtype for a in solver.model.params.values()} == {np.dtype(np.float32)}
+    slow = trained(OneAtATime, NETS["hidden"], "softmax", "adam", np.float32)
+    np.testing.assert_allclose(solver.loss_history, slow.loss_history, rtol=1e-4)
+
+
+def test_nobody_elses_arrays_change():
+    model = Network(NETS["hidden"], (2, 3), rng=np.random.default_rng(0))
+    held = dict(model.params)
+    kept = {name: array.copy() for name, array in held.items()}
+    seen = []
+    Solver(
+        model, data("softmax", np.float64), "adam", {"learning_rate": 0.1}, num_epochs=3,
+        on_epoch=lambda record: seen.append((dict(model.params), model.params["W1"].copy())),
+    ).train()  # fmt: skip
+    for name, array in held.items():
+        np.testing.assert_array_equal(array, kept[name])
+    for params, copy in seen:
+        np.testing.assert_array_equal(params["W1"], copy)
+
+
+def test_divergence_is_named_at_its_iteration():
+    rows = data("softmax", np.float64)
+    rows["X_train"][:] = np.inf
+    with pytest.raises(NonFiniteLossError, match=r"at iteration 1 \(epoch 1\), learning rate 0.01"):
+        trained(Network, NETS["hidden"], "softmax", "sgd", rows=rows)
+
+
+def test_unknown_labels_are_refused_by_name():
+    rows = data("softmax", np.float64)
+    rows["y_train"][3] = 7
+    with pytest.raises(ValueError, match=r"labels must be whole numbers in \[0, 3\); got 7"):
+        trained(Network, NETS["hidden"], "softmax", "sgd", rows=rows)
+
+
+@pytest.mark.parametrize(
+    ("net", "fits"),
+    [
+        (NETS["two hidden"], True),
+        ([Dense(4), Dense(3)], False),
+        ([Dense(4), BatchNorm(), ReLU(), Dense(3)], False),
+        ([Dropout(0.5), Dense(3)], False),
+        ([ReLU(), Dense(3)], False),
+    ],
+)
+def test_what_fits(net, fits):
+    network = Network(net, (2, 3), rng=np.random.default_rng(0))
+    rows = data("softmax", np.float64)
+    assert DenseTraining.fits(network, rows["X_train"], rows["y_train"]) == fits
+    assert not DenseTraining.fits(network, rows["X_train"][:, :1], rows["y_train"])

@@ -1,0 +1,338 @@
+"""Kernels: the compiled engine against plain NumPy, on random shapes; both against the layers."""
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from handgrad import kernels, layers
+from handgrad.kernels import numpy as plain
+from handgrad.kernels.rules import ADAM, MOMENTUM, NESTEROV, RMSPROP, SGD
+
+try:
+    compiled = kernels.load("numba")
+except ImportError:
+    compiled = None
+needs_numba = pytest.mark.skipif(compiled is None, reason="numba is not installed")
+ENGINES = [plain, *([compiled] if compiled else [])]
+CASES = settings(max_examples=40, deadline=None)
+
+
+def close(one, two, dtype, scale=1.0):
+    """Assert agreement to rounding: relative to the largest entry, as sums are."""
+    assert one.dtype == two.dtype == dtype
+    assert one.shape == two.shape
+    tolerance = (1e-12 if dtype == np.float64 else 2e-5) * scale
+    size = np.abs(two[np.isfinite(two)]).max(initial=1.0)
+    np.testing.assert_allclose(one, two, rtol=0, atol=tolerance * size)
+
+
+def draw_block(data):
+    """Random shapes, values (ties among them) and settings of a convolution block."""
+    N, C, F = (data.draw(st.integers(1, 5)) for _ in range(3))
+    HH, WW = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
+    stride, padding = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 2))
+    size, pool_stride = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    pool = data.draw(st.sampled_from([(1, 1), (2, 2), (2, 2), (size, pool_stride)]))
+    # Large enough for one window of the pool.
+    H = HH + (pool[0] - 1) * stride + data.draw(st.integers(0, 5))
+    W = WW + (pool[0] - 1) * stride + data.draw(st.integers(0, 5))
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    x, w = rng.standard_normal((N, H, W, C)), rng.standard_normal((F, C, HH, WW))
+    b = rng.standard_normal(F)
+    if data.draw(st.booleans()):  # whole numbers: many equal pixels
+        x, w, b = np.round(x), np.round(w), np.round(b)
+    relu = data.draw(st.booleans())
+    options = {"stride": stride, "padding": padding, "pool": pool}
+    return x.astype(dtype), w.astype(dtype), b.astype(dtype), relu, options, rng
+
+
+def by_layers(x, w, b, relu, options, dout):
+    """The block as layers: out, dx, dw, db, images with channels last."""
+    size, stride = options["pool"]
+    pool = {"pool_height": size, "pool_width": size, "stride": stride}
+    out, conv = layers.conv_forward(
+        x.transpose(0, 3, 1, 2), w, stride=options["stride"], padding=options["padding"]
+    )
+    out, bias = layers.channel_bias_forward(out, b)
+    out, pooled = layers.max_pool_forward(out, pool)
+    before = out
+    if relu:
+        out, before = layers.relu_forward(out)
+    d = dout(out.transpose(0, 2, 3, 1).shape).astype(x.dtype)
+    back = d.transpose(0, 3, 1, 2)
+    if relu:
+        back = layers.relu_backward(back, before)
+    back, db = layers.channel_bias_backward(layers.max_pool_backward(back, pooled), bias)
+    dx, dw = layers.conv_backward(back, conv)
+    return out.transpose(0, 2, 3, 1), d, dx.transpose(0, 2, 3, 1), dw, db
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
+@CASES
+@given(st.data())
+def test_blocks_are_the_layers_composed(engine, data):
+    x, w, b, relu, options, rng = draw_block(data)
+    want, d, dx, dw, db = by_layers(x, w, b, relu, options, rng.standard_normal)
+    out, win = engine.block_forward(x, w, b, relu=relu, **options)
+    close(out, want, x.dtype)
+    got = engine.block_backward(d, win, x, w, need_dx=True, **options)
+    for one, two in zip(got, (dx, dw, db), strict=True):
+        close(one, two, x.dtype, 10)
+    nothing, alone, _ = engine.block_backward(d, win, x, w, need_dx=False, **options)
+    assert nothing is None
+    close(alone, dw, x.dtype, 10)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
+@CASES
+@given(st.data())
+def test_blocks_with_batch_norm_are_the_layers_composed(engine, data):
+    x, w, _, relu, options, rng = draw_block(data)
+    x, w = x + rng.standard_normal(x.shape).astype(x.dtype), w.astype(x.dtype)
+    F, dtype = len(w), x.dtype
+    gamma, beta = rng.standard_normal(F).astype(dtype), rng.standard_normal(F).astype(dtype)
+    images = x.transpose(0, 3, 1, 2)
+    out, conv = layers.conv_forward(images, w, stride=options["stride"], padding=options["padding"])
+    statistics = {"mode": "train", "momentum": 0.0, "eps": 0.1}
+    out, norm = layers.spatial_batchnorm_forward(out, gamma, beta, statistics)
+    size, stride = options["pool"]
+    pool = {"pool_height": size, "pool_width": size, "stride": stride}
+    out, pooled = layers.max_pool_forward(out, pool)
+    before = out
+    if relu:
+        out, before = layers.relu_forward(out)
+    back = d = rng.standard_normal(out.shape).astype(dtype)
+    if relu:
+        back = layers.relu_backward(back, before)
+    back = layers.max_pool_backward(back, pooled)
+    back, dgamma, dbeta = layers.spatial_batchnorm_backward(back, norm)
+    dx, dw = layers.conv_backward(back, conv)
+
+    got, win, y, mean, var = engine.norm_block_forward(x, w, gamma, beta, 0.1, relu=relu, **options)
+    close(mean, statistics["running_mean"], dtype, 10)
+    close(var, statistics["running_var"], dtype, 10)
+    close(got, out.transpose(0, 2, 3, 1), dtype, 20)
+    if not np.array_equal(got > 0, out.transpose(0, 2, 3, 1) > 0):
+        return  # rounding decided a kink
+    grads = engine.norm_block_backward(
+        d.transpose(0, 2, 3, 1), win, y, mean, var, x, w, gamma, 0.1, need_dx=True, **options
+    )
+    if dtype == np.float64:  # in float32 a near tie of the pool may fall the other way
+        for one, two in zip(grads, (dx.transpose(0, 2, 3, 1), dw, dgamma, dbeta), strict=True):
+            close(one, two, dtype, 1000)
+
+
+@needs_numba
+@CASES
+@given(st.data())
+def test_the_layers_kernels_agree(data):
+    x, w, _, _, options, rng = draw_block(data)
+    images, stride = np.ascontiguousarray(x.transpose(0, 3, 1, 2)), options["stride"]
+    size = options["pool"][0]
+    out = plain.conv_forward(images, w, stride)
+    close(compiled.conv_forward(images, w, stride), out, x.dtype)
+    dout = rng.standard_normal(out.shape).astype(x.dtype)
+    for name, last in (("conv_backward_w", (images, w.shape)), ("conv_backward_x", None)):
+        arguments = (dout, *last, stride) if last else (dout, w, images.shape, stride)
+        close(getattr(compiled, name)(*arguments), getattr(plain, name)(*arguments), x.dtype, 10)
+    pooled = plain.max_pool_forward(images, (size, 1), stride)
+    np.testing.assert_array_equal(compiled.max_pool_forward(images, (size, 1), stride), pooled)
+    dpooled = rng.standard_normal(pooled.shape).astype(x.dtype)
+    arguments = (dpooled, images, pooled, (size, 1), stride)
+    close(compiled.max_pool_backward(*arguments), plain.max_pool_backward(*arguments), x.dtype)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
+@pytest.mark.parametrize("relu", [False, True])
+@pytest.mark.parametrize("pool", [(1, 1), (2, 2), (2, 1)])
+def test_a_nan_comes_through_and_is_paid_nothing(engine, relu, pool):
+    x = np.arange(16.0).reshape(1, 4, 4, 1)
+    x[0, 1, 1, 0] = np.nan
+    options = {"stride": 1, "padding": 0, "pool": pool}
+    out, win = engine.block_forward(x, np.ones((1, 1, 1, 1)), None, relu=relu, **options)
+    assert np.isnan(out[0, :2, :2, 0]).any()
+    assert not np.isnan(out[0, 2:, 2:]).any()
+    dx, _, db = engine.block_backward(
+        np.ones_like(out), win, x, np.ones((1, 1, 1, 1)), need_dx=True, **options
+    )
+    assert dx[0, 1, 1, 0] == 0
+    assert db[0] == (~np.isnan(out) & ((out > 0) | (not relu))).sum()
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
+def test_ties_pay_the_first_pixel(engine):
+    options = {"stride": 1, "padding": 0, "pool": (2, 2)}
+    x, w = np.ones((1, 2, 2, 1)), np.ones((1, 1, 1, 1))
+    out, win = engine.block_forward(x, w, None, relu=True, **options)
+    dx, _, _ = engine.block_backward(3 * np.ones_like(out), win, x, w, need_dx=True, **options)
+    np.testing.assert_array_equal(dx[0, :, :, 0], [[3, 0], [0, 0]])
+
+
+@needs_numba
+@CASES
+@given(st.data())
+def test_dense_kernels_agree(data):
+    N, D, M = (data.draw(st.integers(1, 9)) for _ in range(3))
+    relu, dtype = data.draw(st.booleans()), data.draw(st.sampled_from([np.float32, np.float64]))
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    x, w, b, dout = (
+        np.round(rng.standard_normal(shape), 2).astype(dtype)
+        for shape in ((N, D), (D, M), (M,), (N, M))
+    )
+    out = plain.dense_forward(x, w, b, relu=relu)
+    close(compiled.dense_forward(x, w, b, relu=relu), out, dtype)
+    for need_dx in (True, False):
+        two = plain.dense_backward(dout, out, x, w, relu=relu, need_dx=need_dx)
+        one = compiled.dense_backward(dout, out, x, w, relu=relu, need_dx=need_dx)
+        for ours, theirs in zip(one, two, strict=True):
+            assert (ours is None) == (theirs is None)
+            if ours is not None:
+                close(ours, theirs, dtype)
+    cube = rng.standard_normal((N, D, M)).astype(dtype)
+    np.testing.assert_array_equal(compiled.swap_last_axes(cube), plain.swap_last_axes(cube))
+    one, two = dout.copy(), dout.copy()
+    np.testing.assert_allclose(compiled.add_l2(one, out, 0.3), plain.add_l2(two, out, 0.3), 1e-5)
+    close(one, two, dtype)
+
+
+@needs_numba
+@pytest.mark.parametrize("kind", [SGD, MOMENTUM, NESTEROV, RMSPROP, ADAM])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_updates_agree(kind, dtype):
+    rng = np.random.default_rng(0)
+    one = [rng.random((7, 30)).astype(dtype) for _ in range(4)]
+    two = [array.copy() for array in one]
+    for t in (1, 2, 50):
+        for engine, (w, dw, first, second) in ((compiled, one), (plain, two)):
+            engine.update(kind, w, dw, first, second, 0.1, 0.9, 0.99, 1e-8, 0.2 * (kind == ADAM), t)
+    for ours, theirs in zip(one, two, strict=True):
+        close(ours, theirs, dtype)
+
+
+# threads --------------------------------------------------------------------------------------
+
+
+def big_block():
+    rng = np.random.default_rng(3)
+    x, w = rng.standard_normal((60, 28, 28, 1)), rng.standard_normal((16, 1, 5, 5))
+    options = {"stride": 1, "padding": 0, "pool": (2, 2)}
+    out, win = compiled.block_forward(x, w, None, relu=True, **options)
+    return out, *compiled.block_backward(out, win, x, w, need_dx=True, **options)
+
+
+def settings_of_blas():
+    return [(i["filepath"], i["num_threads"]) for i in threadpool_info() if i["user_api"] == "blas"]
+
+
+@needs_numba
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_threads_give_the_same_bits_and_settings_are_left_alone(threads):
+    import numba
+
+    with threadpool_limits(threads, user_api="blas"):
+        before = settings_of_blas(), numba.get_num_threads()
+        first = big_block()
+        assert (settings_of_blas(), numba.get_num_threads()) == before
+        for one, two in zip(first, big_block(), strict=True):
+            np.testing.assert_array_equal(one, two)
+    with threadpool_limits(3 - threads, user_api="blas"):
+        for one, two in zip(first, big_block(), strict=True):
+            close(one, two, np.float64, 10)
+
+
+@needs_numba
+def test_settings_are_restored_after_an_error():
+    before = settings_of_blas()
+    with pytest.raises(ZeroDivisionError), compiled.blas_on_one_thread():
+        raise ZeroDivisionError
+    assert settings_of_blas() == before
+
+
+@needs_numba
+def test_many_threads_of_python_may_call_at_once():
+    with threadpool_limits(2, user_api="blas"):
+        alone = big_block()
+        results = []
+        callers = [threading.Thread(target=lambda: results.append(big_block())) for _ in range(3)]
+        for caller in callers:
+            caller.start()
+        for caller in callers:
+            caller.join()
+    for result in results:
+        for one, two in zip(result, alone, strict=True):
+            close(one, two, np.float64, 10)  # who came second may have seen one thread
+
+
+@needs_numba
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_forked_process_works():
+    code = (
+        "import os, sys, warnings; warnings.simplefilter('ignore')\n"
+        "import numpy as np, test_kernels as t\n"
+        "first = t.big_block()\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    same = all(np.allclose(a, b) for a, b in zip(first, t.big_block()))\n"
+        "    os._exit(0 if same else 1)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    here = os.path.dirname(__file__)  # noqa: PTH120
+    assert subprocess.run([sys.executable, "-c", code], cwd=here, timeout=300).returncode == 0
+
+
+# the choice -----------------------------------------------------------------------------------
+
+
+def engine_in_a_new_process(code="", **environment):
+    code += "; from handgrad import kernels; print(kernels.engine())"
+    environment = {k: v for k, v in os.environ.items() if k != "HANDGRAD_KERNELS"} | environment
+    return subprocess.run(
+        [sys.executable, "-c", code.lstrip("; ")],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+BLOCKED = "import sys; sys.modules['numba'] = None"
+
+
+def test_the_engine_is_numba_if_installed_and_can_be_forced():
+    wanted = "numpy" if compiled is None else "numba"
+    assert engine_in_a_new_process().stdout.strip() == wanted
+    assert engine_in_a_new_process(HANDGRAD_KERNELS="numpy").stdout.strip() == "numpy"
+    assert engine_in_a_new_process(BLOCKED).stdout.strip() == "numpy"
+    refused = engine_in_a_new_process(HANDGRAD_KERNELS="cuda")
+    assert "HANDGRAD_KERNELS must be numba or numpy; got 'cuda'" in refused.stderr
+
+
+def test_numba_is_not_imported_before_it_is_needed():
+    code = (
+        "import sys, handgrad.cnn, handgrad.solver, handgrad.layers; "
+        "assert 'numba' not in sys.modules"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
+
+
+@needs_numba
+def test_the_core_of_the_suite_passes_without_numba():
+    """Networks, their gradients, the Solver and its checkpoints, in plain NumPy."""
+    here = os.path.dirname(__file__)  # noqa: PTH120
+    code = (
+        f"{BLOCKED}; import pytest; "
+        "sys.exit(pytest.main(['-q', '-n', '0', '-p', 'no:cacheprovider', 'test_network.py', "
+        "'test_network_modes.py', 'test_solver.py', 'test_models.py', 'test_layers_conv.py']))"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, timeout=600
+    )
+    assert run.returncode == 0, run.stdout[-2000:]
