@@ -1,8 +1,8 @@
 """Convolution blocks, compiled: convolution, bias or batch norm, max pool and ReLU in few passes.
 
-A few images at a time go through all of it, so that patches and products stay in the L2 cache.
-Images are (N, H, W, C) here: a patch is then a few runs of neighbouring numbers, and whatever is
-done by channel is done to neighbours. ``g`` is ``Geometry.numbers``, ``table`` its table; a
+A few images at a time go through all of it and stay in the L2 cache. Images are (N, H, W, C)
+here: whatever is done by channel is done to neighbours. ``o`` are the block's ``Offsets``, ``numbers`` the same
+packed; a
 *winner* is the position in the pooling window that is paid, or the window's size for none (the
 ReLU cut it off). Each function does one part of the batch: a thread's.
 """
@@ -12,65 +12,32 @@ from typing import Any
 import numba
 import numpy as np
 
-from handgrad.kernels.blas import compiled, gemm, parallel
-from handgrad.kernels.runs import add_run, copy_run
-
-# Numbers of patches and products that a chunk of images may have: 256 KiB of float32.
-_CHUNK_NUMBERS = 2**16
+from handgrad.kernels.blas import compiled, parallel
+from handgrad.kernels.direct import product
+from handgrad.kernels.offsets import unpacked
 
 
 @compiled
-def numbers(g: Any) -> tuple[int, int, int, int, int, int, int]:
-    """KH, KW, step, padding, GH, GW, Q."""
-    return g[0], g[1], g[2], g[3], g[4], g[5], g[6]
+def framed(x: Any, first: int, count: int, padding: int, scratch: Any) -> tuple[Any, int]:
+    """Give images from ``first`` on as (numbers, where they start), padded in ``scratch``."""
+    if padding == 0:
+        return x.reshape(-1), first * x[0].size
+    _, H, W, C = x.shape
+    line = (W + 2 * padding) * C
+    for i in range(count):
+        image, into = x[first + i].reshape(-1), scratch[i].reshape(-1)
+        for row in range(H):
+            at = (row + padding) * line + padding * C
+            into[at : at + W * C] = image[row * W * C : (row + 1) * W * C]
+    return scratch.reshape(-1), 0
 
 
 @compiled
-def images(N: int, part: Any, parts: int, cells: int, numbers: int) -> tuple[int, int, int]:
-    """First image, last + 1, and how many at a time."""
-    chunk = max(1, _CHUNK_NUMBERS // (cells * numbers))
-    return N * part // parts, N * (part + 1) // parts, chunk
-
-
-@compiled
-def gather(x: Any, n: int, g: Any, image: Any, rows: Any, first: int) -> None:
-    """Write the patches of image n from row ``first`` on; ``image`` (H, W*C) is padded scratch."""
-    KH, KW, step, padding, GH, GW, _ = numbers(g)
-    H, W, C = x.shape[1:]
-    run, line = KW * C, (W + 2 * padding) * C
-    source = x[n].reshape(-1)
-    if padding:
-        padded = image.reshape(-1)
-        for i in range(H):
-            copy_run(padded, (i + padding) * line + padding * C, source, i * W * C, W * C)
-        source = padded
-    to = rows.reshape(-1)
-    at = first * KH * run
-    for i in range(GH):
-        for j in range(GW):
-            corner = i * step * line + j * step * C
-            for k in range(KH):
-                copy_run(to, at, source, corner + k * line, run)
-                at += run
-
-
-@compiled
-def scatter(drows: Any, first: int, g: Any, dimage: Any, dx: Any, n: int) -> None:
-    """Add the patches' gradients up in ``dimage`` (H, W*C), padded, and crop it into dx[n]."""
-    KH, KW, step, padding, GH, GW, _ = numbers(g)
-    H, W, C = dx.shape[1:]
-    run, line = KW * C, (W + 2 * padding) * C
-    dimage[:] = 0
-    to, source, cropped = dimage.reshape(-1), drows.reshape(-1), dx[n].reshape(-1)
-    at = first * KH * run
-    for i in range(GH):
-        for j in range(GW):
-            corner = i * step * line + j * step * C
-            for k in range(KH):
-                add_run(to, corner + k * line, source, at, run)
-                at += run
-    for i in range(H):
-        copy_run(cropped, i * W * C, to, (i + padding) * line + padding * C, W * C)
+def frame(x: Any, o: Any) -> Any:
+    """Scratch for ``framed``: zeros, of which the border stays."""
+    chunk = o.chunk if o.padding else 0
+    _, H, W, C = x.shape
+    return np.zeros((chunk, H + 2 * o.padding, W + 2 * o.padding, C), x.dtype)
 
 
 @compiled
@@ -106,120 +73,119 @@ def pool(y: Any, base: int, table: Any, a: Any, mean: Any, b: Any, relu: bool, o
 
 @compiled
 def forward_part(
-    part: Any, parts: int, x: Any, matrix: Any, b: Any, g: Any, table: Any, relu: bool,
-    out: Any, win: Any,
-) -> None:  # fmt: skip
+    part: Any, parts: int, x: Any, matrix: Any, b: Any, numbers: Any, relu: bool, out: Any, win: Any
+) -> None:
     """Convolve, add b, pool, cut: out and win (N, P, F)."""
-    _, _, _, padding, GH, GW, Q = numbers(g)
-    N, H, W, C = x.shape
-    K, QF = matrix.shape
-    cells, F = GH * GW, QF // Q
-    start, stop, chunk = images(N, part, parts, cells, K + QF)
-    rows = np.empty((chunk * cells, K), x.dtype)
-    y = np.empty((chunk * cells, QF), x.dtype)
-    image = np.zeros((H + 2 * padding, (W + 2 * padding) * C), x.dtype)
+    o = unpacked(numbers)
+    N = len(x)
+    K, F = matrix.shape
+    scratch = frame(x, o)
+    y = np.empty((o.chunk * o.pixels, F), x.dtype)
     one, zero = np.ones(F, x.dtype), np.zeros(F, x.dtype)
-    for first in range(start, stop, chunk):
-        count = min(chunk, stop - first)
+    stop = N * (part + 1) // parts
+    for first in range(N * part // parts, stop, o.chunk):
+        count = min(o.chunk, stop - first)
+        images, start = framed(x, first, count, o.padding, scratch)
+        product(
+            images, start, o.rows, count * o.pixels, o.taps, K, matrix.reshape(-1), F, y.reshape(-1)
+        )
         for i in range(count):
-            gather(x, first + i, g, image, rows, i * cells)
-        gemm(0, 0, count * cells, QF, K, rows, K, matrix, QF, 0, y, QF)
-        pixels = y.reshape(chunk * cells * Q, F)
-        for i in range(count):
-            pool(pixels, i * cells * Q, table, one, zero, b, relu, out[first + i], win[first + i])
-
-
-@compiled
-def _add_scaled(total: Any, scale: Any, terms: Any) -> None:
-    for k in range(len(terms)):
-        total[k] += scale * terms[k]
+            pool(y, i * o.pixels, o.table, one, zero, b, relu, out[first + i], win[first + i])
 
 
 @compiled
 def backward_part(
-    part: Any, parts: int, dout: Any, win: Any, x: Any, matrix: Any, g: Any, table: Any,
-    need_dx: bool, dx: Any, dmatrix: Any, db: Any,
+    part: Any, parts: int, dout: Any, win: Any, x: Any, upside: Any, numbers: Any, need_dx: bool,
+    dx: Any, dmatrix: Any, db: Any,
 ) -> None:  # fmt: skip
-    """Pay each winner; dmatrix (parts, Q*F, K), db (parts, F), dx as x.
-
-    Without dx and with a pool, three quarters of the products' gradient are zero: then each
-    winner adds its patch, scaled, to its filter, which is a quarter of the work or less.
-    """
-    _, _, _, padding, GH, GW, Q = numbers(g)
-    N, H, W, C = x.shape
-    K, QF = matrix.shape
-    P, size = table.shape
-    cells, F = GH * GW, QF // Q
-    sparse = size > 1 and not need_dx
-    start, stop, chunk = images(N, part, parts, cells, 2 * K + QF)
-    rows = np.empty((chunk * cells, K), x.dtype)
-    dy = np.empty((chunk * cells, QF), x.dtype)
-    dpixels = dy.reshape(chunk * cells * Q, F)
-    image = np.zeros((H + 2 * padding, (W + 2 * padding) * C), x.dtype)
-    dw = dmatrix[part]
+    """Pay each winner; dmatrix (parts, K, F), db (parts, F), dx as x."""
+    o = unpacked(numbers)
+    N, P, F = dout.shape
+    size = o.table.shape[1]
+    scratch, spare = frame(x, o), frames(dx, o, F, need_dx)
+    dy = np.empty((o.chunk * o.pixels, F), x.dtype)
+    dw, sums = dmatrix[part], np.empty_like(dmatrix[part])
     dw[:] = 0
     total = np.zeros(F, np.float64)
-    for first in range(start, stop, chunk):
-        count = min(chunk, stop - first)
-        if not sparse:
-            dy[:] = 0
+    stop = N * (part + 1) // parts
+    for first in range(N * part // parts, stop, o.chunk):
+        count = min(o.chunk, stop - first)
+        dy[:] = 0
         for i in range(count):
             n = first + i
-            gather(x, n, g, image, rows, i * cells)
             partial = np.zeros(F, x.dtype)
-            for o in range(P):
-                d, winner = dout[n, o], win[n, o]
+            for p in range(P):
+                d, winner = dout[n, p], win[n, p]
                 for f in range(F):
                     partial[f] += d[f] if winner[f] < size else 0
-                if sparse:
+                for q in range(size):
+                    paid = dy[i * o.pixels + o.table[p, q]]
                     for f in range(F):
-                        if winner[f] < size:
-                            pixel = table[o, winner[f]]
-                            cell = pixel >> 2 if Q == 4 else pixel
-                            patch = rows[i * cells + cell]
-                            _add_scaled(dw[(pixel - cell * Q) * F + f], d[f], patch)
-                else:
-                    for q in range(size):
-                        paid = dpixels[i * cells * Q + table[o, q]]
-                        for f in range(F):
-                            paid[f] += d[f] if winner[f] == q else 0
+                        paid[f] += d[f] if winner[f] == q else 0
             for f in range(F):
                 total[f] += partial[f]
-        if not sparse:
-            products(dy, rows, matrix, dw, count, g, need_dx, dx, first, image)
+        images, start = framed(x, first, count, o.padding, scratch)
+        pay(images, start, dy, count, o, sums, dw)
+        if need_dx:
+            spread(dy, first, count, upside, o, spare, dx)
     db[part] = total
 
 
 @compiled
-def products(
-    dy: Any, rows: Any, matrix: Any, dw: Any, count: int, g: Any, need_dx: bool, dx: Any,
-    first: int, image: Any,
-) -> None:  # fmt: skip
-    """Add dy^T rows to dw; then rows become their gradient dy matrix^T, added up in dx."""
-    K, QF = matrix.shape
-    cells = g[4] * g[5]
-    gemm(1, 0, QF, K, count * cells, dy, QF, rows, K, 1, dw, K)
-    if need_dx:
-        gemm(0, 1, count * cells, K, QF, dy, QF, matrix, QF, 0, rows, K)
-        dimage = np.empty_like(image)
-        for i in range(count):
-            scatter(rows, i * cells, g, dimage, dx, first + i)
+def pay(images: Any, start: int, dy: Any, count: int, o: Any, sums: Any, dw: Any) -> None:
+    """Add the gradient of the filters from a chunk's pixels, dy, to dw (K, F)."""
+    K, F = dw.shape
+    product(images, start, o.taps, K, o.rows, count * o.pixels, dy.reshape(-1), F, sums.reshape(-1))
+    for k in range(K):
+        for f in range(F):
+            dw[k, f] += sums[k, f]
 
 
 @compiled
-def spread_part(part: Any, parts: int, dout: Any, matrix: Any, g: Any, dx: Any) -> None:
-    """Add dout (N, pixels, F) matrix^T up in dx (N, H, W, C), without padding."""
-    N, H, W, C = dx.shape
-    K, F = matrix.shape
-    cells = dout.shape[1]
-    start, stop, chunk = images(N, part, parts, cells, K + F)
-    rows = np.empty((chunk * cells, K), dx.dtype)
-    dimage = np.empty((H, W * C), dx.dtype)
-    for first in range(start, stop, chunk):
-        count = min(chunk, stop - first)
-        gemm(0, 1, count * cells, K, F, dout[first], F, matrix, F, 0, rows, K)
-        for i in range(count):
-            scatter(rows, i * cells, g, dimage, dx, first + i)
+def frames(dx: Any, o: Any, F: int, need_dx: bool) -> Any:
+    """Scratch for ``spread``: zeros, of which those beside the pixels stay."""
+    return np.zeros((o.chunk if need_dx else 0, o.frame[0] * o.frame[1] * F), dx.dtype)
+
+
+@compiled
+def spread(dy: Any, first: int, count: int, upside: Any, o: Any, spare: Any, dx: Any) -> None:
+    """Give the images' gradient, dx (N, H, W, C), from a chunk's pixels, dy."""
+    K, width = upside.shape
+    _, H, W, C = dx.shape
+    F = dy.shape[1]
+    for i in range(count):
+        into = spare[i]
+        for p in range(o.pixels):
+            at = o.places[p]
+            into[at : at + F] = dy[i * o.pixels + p]
+    if width == C:
+        product(
+            spare.reshape(-1), 0, o.image_rows, count * H * W, o.image_taps, K,
+            upside.reshape(-1), C, dx[first : first + count].reshape(-1),
+        )  # fmt: skip
+        return
+    wide = np.empty((count * H * W, width), dx.dtype)
+    product(
+        spare.reshape(-1), 0, o.image_rows, count * H * W, o.image_taps, K, upside.reshape(-1),
+        width, wide.reshape(-1),
+    )  # fmt: skip
+    narrow = dx[first : first + count].reshape(count * H * W, C)
+    for p in range(len(narrow)):
+        for c in range(C):
+            narrow[p, c] = wide[p, c]
+
+
+@compiled
+def spread_part(part: Any, parts: int, dout: Any, upside: Any, numbers: Any, dx: Any) -> None:
+    """Give dx (N, H, W, C) from the pixels' gradient dout (N, pixels, F)."""
+    o = unpacked(numbers)
+    N, _, F = dout.shape
+    spare = frames(dx, o, F, True)
+    stop = N * (part + 1) // parts
+    for first in range(N * part // parts, stop, o.chunk):
+        count = min(o.chunk, stop - first)
+        pixels = dout[first : first + count].reshape(count * o.pixels, F)
+        spread(pixels, first, count, upside, o, spare, dx)
 
 
 # All parts at once, each on a thread of Numba's. The loops are all that is compiled with Numba's

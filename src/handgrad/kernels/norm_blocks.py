@@ -5,34 +5,37 @@ from typing import Any
 import numba
 import numpy as np
 
-from handgrad.kernels.blas import compiled, gemm, parallel
-from handgrad.kernels.blocks import gather, images, numbers, pool, products
+from handgrad.kernels.blas import compiled, parallel
+from handgrad.kernels.blocks import frame, framed, frames, pay, pool, spread
+from handgrad.kernels.direct import product
+from handgrad.kernels.offsets import unpacked
 
 
 @compiled
-def products_part(part: Any, parts: int, x: Any, matrix: Any, g: Any, y: Any, moments: Any) -> None:
+def products_part(
+    part: Any, parts: int, x: Any, matrix: Any, numbers: Any, y: Any, moments: Any
+) -> None:
     """Convolve into y (N, pixels, F); moments (parts, 3, F): count, mean, squared deviations.
 
-    Each chunk's deviations are taken from its own mean while it is in the cache, then merged
+    Each image's deviations are taken from its own mean while it is in the cache, then merged
     (Chan et al., 1979): as exact as two passes.
     """
-    _, _, _, padding, GH, GW, Q = numbers(g)
-    N, H, W, C = x.shape
-    K, QF = matrix.shape
-    cells, F = GH * GW, QF // Q
-    start, stop, chunk = images(N, part, parts, cells, K + QF)
-    rows = np.empty((chunk * cells, K), x.dtype)
-    image = np.zeros((H + 2 * padding, (W + 2 * padding) * C), x.dtype)
+    o = unpacked(numbers)
+    N, size, F = y.shape
+    K = len(matrix)
+    scratch = frame(x, o)
     known = moments[part]
     known[:] = 0
-    for first in range(start, stop, chunk):
-        count = min(chunk, stop - first)
-        for i in range(count):
-            gather(x, first + i, g, image, rows, i * cells)
-        gemm(0, 0, count * cells, QF, K, rows, K, matrix, QF, 0, y[first], QF)
+    stop = N * (part + 1) // parts
+    for first in range(N * part // parts, stop, o.chunk):
+        count = min(o.chunk, stop - first)
+        images, start = framed(x, first, count, o.padding, scratch)
+        product(
+            images, start, o.rows, count * size, o.taps, K, matrix.reshape(-1), F,
+            y[first : first + count].reshape(-1),
+        )  # fmt: skip
         for i in range(count):
             pixels = y[first + i]
-            size = pixels.shape[0]
             mean, squares = np.zeros(F, x.dtype), np.zeros(F, x.dtype)
             for p in range(size):
                 for f in range(F):
@@ -52,10 +55,11 @@ def products_part(part: Any, parts: int, x: Any, matrix: Any, g: Any, y: Any, mo
 
 @compiled
 def pool_part(
-    part: Any, parts: int, y: Any, table: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any,
+    part: Any, parts: int, y: Any, numbers: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any,
     win: Any,
 ) -> None:  # fmt: skip
     """Normalise, scale, pool and cut the products: out, win (N, P, F)."""
+    table = unpacked(numbers).table
     N = y.shape[0]
     for n in range(N * part // parts, N * (part + 1) // parts):
         pool(y[n], 0, table, a, mean, b, relu, out[n], win[n])
@@ -63,10 +67,11 @@ def pool_part(
 
 @compiled
 def sums_part(
-    part: Any, parts: int, dout: Any, win: Any, y: Any, table: Any, mean: Any, inverse: Any,
+    part: Any, parts: int, dout: Any, win: Any, y: Any, numbers: Any, mean: Any, inverse: Any,
     sums: Any,
 ) -> None:  # fmt: skip
     """Sum dout and dout * x_hat over the winners: sums (parts, 2, F)."""
+    table = unpacked(numbers).table
     N, P, F = dout.shape
     size = table.shape[1]
     into = sums[part]
@@ -89,42 +94,39 @@ def sums_part(
 @compiled
 def backward_part(
     part: Any, parts: int, dout: Any, win: Any, y: Any, mean: Any, inverse: Any, a: Any,
-    dmean: Any, dslope: Any, x: Any, matrix: Any, g: Any, table: Any, need_dx: bool, dx: Any,
-    dmatrix: Any,
+    dmean: Any, dslope: Any, x: Any, upside: Any, numbers: Any, need_dx: bool, dx: Any, dmatrix: Any,
 ) -> None:  # fmt: skip
-    """Give dy = a * (paid - dmean - x_hat * dslope), and from it dmatrix (parts, Q*F, K) and dx."""
-    _, _, _, padding, GH, GW, Q = numbers(g)
-    N, H, W, C = x.shape
-    K, QF = matrix.shape
-    P, size = table.shape
-    cells, F = GH * GW, QF // Q
-    start, stop, chunk = images(N, part, parts, cells, 2 * K + QF)
-    rows = np.empty((chunk * cells, K), x.dtype)
-    dy = np.empty((chunk * cells, QF), x.dtype)
-    dpixels = dy.reshape(chunk * cells * Q, F)
-    image = np.zeros((H + 2 * padding, (W + 2 * padding) * C), x.dtype)
-    dw = dmatrix[part]
+    """Give dy = a * (paid - dmean - x_hat * dslope), and from it dmatrix (parts, K, F) and dx."""
+    o = unpacked(numbers)
+    N, P, F = dout.shape
+    size = o.table.shape[1]
+    scratch, spare = frame(x, o), frames(dx, o, F, need_dx)
+    dy = np.empty((o.chunk * o.pixels, F), x.dtype)
+    dw, sums = dmatrix[part], np.empty_like(dmatrix[part])
     dw[:] = 0
     slope = np.empty(F, y.dtype)
     for f in range(F):
         slope[f] = inverse[f] * dslope[f]
-    for first in range(start, stop, chunk):
-        count = min(chunk, stop - first)
+    stop = N * (part + 1) // parts
+    for first in range(N * part // parts, stop, o.chunk):
+        count = min(o.chunk, stop - first)
         for i in range(count):
             n = first + i
-            gather(x, n, g, image, rows, i * cells)
-            base = i * cells * Q
-            for p in range(cells * Q):
-                row, paid = y[n, p], dpixels[base + p]
+            base = i * o.pixels
+            for p in range(o.pixels):
+                row, paid = y[n, p], dy[base + p]
                 for f in range(F):
                     paid[f] = -a[f] * (dmean[f] + (row[f] - mean[f]) * slope[f])
-            for o in range(P):
-                d, winner = dout[n, o], win[n, o]
+            for p in range(P):
+                d, winner = dout[n, p], win[n, p]
                 for q in range(size):
-                    paid = dpixels[base + table[o, q]]
+                    paid = dy[base + o.table[p, q]]
                     for f in range(F):
                         paid[f] += a[f] * d[f] if winner[f] == q else 0
-        products(dy, rows, matrix, dw, count, g, need_dx, dx, first, image)
+        images, start = framed(x, first, count, o.padding, scratch)
+        pay(images, start, dy, count, o, sums, dw)
+        if need_dx:
+            spread(dy, first, count, upside, o, spare, dx)
 
 
 @parallel

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from handgrad.kernels import blocks, dense, norm_blocks, pooling, training
 from handgrad.kernels.blas import blas_on_one_thread, blas_threads
-from handgrad.kernels.geometry import geometry
+from handgrad.kernels.offsets import filters, matrix, offsets, padded, upside_down
 from handgrad.kernels.training import PART_NUMBERS, PART_PRODUCTS
 
 Array = NDArray[Any]
@@ -56,24 +56,67 @@ def _plain(x: Array) -> Array:
     return x if x.flags.writeable else x.copy()
 
 
+class _Block:
+    """A block's arguments as compiled code takes them: F filled up with filters of zeros."""
+
+    def __init__(
+        self, x: Array, w: Array, stride: int, padding: int, pool: tuple[int, int]
+    ) -> None:
+        self.x, self.F, self.shape = _plain(x), len(w), w.shape
+        missing = padded(self.F) - self.F
+        self.w = np.concatenate([w, np.zeros((missing, *w.shape[1:]), w.dtype)]) if missing else w
+        self.full = len(self.w)
+        self.out, self.pixel_count, self.numbers = offsets(
+            x.shape[1:], (self.full, *w.shape[2:]), stride, padding, pool
+        )
+        self.products = len(x) * self.pixel_count * self.w.size
+
+    def fill(self, array: Array) -> Array:
+        """Add the missing channels, zeros, to (..., F)."""
+        missing = self.full - array.shape[-1]
+        if missing:
+            array = np.concatenate([array, np.zeros((*array.shape[:-1], missing), array.dtype)], -1)
+        return _plain(array)
+
+    def pixels(self, array: Array) -> Array:
+        """Give (N, PH, PW, F) filled, as (N, PH * PW, F)."""
+        return self.fill(array).reshape(len(self.x), -1, self.full)
+
+    def cut(self, array: Array) -> Array:
+        """Take the added channels away again."""
+        return array if self.full == self.F else np.ascontiguousarray(array[..., : self.F])
+
+    def empty(self, dtype: Any) -> Array:
+        """Room for the output."""
+        return np.empty((len(self.x), *self.out, self.full), dtype)
+
+    def gradients(self, parts: int, need_dx: bool) -> tuple[Array, Array, Array]:
+        """Room for dx and each part's filters' gradient, and the filters upside down."""
+        x = self.x
+        dx = np.empty(x.shape if need_dx else (0, *x.shape[1:]), x.dtype)
+        turned = upside_down(self.w) if need_dx else np.empty((0, 0), x.dtype)
+        return dx, np.empty((parts, self.w[0].size, self.full), x.dtype), turned
+
+    def dw(self, dmatrix: Array) -> Array:
+        """The filters' gradient, the parts added up."""
+        return filters(self.cut(dmatrix.sum(axis=0)), self.shape)
+
+
 def block_forward(
     x: Array, w: Array, b: Array | None, *, stride: int, padding: int, pool: tuple[int, int],
     relu: bool,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Convolve, add b, pool, cut at 0: see numpy.py."""
-    x, w = _plain(x), _plain(w)
-    N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False)
-    out = np.empty((N, *geo.out, F), x.dtype)
-    win = np.empty((N, *geo.out, F), np.uint8)
-    bias = np.zeros(F, x.dtype) if b is None else _plain(b)
+    block = _Block(x, w, stride, padding, pool)
+    out, win = block.empty(x.dtype), block.empty(np.uint8)
+    bias = np.zeros(block.full, x.dtype) if b is None else block.fill(b)
     with blas_on_one_thread() as threads:
-        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
         _do(
-            blocks.forward_part, blocks.forward_parts, parts, x, geo.matrix(w), bias, geo.numbers,
-            geo.table, relu, out.reshape(N, -1, F), win.reshape(N, -1, F),
+            blocks.forward_part, blocks.forward_parts,
+            _share(threads, block.products, PART_PRODUCTS), block.x, matrix(block.w), bias,
+            block.numbers, relu, block.pixels(out), block.pixels(win),
         )  # fmt: skip
-    return out, win
+    return block.cut(out), block.cut(win)
 
 
 def block_backward(
@@ -81,21 +124,16 @@ def block_backward(
     pool: tuple[int, int], need_dx: bool,
 ) -> tuple[Array | None, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, db) of block_forward."""
-    x, w, dout = _plain(x), _plain(w), _plain(dout)
-    N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False)
-    matrix = geo.matrix(w)
-    K, QF = matrix.shape
-    dx = np.empty(x.shape if need_dx else (0, *x.shape[1:]), x.dtype)
+    block = _Block(x, w, stride, padding, pool)
     with blas_on_one_thread() as threads:
-        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
-        dmatrix, db = np.empty((parts, QF, K), x.dtype), np.empty((parts, F), x.dtype)
+        parts = _share(threads, block.products, PART_PRODUCTS)
+        dx, dmatrix, turned = block.gradients(parts, need_dx)
+        db = np.empty((parts, block.full), x.dtype)
         _do(
-            blocks.backward_part, blocks.backward_parts, parts, dout.reshape(N, -1, F),
-            win.reshape(N, -1, F), x, matrix, geo.numbers, geo.table, need_dx, dx, dmatrix, db,
+            blocks.backward_part, blocks.backward_parts, parts, block.pixels(dout),
+            block.pixels(win), block.x, turned, block.numbers, need_dx, dx, dmatrix, db,
         )  # fmt: skip
-    dw = geo.filters(dmatrix.sum(axis=0), w.shape)
-    return dx if need_dx else None, dw, db.sum(axis=0)
+    return dx if need_dx else None, block.dw(dmatrix), block.cut(db.sum(axis=0))
 
 
 def norm_block_forward(
@@ -103,26 +141,23 @@ def norm_block_forward(
     pool: tuple[int, int], relu: bool,
 ) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
     """Convolve, normalise over the batch, pool, cut at 0: see numpy.py."""
-    x, w = _plain(x), _plain(w)
-    N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
-    y = np.empty((N, geo.grid[0] * geo.grid[1] * geo.offsets, F), x.dtype)
-    out = np.empty((N, *geo.out, F), x.dtype)
-    win = np.empty((N, *geo.out, F), np.uint8)
+    block = _Block(x, w, stride, padding, pool)
+    y = np.empty((len(x), block.pixel_count, block.full), x.dtype)
+    out, win = block.empty(x.dtype), block.empty(np.uint8)
     with blas_on_one_thread() as threads:
-        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
-        moments = np.zeros((parts, 3, F))
+        parts = _share(threads, block.products, PART_PRODUCTS)
+        moments = np.zeros((parts, 3, block.full))
         _do(
-            norm_blocks.products_part, norm_blocks.products_parts, parts, x, geo.matrix(w),
-            geo.numbers, y, moments,
+            norm_blocks.products_part, norm_blocks.products_parts, parts, block.x,
+            matrix(block.w), block.numbers, y, moments,
         )  # fmt: skip
         mean, var = (moment.astype(x.dtype) for moment in _merged(moments))
-        scale = gamma * (1 / np.sqrt(var + x.dtype.type(eps)))
+        scale = block.fill(gamma) * (1 / np.sqrt(var + x.dtype.type(eps)))
         _do(
-            norm_blocks.pool_part, norm_blocks.pool_parts, parts, y, geo.table, scale, mean,
-            _plain(beta), relu, out.reshape(N, -1, F), win.reshape(N, -1, F),
+            norm_blocks.pool_part, norm_blocks.pool_parts, parts, y, block.numbers, scale, mean,
+            block.fill(beta), relu, block.pixels(out), block.pixels(win),
         )  # fmt: skip
-    return out, win, y, mean, var
+    return block.cut(out), block.cut(win), block.cut(y), block.cut(mean), block.cut(var)
 
 
 def _merged(moments: Array) -> tuple[Array, Array]:
@@ -138,31 +173,26 @@ def norm_block_backward(
     eps: float, *, stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
 ) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
-    x, w, dout = _plain(x), _plain(w), _plain(dout)
-    N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
-    matrix = geo.matrix(w)
-    K, QF = matrix.shape
-    dx = np.empty(x.shape if need_dx else (0, *x.shape[1:]), x.dtype)
-    dout, win = dout.reshape(N, -1, F), win.reshape(N, -1, F)
+    block = _Block(x, w, stride, padding, pool)
+    dout, win = block.pixels(dout), block.pixels(win)
+    y, mean, var, gamma = (block.fill(array) for array in (y, mean, var, gamma))
     inverse = 1 / np.sqrt(var + x.dtype.type(eps))
     with blas_on_one_thread() as threads:
-        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
-        sums = np.zeros((parts, 2, F))
+        parts = _share(threads, block.products, PART_PRODUCTS)
+        sums = np.zeros((parts, 2, block.full))
         _do(
-            norm_blocks.sums_part, norm_blocks.sums_parts, parts, dout, win, y, geo.table, mean,
-            inverse, sums,
+            norm_blocks.sums_part, norm_blocks.sums_parts, parts, dout, win, y, block.numbers,
+            mean, inverse, sums,
         )  # fmt: skip
         dbeta, dgamma = sums.sum(axis=0).astype(x.dtype)
-        count = x.dtype.type(N * y.shape[1])
-        dmatrix = np.empty((parts, QF, K), x.dtype)
+        count = x.dtype.type(len(x) * y.shape[1])
+        dx, dmatrix, turned = block.gradients(parts, need_dx)
         _do(
             norm_blocks.backward_part, norm_blocks.backward_parts, parts, dout, win, y, mean,
-            inverse, gamma * inverse, dbeta / count, dgamma / count, x, matrix, geo.numbers,
-            geo.table, need_dx, dx, dmatrix,
+            inverse, gamma * inverse, dbeta / count, dgamma / count, block.x, turned, block.numbers,
+            need_dx, dx, dmatrix,
         )  # fmt: skip
-    dw = geo.filters(dmatrix.sum(axis=0), w.shape)
-    return dx if need_dx else None, dw, dgamma, dbeta
+    return dx if need_dx else None, block.dw(dmatrix), block.cut(dgamma), block.cut(dbeta)
 
 
 def dense_forward(x: Array, w: Array, b: Array, *, relu: bool) -> Array:
@@ -275,14 +305,13 @@ def conv_backward_x(
 ) -> Array:
     """Give each pixel the gradient of every window that read it: see numpy.py."""
     N, C, H, W = x_shape
-    dout, w = _images_last(dout), _plain(w)
-    geo = geometry((H, W, C), w.shape[2:], stride, 0, (1, 1), False)
     dx = np.empty((N, H, W, C), dout.dtype)
-    dout = dout.reshape(N, -1, len(w))
+    block = _Block(dx, w, stride, 0, (1, 1))
     with blas_on_one_thread() as threads:
-        parts = _share(threads, N * geo.products(w), PART_PRODUCTS)
         _do(
-            blocks.spread_part, blocks.spread_parts, parts, dout, geo.matrix(w), geo.numbers, dx
+            blocks.spread_part, blocks.spread_parts,
+            _share(threads, block.products, PART_PRODUCTS), block.pixels(_images_last(dout)),
+            upside_down(block.w), block.numbers, dx,
         )  # fmt: skip
     return _images_first(dx)
 
