@@ -15,6 +15,7 @@ import numpy as np
 from handgrad.kernels.blas import compiled, parallel
 from handgrad.kernels.direct import product
 from handgrad.kernels.offsets import unpacked
+from handgrad.kernels.vectors import pay_winners, pool
 
 
 @compiled
@@ -38,37 +39,6 @@ def frame(x: Any, o: Any) -> Any:
     chunk = o.chunk if o.padding else 0
     _, H, W, C = x.shape
     return np.zeros((chunk, H + 2 * o.padding, W + 2 * o.padding, C), x.dtype)
-
-
-@compiled
-def pool(y: Any, base: int, table: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any, win: Any) -> None:  # noqa: E501  # fmt: skip
-    """Pool one image: out = max over the window of (y - mean) * a + b, cut at 0 with ``relu``.
-
-    y (pixels, F) from row ``base``, out and win (P, F). The first of equals wins; a NaN comes
-    through, and is paid nothing.
-    """
-    P, size = table.shape
-    F = y.shape[1]
-    for o in range(P):
-        best, winner = out[o], win[o]
-        row = y[base + table[o, 0]]
-        for f in range(F):
-            best[f] = (row[f] - mean[f]) * a[f] + b[f]
-            winner[f] = 0
-        for q in range(1, size):
-            row = y[base + table[o, q]]
-            for f in range(F):
-                value = (row[f] - mean[f]) * a[f] + b[f]
-                more = value > best[f] or value != value
-                best[f] = value if more else best[f]
-                winner[f] = q if more else winner[f]
-        for f in range(F):
-            value = best[f]
-            if relu:
-                winner[f] = winner[f] if value > 0 else size
-                best[f] = value * 0 if value <= 0 else value
-            elif value != value:
-                winner[f] = size
 
 
 @compiled
@@ -100,9 +70,9 @@ def backward_part(
 ) -> None:  # fmt: skip
     """Pay each winner; dmatrix (parts, K, F), db (parts, F), dx as x."""
     o = unpacked(numbers)
-    N, P, F = dout.shape
-    size = o.table.shape[1]
+    N, _, F = dout.shape
     scratch, spare = frame(x, o), frames(dx, o, F, need_dx)
+    one = np.ones(F, x.dtype)
     dy = np.empty((o.chunk * o.pixels, F), x.dtype)
     dw, sums = dmatrix[part], np.empty_like(dmatrix[part])
     dw[:] = 0
@@ -114,14 +84,7 @@ def backward_part(
         for i in range(count):
             n = first + i
             partial = np.zeros(F, x.dtype)
-            for p in range(P):
-                d, winner = dout[n, p], win[n, p]
-                for f in range(F):
-                    partial[f] += d[f] if winner[f] < size else 0
-                for q in range(size):
-                    paid = dy[i * o.pixels + o.table[p, q]]
-                    for f in range(F):
-                        paid[f] += d[f] if winner[f] == q else 0
+            pay_winners(dout[n], win[n], o.table, i * o.pixels, one, dy, partial)
             for f in range(F):
                 total[f] += partial[f]
         images, start = framed(x, first, count, o.padding, scratch)

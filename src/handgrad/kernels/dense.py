@@ -1,4 +1,4 @@
-"""Fully connected layers and small element-wise work, compiled; parts are as in blocks.py."""
+"""Fully connected layers and small element-wise work, compiled; a part is a thread's."""
 
 from typing import Any
 
@@ -9,19 +9,32 @@ from handgrad.kernels.blas import compiled, gemm, parallel
 
 
 @compiled
-def forward_part(part: Any, parts: int, x: Any, w: Any, b: Any, relu: bool, out: Any) -> None:
-    """Compute out = x w + b, cut at 0 with ``relu``, for a part of the examples."""
+def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
+    """Compute sums[part] = x w over a part of the features: as in the backward pass.
+
+    So each thread reads its own rows of w again and again, from its own cache.
+    """
     N, D = x.shape
     M = w.shape[1]
-    start, stop = N * part // parts, N * (part + 1) // parts
-    if start == stop:
-        return
-    gemm(0, 0, stop - start, M, D, x[start:], D, w, M, 0, out[start:], M)
-    for n in range(start, stop):
-        row = out[n]
+    start, stop = D * part // parts, D * (part + 1) // parts
+    gemm(0, 0, N, M, stop - start, x.reshape(-1)[start:], D, w[start:], M, 0, sums[part], M)
+
+
+@compiled
+def finish(sums: Any, b: Any, relu: bool, out: Any) -> None:
+    """Add the parts and b up in out, cut at 0 with ``relu``."""
+    N, M = out.shape
+    for n in range(N):
+        row, first = out[n], sums[0, n]
         for m in range(M):
-            value = row[m] + b[m]
-            row[m] = value * 0 if relu and value <= 0 else value
+            row[m] = first[m] + b[m]
+        for part in range(1, len(sums)):
+            more = sums[part, n]
+            for m in range(M):
+                row[m] += more[m]
+        if relu:
+            for m in range(M):
+                row[m] = row[m] * 0 if row[m] <= 0 else row[m]
 
 
 @compiled
@@ -67,15 +80,16 @@ def swap_part(part: Any, parts: int, x: Any, out: Any) -> None:
 @compiled
 def add_l2_part(part: Any, parts: int, dw: Any, w: Any, reg: float, sums: Any) -> None:
     """Add reg * w to dw; sums[part] is the sum of w^2."""
-    size = len(w)
+    start, stop = len(w) * part // parts, len(w) * (part + 1) // parts
     total = 0.0
     factor = w.dtype.type(reg)
-    for start in range(size * part // parts, size * (part + 1) // parts, 4096):
-        stop = min(start + 4096, size * (part + 1) // parts)
+    for first in range(start, stop, 4096):
+        last = min(first + 4096, stop)
+        some, gradient = w[first:last], dw[first:last]
         partial = w.dtype.type(0)
-        for i in range(start, stop):
-            partial += w[i] * w[i]
-            dw[i] += factor * w[i]
+        for i in range(len(some)):
+            partial += some[i] * some[i]
+            gradient[i] += factor * some[i]
         total += partial
     sums[part] = total
 

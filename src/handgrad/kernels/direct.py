@@ -19,10 +19,10 @@ from numba.extending import intrinsic
 
 from handgrad.kernels.blas import compiled
 
-_LONG_VECTORS = binding.get_host_cpu_features().get("avx512f", False)
+LONG_VECTORS = binding.get_host_cpu_features().get("avx512f", False)
 
 # Rows of a tile: its sums, a pixel of each row and two of b fit the 32 registers of AVX-512 or 16.
-TALL = 8 if _LONG_VECTORS else 4
+TALL = 8 if LONG_VECTORS else 4
 _HALF = TALL // 2
 # Columns are padded to a multiple of this.
 NARROW = 8
@@ -102,7 +102,7 @@ def _tile(height: int, width: int) -> Any:
     return intrinsic(typed)
 
 
-_WIDE = 32 if _LONG_VECTORS else 16
+_WIDE = 32 if LONG_VECTORS else 16
 _tall_wide, _half_wide, _one_wide = (_tile(height, _WIDE) for height in (TALL, _HALF, 1))
 _tall_16, _one_16 = _tile(TALL, 16), _tile(1, 16)
 _tall_8, _one_8 = _tile(TALL, 8), _tile(1, 8)

@@ -6,9 +6,10 @@ import numba
 import numpy as np
 
 from handgrad.kernels.blas import compiled, parallel
-from handgrad.kernels.blocks import frame, framed, frames, pay, pool, spread
+from handgrad.kernels.blocks import frame, framed, frames, pay, spread
 from handgrad.kernels.direct import product
 from handgrad.kernels.offsets import unpacked
+from handgrad.kernels.vectors import pay_winners, pool
 
 
 @compiled
@@ -98,13 +99,12 @@ def backward_part(
 ) -> None:  # fmt: skip
     """Give dy = a * (paid - dmean - x_hat * dslope), and from it dmatrix (parts, K, F) and dx."""
     o = unpacked(numbers)
-    N, P, F = dout.shape
-    size = o.table.shape[1]
+    N, _, F = dout.shape
     scratch, spare = frame(x, o), frames(dx, o, F, need_dx)
     dy = np.empty((o.chunk * o.pixels, F), x.dtype)
     dw, sums = dmatrix[part], np.empty_like(dmatrix[part])
     dw[:] = 0
-    slope = np.empty(F, y.dtype)
+    slope, unused = np.empty(F, y.dtype), np.zeros(F, y.dtype)
     for f in range(F):
         slope[f] = inverse[f] * dslope[f]
     stop = N * (part + 1) // parts
@@ -117,12 +117,7 @@ def backward_part(
                 row, paid = y[n, p], dy[base + p]
                 for f in range(F):
                     paid[f] = -a[f] * (dmean[f] + (row[f] - mean[f]) * slope[f])
-            for p in range(P):
-                d, winner = dout[n, p], win[n, p]
-                for q in range(size):
-                    paid = dy[base + o.table[p, q]]
-                    for f in range(F):
-                        paid[f] += a[f] * d[f] if winner[f] == q else 0
+            pay_winners(dout[n], win[n], o.table, base, a, dy, unused)
         images, start = framed(x, first, count, o.padding, scratch)
         pay(images, start, dy, count, o, sums, dw)
         if need_dx:

@@ -201,7 +201,9 @@ def dense_forward(x: Array, w: Array, b: Array, *, relu: bool) -> Array:
     out = np.empty((len(x), w.shape[1]), x.dtype)
     with blas_on_one_thread() as threads:
         parts = _share(threads, x.size * w.shape[1], PART_PRODUCTS)
-        _do(dense.forward_part, dense.forward_parts, parts, x, w, _plain(b), relu, out)
+        sums = np.empty((parts, *out.shape), x.dtype)
+        _do(dense.forward_part, dense.forward_parts, parts, x, w, sums)
+    dense.finish(sums, _plain(b), relu, out)
     return out
 
 

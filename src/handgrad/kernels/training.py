@@ -26,30 +26,31 @@ def update_part(
 
     a, b: momentum; or decay_rate; or beta1, beta2. t counts this step.
     """
-    size = len(w)
-    start, stop = size * part // parts, size * (part + 1) // parts
+    start, stop = len(w) * part // parts, len(w) * (part + 1) // parts
     one = w.dtype.type
     lr, alpha, beta, eps, shrink = one(rate), one(a), one(b), one(epsilon), one(rate * decay)
     rest_a, rest_b = one(1 - a), one(1 - b)
+    # From 0 on: a loop that could begin below zero is not made of vector instructions.
+    w, dw, first, second = w[start:stop], dw[start:stop], first[start:stop], second[start:stop]
     if kind == SGD:
-        for i in range(start, stop):
+        for i in range(len(w)):
             w[i] -= lr * dw[i]
     elif kind == MOMENTUM:
-        for i in range(start, stop):
+        for i in range(len(w)):
             first[i] = alpha * first[i] - lr * dw[i]
             w[i] += first[i]
     elif kind == NESTEROV:
-        for i in range(start, stop):
+        for i in range(len(w)):
             first[i] = alpha * first[i] + dw[i]
             w[i] -= lr * (dw[i] + alpha * first[i])
     elif kind == RMSPROP:
-        for i in range(start, stop):
+        for i in range(len(w)):
             first[i] = alpha * first[i] + rest_a * dw[i] * dw[i]
             w[i] -= lr * dw[i] / (np.sqrt(first[i]) + eps)
     else:  # Adam: the bias corrections go into the rate and into one factor
         scaled = one(rate / (1 - a**t))
         root = one(1 / np.sqrt(1 - b**t))
-        for i in range(start, stop):
+        for i in range(len(w)):
             first[i] = alpha * first[i] + rest_a * dw[i]
             second[i] = beta * second[i] + rest_b * dw[i] * dw[i]
             down = scaled * first[i] / (np.sqrt(second[i]) * root + eps)
@@ -104,6 +105,7 @@ def dense_steps(
         widest = max(widest, sizes[layer + 1])
     outs = np.empty((layers, batch * widest), theta.dtype)
     douts = np.empty((2, batch * widest), theta.dtype)
+    partial = np.empty(threads * batch * widest, theta.dtype)
     sums = np.zeros(threads)
     a, b, epsilon, decay = hyper[0], hyper[1], hyper[2], hyper[3]
     for step in range(len(rates)):
@@ -115,11 +117,13 @@ def dense_steps(
             w, bias = theta[at : at + D * M].reshape(D, M), theta[at + D * M : at + (D + 1) * M]
             out = outs[layer, : N * M].reshape(N, M)
             parts = _share(threads, N * D * M, PART_PRODUCTS)
+            summed = partial[: parts * N * M].reshape(parts, N, M)
             if at_once and parts > 1:
-                dense.forward_parts(parts, x, w, bias, layer < layers - 1, out)
+                dense.forward_parts(parts, x, w, summed)
             else:
                 for part in range(parts):
-                    dense.forward_part(part, parts, x, w, bias, layer < layers - 1, out)
+                    dense.forward_part(part, parts, x, w, summed)
+            dense.finish(summed, bias, layer < layers - 1, out)
             x, at = out, at + (D + 1) * M
         d = douts[layers % 2, : x.size].reshape(x.shape)
         loss = _loss(loss_kind, x, labels[step * batch :], d)

@@ -1,0 +1,216 @@
+"""Pooling and its gradient, a vector of channels at a time, in compiled code.
+
+Written as vector instructions: as loops over some 8 to 64 channels, half of the time would go
+into the tests that a compiled loop makes before it begins.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from handgrad.kernels.blas import compiled
+from handgrad.kernels.direct import LONG_VECTORS
+
+
+class _Writer:
+    """Turns an intrinsic's arguments into LLVM's values and vectors of ``width`` numbers."""
+
+    def __init__(
+        self, target: Any, builder: Any, signature: Any, arguments: Any, width: int
+    ) -> None:
+        self.target, self.builder, self.kinds = target, builder, signature.args
+        self.arguments, self.width = arguments, width
+        self.word = target.get_value_type(types.intp)
+
+    def number(self, i: int) -> Any:
+        """Argument i as an integer."""
+        return self.target.cast(self.builder, self.arguments[i], self.kinds[i], types.intp)
+
+    def data(self, i: int) -> Any:
+        """Pointer to array i's first number."""
+        return self.target.make_array(self.kinds[i])(
+            self.target, self.builder, self.arguments[i]
+        ).data
+
+    def place(self, i: int, at: Any) -> tuple[Any, int]:
+        """Pointer to a vector at array i's number ``at``, and its alignment."""
+        real = self.target.get_value_type(self.kinds[i].dtype)
+        vector = ir.VectorType(real, self.width)
+        pointer = self.builder.gep(self.data(i), [at])
+        return self.builder.bitcast(pointer, vector.as_pointer()), self.target.get_abi_sizeof(real)
+
+    def load(self, i: int, at: Any) -> Any:
+        """Read a vector."""
+        pointer, align = self.place(i, at)
+        return self.builder.load(pointer, align=align)
+
+    def store(self, value: Any, i: int, at: Any) -> None:
+        """Write a vector."""
+        pointer, align = self.place(i, at)
+        self.builder.store(value, pointer, align=align)
+
+    def filled(self, value: Any) -> Any:
+        """Give a vector of one number."""
+        vector = ir.VectorType(value.type, self.width)
+        nothing = ir.Constant(vector, ir.Undefined)
+        one = self.builder.insert_element(nothing, value, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.width), [0] * self.width)
+        return self.builder.shuffle_vector(one, nothing, zeros)
+
+    def times(self, count: Any, body: Any, *values: Any) -> list[Any]:
+        """Repeat ``body(q, *values) -> values``; give the last ones."""
+        builder = self.builder
+        before = builder.block
+        loop, after = builder.append_basic_block("each"), builder.append_basic_block("done")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        q = builder.phi(self.word)
+        carried = [builder.phi(value.type) for value in values]
+        made = body(q, *carried)
+        following = builder.add(q, self.word(1))
+        q.add_incoming(self.word(0), before)
+        q.add_incoming(following, builder.block)
+        for phi, value, new in zip(carried, values, made, strict=True):
+            phi.add_incoming(value, before)
+            phi.add_incoming(new, builder.block)
+        builder.cbranch(builder.icmp_signed("<", following, count), loop, after)
+        builder.position_at_end(after)
+        return list(made)
+
+
+def _pool(width: int) -> Any:
+    """Make the code of ``pool`` for one window and ``width`` channels."""
+
+    def typed(
+        context: Any, y: Any, base: Any, F: Any, f: Any, table: Any, window: Any, size: Any,
+        a: Any, mean: Any, b: Any, relu: Any, out: Any, win: Any, at: Any,
+    ) -> Any:  # fmt: skip
+        def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            say = _Writer(target, builder, signature, arguments, width)
+            channel, channels = say.number(3), say.number(2)
+            scale, shift, bias = (say.load(i, channel) for i in (7, 8, 9))
+            first = say.number(5)
+            places = say.data(4)
+            real = target.get_value_type(y.dtype)
+            zero = say.filled(real(0.0))
+            byte = ir.IntType(8)
+
+            def pixel(q: Any) -> Any:
+                row = builder.load(builder.gep(places, [builder.add(first, q)]))
+                row = builder.mul(builder.add(row, say.number(1)), channels)
+                value = builder.fsub(say.load(0, builder.add(row, channel)), shift)
+                fused = ("contract",)
+                return builder.fadd(builder.fmul(value, scale, flags=fused), bias, flags=fused)
+
+            def larger(q: Any, best: Any, winner: Any) -> tuple[Any, Any]:
+                value = pixel(q)
+                more = builder.or_(
+                    builder.fcmp_ordered(">", value, best),
+                    builder.fcmp_unordered("uno", value, value),
+                )
+                index = say.filled(builder.trunc(q, byte))
+                return builder.select(more, value, best), builder.select(more, index, winner)
+
+            start = pixel(say.word(0))
+            best, winner = say.times(say.number(6), larger, start, say.filled(byte(0)))
+            none = say.filled(builder.trunc(say.number(6), byte))
+            cut = target.cast(builder, arguments[10], relu, types.boolean)
+            cut = say.filled(builder.icmp_unsigned("!=", cut, cut.type(0)))
+            positive = builder.fcmp_ordered(">", best, zero)
+            paid = builder.select(cut, positive, builder.fcmp_ordered("ord", best, best))
+            negative = builder.and_(cut, builder.fcmp_ordered("<=", best, zero))
+            goal = builder.add(say.number(13), channel)
+            say.store(builder.select(negative, zero, best), 11, goal)
+            say.store(builder.select(paid, winner, none), 12, goal)
+            return target.get_dummy_value()
+
+        kinds = (y, base, F, f, table, window, size, a, mean, b, relu, out, win, at)
+        return types.void(*kinds), write
+
+    return intrinsic(typed)
+
+
+def _pay(width: int) -> Any:
+    """Make the code of ``pay_winners`` for one window and ``width`` channels."""
+
+    def typed(
+        context: Any, d: Any, win: Any, at: Any, F: Any, f: Any, table: Any, window: Any,
+        size: Any, base: Any, a: Any, dy: Any, sums: Any,
+    ) -> Any:  # fmt: skip
+        def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            say = _Writer(target, builder, signature, arguments, width)
+            channel, channels, byte = say.number(4), say.number(3), ir.IntType(8)
+            source = builder.add(say.number(2), channel)
+            value, winner = say.load(0, source), say.load(1, source)
+            zero = say.filled(target.get_value_type(d.dtype)(0.0))
+            none = say.filled(builder.trunc(say.number(7), byte))
+            kept = builder.select(builder.icmp_unsigned("<", winner, none), value, zero)
+            say.store(builder.fadd(say.load(11, channel), kept), 11, channel)
+            value = builder.fmul(value, say.load(9, channel))
+            first, places = say.number(6), say.data(5)
+
+            def give(q: Any) -> tuple[()]:
+                row = builder.load(builder.gep(places, [builder.add(first, q)]))
+                row = builder.mul(builder.add(row, say.number(8)), channels)
+                place = builder.add(row, channel)
+                wins = builder.icmp_unsigned("==", winner, say.filled(builder.trunc(q, byte)))
+                paid = builder.select(wins, value, zero)
+                say.store(builder.fadd(say.load(10, place), paid), 10, place)
+                return ()
+
+            say.times(say.number(7), give)
+            return target.get_dummy_value()
+
+        return types.void(d, win, at, F, f, table, window, size, base, a, dy, sums), write
+
+    return intrinsic(typed)
+
+
+_pool8, _pool16, _pool32 = _pool(8), _pool(16), _pool(32)
+_pay8, _pay16, _pay32 = _pay(8), _pay(16), _pay(32)
+
+
+@compiled
+def pool(
+    y: Any, base: int, table: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any, win: Any
+) -> None:
+    """Pool one image: out = max over the window of (y - mean) * a + b, cut at 0 with ``relu``.
+
+    y (pixels, F) from row ``base``, F a multiple of 8; table (P, size); out and win (P, F). The
+    first of equals wins; a NaN comes through, and is paid nothing.
+    """
+    P, size = table.shape
+    F = y.shape[1]
+    y, places, out, win = y.reshape(-1), table.reshape(-1), out.reshape(-1), win.reshape(-1)
+    for p in range(P):
+        f = 0
+        if LONG_VECTORS:
+            while f + 32 <= F:
+                _pool32(y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F)
+                f += 32
+        while f + 16 <= F:
+            _pool16(y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F)
+            f += 16
+        if f < F:
+            _pool8(y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F)
+
+
+@compiled
+def pay_winners(d: Any, win: Any, table: Any, base: int, a: Any, dy: Any, sums: Any) -> None:
+    """Add a * d (P, F) to the winners in dy (pixels, F) from row ``base``; d to sums (F,)."""
+    P, size = table.shape
+    F = dy.shape[1]
+    d, win, places, dy = d.reshape(-1), win.reshape(-1), table.reshape(-1), dy.reshape(-1)
+    for p in range(P):
+        f = 0
+        if LONG_VECTORS:
+            while f + 32 <= F:
+                _pay32(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
+                f += 32
+        while f + 16 <= F:
+            _pay16(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
+            f += 16
+        if f < F:
+            _pay8(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
