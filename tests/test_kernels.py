@@ -35,7 +35,8 @@ def close(one, two, dtype, scale=1.0):
 
 def draw_block(data):
     """Random shapes, values (ties among them) and settings of a convolution block."""
-    N, C, F = (data.draw(st.integers(1, 5)) for _ in range(3))
+    N, C = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 9))
+    F = data.draw(st.one_of(st.integers(1, 5), st.sampled_from([8, 24, 56])))
     HH, WW = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 5))
     stride, padding = data.draw(st.integers(1, 3)), data.draw(st.integers(0, 2))
     size, pool_stride = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
@@ -89,6 +90,25 @@ def test_blocks_are_the_layers_composed(engine, data):
     nothing, alone, _ = engine.block_backward(d, win, x, w, need_dx=False, **options)
     assert nothing is None
     close(alone, dw, x.dtype, 10)
+
+
+@needs_numba
+@pytest.mark.parametrize("padding", [0, 2])
+def test_many_images_go_through_in_several_chunks(padding):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((19, 28, 28, 3), dtype=np.float32)
+    w = rng.standard_normal((56, 3, 5, 5), dtype=np.float32)  # 32 + 16 + 8 filters
+    options = {"stride": 1, "padding": padding, "pool": (2, 2)}
+    out, win = compiled.block_forward(x, w, None, relu=True, **options)
+    want, want_win = plain.block_forward(x, w, None, relu=True, **options)
+    close(out, want, np.float32)
+    d = rng.standard_normal(out.shape, dtype=np.float32)
+    got = compiled.block_backward(d, want_win, x, w, need_dx=True, **options)
+    for one, two in zip(
+        got, plain.block_backward(d, want_win, x, w, need_dx=True, **options), strict=True
+    ):
+        close(one, two, np.float32)
+    assert np.mean(win != want_win) < 1e-4  # rounding decides a near tie
 
 
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)

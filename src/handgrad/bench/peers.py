@@ -118,7 +118,7 @@ class SklearnSide:
 
     def epoch(self) -> list[float]:
         """One partial_fit is one shuffled epoch."""
-        self.model.partial_fit(self.X, self.y, self.classes)
+        self.model.partial_fit(self.X, self.y, classes=self.classes)
         return [float(self.model.loss_)]
 
     def predict(self) -> None:

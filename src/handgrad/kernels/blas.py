@@ -6,8 +6,7 @@ Python, where two threads would wait for each other.
 """
 
 import ctypes
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
 import numba
@@ -15,7 +14,8 @@ import numpy as np
 from llvmlite import binding
 from numba import types
 from numba.extending import overload
-from threadpoolctl import ThreadpoolController
+
+from handgrad.kernels.parts import blas_libraries
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -52,12 +52,9 @@ class NoBlasError(ImportError):
     """NumPy's BLAS cannot be called from compiled code."""
 
 
-def _numpy_blas() -> Any:
+def _bind_numpys_blas() -> None:
     """Find the loaded library that has the 64-bit C interface, as NumPy's wheels ship it."""
-    np.dot(np.ones((2, 2)), np.ones((2, 2)))  # loads it
-    for library in ThreadpoolController().lib_controllers:
-        if library.user_api != "blas":
-            continue
+    for library in blas_libraries():
         loaded = ctypes.CDLL(library.filepath)
         for name in ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_"):
             if hasattr(loaded, name.format("s")):
@@ -65,11 +62,11 @@ def _numpy_blas() -> Any:
                     routine = getattr(loaded, name.format(kind))
                     address = ctypes.cast(routine, ctypes.c_void_p).value
                     binding.add_symbol(f"handgrad_{kind}gemm", address)
-                return library
+                return
     raise NoBlasError("NumPy's BLAS has no 64-bit C interface")
 
 
-_library = _numpy_blas()
+_bind_numpys_blas()
 
 
 def _external(kind: str, real: Any) -> Any:
@@ -114,22 +111,3 @@ def _gemm(
         )  # fmt: skip
 
     return call
-
-
-def blas_threads() -> int:
-    """How many threads the user lets NumPy's BLAS have: the number that our kernels take, too."""
-    return int(_library.get_num_threads())
-
-
-@contextmanager
-def blas_on_one_thread() -> Iterator[int]:
-    """Set NumPy's BLAS to one thread inside and restore it after; give the number it had."""
-    threads = blas_threads()
-    if threads == 1:
-        yield 1
-        return
-    _library.set_num_threads(1)
-    try:
-        yield threads
-    finally:
-        _library.set_num_threads(threads)

@@ -14,12 +14,13 @@ is ever copied.
 from typing import Any
 
 from llvmlite import binding, ir
-from numba import types
+from numba import config, types
 from numba.extending import intrinsic
 
 from handgrad.kernels.blas import compiled
 
-LONG_VECTORS = binding.get_host_cpu_features().get("avx512f", False)
+# NUMBA_CPU_FEATURES restricts what may be used.
+LONG_VECTORS = "+avx512f" in (config.CPU_FEATURES or binding.get_host_cpu_features().flatten())
 
 # Rows of a tile: its sums, a pixel of each row and two of b fit the 32 registers of AVX-512 or 16.
 TALL = 8 if LONG_VECTORS else 4

@@ -1,10 +1,10 @@
-"""Where the pixels of a convolution block are: shared by the engines, computed once a shape.
+"""Where the pixels of a convolution block are, in plain NumPy: computed once for a shape.
 
 A block is a convolution, perhaps followed by a max pool. Its product is patches times filters:
 one row of numbers for each *cell*. Usually a cell is a pixel of the convolution. With few
 channels and a 2 x 2 pool, a cell is a whole pooling window: its patch is one pixel larger than
-the filter each way, and the filter stands four times in the matrix, once at each of the window's
-four offsets. That takes a quarter of the patches, and the pool is the maximum of four blocks.
+the filter each way, and there are four matrices, with the filter at each of the window's four
+offsets. That takes a quarter of the patches, and the pool is the maximum of four blocks.
 """
 
 import math
@@ -33,8 +33,7 @@ class Geometry:
     offsets : Q = 4 where a cell is a pooling window, else 1
     out : (PH, PW), pixels of the output
     table : int array (PH * PW, window), for each output pixel the convolution pixels it is the
-        largest of, in reading order: cell * offsets + offset
-    numbers : int array, what compiled code takes: KH, KW, step, padding, GH, GW, Q
+        largest of, in reading order: offset * cells + cell
     """
 
     patch: tuple[int, int]
@@ -44,33 +43,36 @@ class Geometry:
     offsets: int
     out: tuple[int, int]
     table: Array
-    numbers: Array
+
+    @property
+    def pixels(self) -> int:
+        """Of the convolution of one image."""
+        return math.prod(self.grid) * self.offsets
 
     def products(self, w: Array) -> int:
         """Multiplications that an image takes."""
-        F, C = w.shape[:2]
-        return int(math.prod(self.grid) * math.prod(self.patch) * C * self.offsets * F)
+        return self.pixels * math.prod(self.patch) * w.shape[1] * len(w)
 
-    def matrix(self, w: Array) -> Array:
-        """The filters (F, C, HH, WW) as a matrix (KH * KW * C, Q * F)."""
+    def matrices(self, w: Array) -> Array:
+        """The filters (F, C, HH, WW) as a matrix (KH * KW * C, F) for each offset: (Q, K, F)."""
         F, C, HH, WW = w.shape
         taps = w.transpose(2, 3, 1, 0)  # (HH, WW, C, F)
         if self.offsets == 1:
-            return np.ascontiguousarray(taps).reshape(-1, F)
-        large = np.zeros((HH + 1, WW + 1, C, 2, 2, F), dtype=w.dtype)
+            return np.ascontiguousarray(taps).reshape(1, -1, F)
+        large = np.zeros((2, 2, HH + 1, WW + 1, C, F), dtype=w.dtype)
         for i in range(2):
             for j in range(2):
-                large[i : i + HH, j : j + WW, :, i, j] = taps
-        return large.reshape(-1, 4 * F)
+                large[i, j, i : i + HH, j : j + WW] = taps
+        return large.reshape(4, -1, F)
 
-    def filters(self, dmatrix: Array, w_shape: tuple[int, int, int, int]) -> Array:
-        """The gradient (Q * F, KH * KW * C) of the transposed matrix as one of the filters."""
+    def filters(self, dmatrices: Array, w_shape: tuple[int, int, int, int]) -> Array:
+        """The gradient (Q, F, KH * KW * C) of the matrices, transposed, as one of the filters."""
         F, C, HH, WW = w_shape
         if self.offsets == 1:
-            dw = dmatrix.reshape(F, HH, WW, C)
+            dw = dmatrices.reshape(F, HH, WW, C)
         else:
-            large = dmatrix.reshape(2, 2, F, HH + 1, WW + 1, C)
-            dw = np.zeros((F, HH, WW, C), dtype=dmatrix.dtype)
+            large = dmatrices.reshape(2, 2, F, HH + 1, WW + 1, C)
+            dw = np.zeros((F, HH, WW, C), dtype=dmatrices.dtype)
             for i in range(2):
                 for j in range(2):
                     dw += large[i, j, :, i : i + HH, j : j + WW]
@@ -109,11 +111,10 @@ def geometry(
     )
     if by_window:
         patch, step, grid, offsets = (HH + 1, WW + 1), 2, (PH, PW), 4
-        table = np.arange(PH * PW * 4).reshape(PH * PW, 4)
+        table = np.ascontiguousarray(np.arange(4 * PH * PW).reshape(4, PH * PW).T)
     else:
         patch, step, grid, offsets = (HH, WW), stride, (OH, OW), 1
         rows = np.arange(PH)[:, None, None, None] * pool_stride + np.arange(size)[:, None]
         columns = np.arange(PW)[:, None, None] * pool_stride + np.arange(size)
         table = np.ascontiguousarray((rows * OW + columns).reshape(PH * PW, size * size))
-    numbers = np.array([*patch, step, padding, *grid, offsets])
-    return Geometry(patch, step, padding, grid, offsets, (PH, PW), table, numbers)
+    return Geometry(patch, step, padding, grid, offsets, (PH, PW), table)

@@ -95,7 +95,8 @@ def sums_part(
 @compiled
 def backward_part(
     part: Any, parts: int, dout: Any, win: Any, y: Any, mean: Any, inverse: Any, a: Any,
-    dmean: Any, dslope: Any, x: Any, upside: Any, numbers: Any, need_dx: bool, dx: Any, dmatrix: Any,
+    dmean: Any, dslope: Any, x: Any, upside: Any, numbers: Any, need_dx: bool, dx: Any,
+    dmatrix: Any,
 ) -> None:  # fmt: skip
     """Give dy = a * (paid - dmean - x_hat * dslope), and from it dmatrix (parts, K, F) and dx."""
     o = unpacked(numbers)

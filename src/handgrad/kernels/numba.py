@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handgrad.kernels import blocks, dense, norm_blocks, pooling, training
-from handgrad.kernels.blas import blas_on_one_thread, blas_threads
 from handgrad.kernels.offsets import filters, matrix, offsets, padded, upside_down
+from handgrad.kernels.parts import blas_on_one_thread, blas_threads
 from handgrad.kernels.training import PART_NUMBERS, PART_PRODUCTS
 
 Array = NDArray[Any]

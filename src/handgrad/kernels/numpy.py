@@ -1,11 +1,10 @@
 """The hot loops in plain NumPy: readable, always there, and what faster kernels are held against.
 
 Shapes: N examples, C channels in, F filters, H x W image (padding already applied),
-HH x WW filter or pooling window, OH x OW output. No function checks its arguments (layers.py
+HH x WW filter or pooling window, OH x OW output. No function checks its arguments (the layer
 has done so) and none modifies them.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,8 +12,14 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from handgrad.kernels.geometry import Geometry, geometry
+from handgrad.kernels.numpy_blocks import (
+    block_backward,
+    block_forward,
+    norm_block_backward,
+    norm_block_forward,
+)
 from handgrad.kernels.numpy_steps import add_l2, dense_steps, update
+from handgrad.kernels.parts import in_parts
 
 __all__ = [
     "add_l2",
@@ -144,183 +149,11 @@ def max_pool_backward(
     return dx
 
 
-# Blocks: what a network runs in place of several layers. Images are (N, H, W, C) here.
-
-
-def _block_rows(x: Array, geo: Geometry) -> Iterator[tuple[slice, Array]]:
-    """Yield (which images, their patches as rows (images * cells, KH*KW*C))."""
-    p = geo.padding
-    if p:
-        x = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))
-    view = sliding_window_view(x, geo.patch, axis=(1, 2))[:, :: geo.step, :: geo.step]
-    view = view[:, : geo.grid[0], : geo.grid[1]].transpose(0, 1, 2, 4, 5, 3)
-    K = math.prod(view.shape[3:])
-    images = max(1, _PATCH_NUMBERS // (K * math.prod(geo.grid)))
-    for start in range(0, len(x), images):
-        chunk = slice(start, min(start + images, len(x)))
-        yield chunk, view[chunk].reshape(-1, K)
-
-
-def _pool(y: Array, table: Array, relu: bool) -> tuple[Array, Array]:
-    """Pool y (N, pixels, F): the largest (N, P, F) of each window, and which; see block_forward."""
-    size = table.shape[1]
-    # Every pixel once and in order (a quarter of the patches): no copies.
-    windows = y.reshape(len(y), -1, size, y.shape[2]) if _in_order(table, y) else None
-    pixels = [windows[:, :, q] if windows is not None else y[:, table[:, q]] for q in range(size)]
-    out = pixels[0].copy()
-    win = np.zeros(out.shape, dtype=np.uint8)
-    for q in range(1, size):
-        more = ~(pixels[q] <= out)  # a NaN wins
-        more &= out == out
-        np.copyto(out, pixels[q], where=more)
-        win[more] = q
-    if relu:
-        win[~(out > 0)] = size
-        np.maximum(out, 0, out=out)
-    else:
-        win[out != out] = size
-    return out, win
-
-
-def _in_order(table: Array, y: Array) -> bool:
-    return table.size == y.shape[1] and bool((table.reshape(-1) == np.arange(table.size)).all())
-
-
-def _pay(d: Array, win: Array, table: Array, dy: Array) -> None:
-    """Add d (N, P, F) to the winners' places in dy (N, pixels, F)."""
-    size = table.shape[1]
-    if _in_order(table, dy):
-        windows = dy.reshape(len(dy), -1, size, dy.shape[2])
-        for q in range(size):
-            windows[:, :, q] += d * (win == q)
-    else:
-        for q in range(size):
-            dy[:, table[:, q]] += d * (win == q)
-
-
-def _unblock(
-    dy: Array, x: Array, w: Array, geo: Geometry, need_dx: bool
-) -> tuple[Array | None, Array]:
-    """Take the gradient of the products to that of x and w."""
-    matrix = geo.matrix(w)
-    K, QF = matrix.shape
-    dmatrix = np.zeros((QF, K), dtype=x.dtype)
-    N, H, W, C = x.shape
-    p, s = geo.padding, geo.step
-    dx = np.zeros((N, H + 2 * p, W + 2 * p, C) if need_dx else 0, dtype=x.dtype)
-    for chunk, rows in _block_rows(x, geo):
-        products = dy[chunk].reshape(-1, QF)
-        dmatrix += products.T @ rows
-        if need_dx:
-            drows = (products @ matrix.T).reshape(-1, *geo.grid, *geo.patch, C)
-            for k in range(geo.patch[0]):
-                for l in range(geo.patch[1]):  # noqa: E741
-                    down = slice(k, k + s * (geo.grid[0] - 1) + 1, s)
-                    across = slice(l, l + s * (geo.grid[1] - 1) + 1, s)
-                    dx[chunk, down, across] += drows[:, :, :, k, l]
-    dw = geo.filters(dmatrix, w.shape)
-    return (dx[:, p : p + H, p : p + W] if need_dx else None), dw
-
-
-def block_forward(
-    x: Array, w: Array, b: Array | None, *, stride: int, padding: int, pool: tuple[int, int],
-    relu: bool,
-) -> tuple[Array, Array]:  # fmt: skip
-    """Convolution, bias, max pool and ReLU.
-
-    Parameters
-    ----------
-    x : array (N, H, W, C)
-    w : array (F, C, HH, WW)
-    b : array (F,), optional
-    pool : (size, stride), (1, 1) for none
-
-    Returns
-    -------
-    out : array (N, PH, PW, F)
-    win : uint8 array (N, PH, PW, F)
-        Which pixel of the window, in reading order, is the largest (the first of equals); the
-        number of pixels in a window where the ReLU cut or a NaN came through: nobody is paid.
-    """
-    N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False)
-    out = np.empty((N, math.prod(geo.out), F), dtype=x.dtype)
-    win = np.empty(out.shape, dtype=np.uint8)
-    matrix = geo.matrix(w)
-    for chunk, rows in _block_rows(x, geo):
-        y = (rows @ matrix).reshape(chunk.stop - chunk.start, -1, F)
-        if b is not None:
-            y += b
-        out[chunk], win[chunk] = _pool(y, geo.table, relu)
-    return out.reshape(N, *geo.out, F), win.reshape(N, *geo.out, F)
-
-
-def block_backward(
-    dout: Array, win: Array, x: Array, w: Array, *, stride: int, padding: int,
-    pool: tuple[int, int], need_dx: bool,
-) -> tuple[Array | None, Array, Array]:  # fmt: skip
-    """Gradients (dx, dw, db) of block_forward; dx None without ``need_dx``."""
-    N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False)
-    d, win = dout.reshape(N, -1, F), win.reshape(N, -1, F)
-    dy = np.zeros((N, math.prod(geo.grid) * geo.offsets, F), dtype=x.dtype)
-    _pay(d, win, geo.table, dy)
-    dx, dw = _unblock(dy, x, w, geo, need_dx)
-    return dx, dw, (d * (win < geo.table.shape[1])).sum(axis=(0, 1))
-
-
-def norm_block_forward(
-    x: Array, w: Array, gamma: Array, beta: Array, eps: float, *, stride: int, padding: int,
-    pool: tuple[int, int], relu: bool,
-) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
-    """Convolution, batch norm in training mode, max pool and ReLU.
-
-    Arguments, out and win as block_forward's. Also returns y (N, pixels, F), what the convolution
-    gave, and its mean and biased variance (F,).
-    """
-    N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
-    y = np.empty((N, math.prod(geo.grid) * geo.offsets, F), dtype=x.dtype)
-    matrix = geo.matrix(w)
-    for chunk, rows in _block_rows(x, geo):
-        np.matmul(rows, matrix, out=y[chunk].reshape(-1, matrix.shape[1]))
-    mean = y.mean(axis=(0, 1))
-    centred = y - mean
-    var = np.einsum("npf,npf->nf", centred, centred).sum(axis=0) / x.dtype.type(N * y.shape[1])
-    centred *= gamma * (1 / np.sqrt(var + x.dtype.type(eps)))
-    centred += beta
-    out, win = _pool(centred, geo.table, relu)
-    return out.reshape(N, *geo.out, F), win.reshape(N, *geo.out, F), y, mean, var
-
-
-def norm_block_backward(
-    dout: Array, win: Array, y: Array, mean: Array, var: Array, x: Array, w: Array, gamma: Array,
-    eps: float, *, stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
-) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
-    """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
-    N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
-    inverse = 1 / np.sqrt(var + x.dtype.type(eps))
-    x_hat = y - mean
-    x_hat *= inverse
-    dy = np.zeros(y.shape, dtype=x.dtype)
-    _pay(dout.reshape(N, -1, F), win.reshape(N, -1, F), geo.table, dy)
-    dbeta = dy.sum(axis=(0, 1))
-    dgamma = np.einsum("npf,npf->nf", dy, x_hat).sum(axis=0)
-    count = x.dtype.type(N * y.shape[1])
-    x_hat *= dgamma / count
-    dy -= x_hat
-    dy -= dbeta / count
-    dy *= gamma * inverse
-    dx, dw = _unblock(dy, x, w, geo, need_dx)
-    return dx, dw, dgamma, dbeta
-
-
 def dense_forward(x: Array, w: Array, b: Array, *, relu: bool) -> Array:
     """Fully connected: x (N, D) w (D, M) + b, cut at 0 with ``relu``."""
-    out = x @ w
-    out += b
-    return np.maximum(out, 0, out=out) if relu else out
+    first, *more = in_parts(len(w), len(x) * w.size, lambda some: x[:, some] @ w[some])
+    out = sum(more, first + b)
+    return np.maximum(out, 0, out=out) if relu else np.asarray(out)
 
 
 def dense_backward(
@@ -328,7 +161,16 @@ def dense_backward(
 ) -> tuple[Array | None, Array, Array]:
     """Gradients (dx, dw, db) of dense_forward; dx None without ``need_dx``."""
     d = dout * (out > 0) if relu else dout
-    return d @ w.T if need_dx else None, x.T @ d, d.sum(axis=0)
+    dw = np.empty_like(w)
+    dx = np.empty_like(x) if need_dx else None
+
+    def part(some: slice) -> None:
+        np.matmul(x[:, some].T, d, out=dw[some])
+        if dx is not None:
+            dx[:, some] = d @ w[some].T
+
+    in_parts(len(w), len(x) * w.size, part)
+    return dx, dw, d.sum(axis=0)
 
 
 def swap_last_axes(x: Array) -> Array:

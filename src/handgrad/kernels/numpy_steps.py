@@ -11,6 +11,9 @@ from handgrad.kernels.rules import MOMENTUM, NESTEROV, RMSPROP, SGD
 
 Array = NDArray[Any]
 
+# A step passes over its arrays some ten times: so many numbers at a time stay in the cache.
+_IN_CACHE = 2**14
+
 
 def add_l2(dw: Array, w: Array, reg: float) -> float:
     """Add reg * w to dw, in place, and return the sum of w^2: the penalty in the gradient."""
@@ -27,6 +30,16 @@ def update(
     kind is one of kernels.rules; a, b: momentum; or decay_rate; or beta1, beta2; decay: the weight
     decay of AdamW, 0 for Adam; t counts this step from 1.
     """
+    arrays = [array.reshape(-1) for array in (w, dw, first, second)]
+    for start in range(0, w.size, _IN_CACHE):
+        some = (array[start : start + _IN_CACHE] for array in arrays)
+        _update(kind, *some, rate, a, b, epsilon, decay, t)
+
+
+def _update(
+    kind: int, w: Array, dw: Array, first: Array, second: Array, rate: float, a: float, b: float,
+    epsilon: float, decay: float, t: int,
+) -> None:  # fmt: skip
     if kind == SGD:
         w -= rate * dw
     elif kind == MOMENTUM:
