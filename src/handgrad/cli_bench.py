@@ -1,10 +1,13 @@
 """The command ``handgrad bench``: what it measures and where it writes."""
 
+import importlib.util
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
+from handgrad.bench.accuracy import seconds_to_accuracy
 from handgrad.bench.compare import environment, measure, record, sides
 from handgrad.bench.report import markdown
 from handgrad.bench.scaling import names, scaled
@@ -43,13 +46,16 @@ def bench_command(
         works = [work for work in works if work.name in wanted]
     out = out or Path("benchmarks") / ("scaling.json" if scaling else "results.json")
     out.parent.mkdir(parents=True, exist_ok=True)
-    results = {"repeats": repeats, "environment": environment(), "workloads": []}
+    results: dict[str, Any] = {"repeats": repeats, "environment": environment(), "workloads": []}
     for work in works:
         taking_part = sides(work, compiled=not (no_compile or scaling))
         done = record(work, measure(work, taking_part, repeats, click.echo))
         results["workloads"].append(done)
         ratio = "no peer" if done["ratio"] is None else f"{done['ratio']:.2f} of the fastest peer"
         click.echo(f"{work.title}: {ratio}", err=True)
+        write_atomically(out, json.dumps(results, indent=1) + "\n")
+    if only is None and not scaling and importlib.util.find_spec("sklearn"):
+        results["to_accuracy"] = seconds_to_accuracy(max(3, repeats // 2))
         write_atomically(out, json.dumps(results, indent=1) + "\n")
     table = markdown(results)
     write_atomically(out.with_suffix(".md"), table)

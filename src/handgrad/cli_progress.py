@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.status import Status
 from rich.table import Column, Table
 
+from handgrad import kernels
 from handgrad.reproduce import Job, summary
 from handgrad.reproduce.stages import Stage
 from handgrad.results import ExperimentRecord, Results
@@ -36,6 +38,7 @@ class TerminalWatcher:
         self._job = job
         # Off a terminal: lines as long as they are, so that logs can be searched.
         self._console = Console(stderr=True, soft_wrap=True)
+        self._status: Status | None = None
         self._bars: Progress | None = None
         self._rows: dict[str, TaskID] = {}
         self._total: TaskID | None = None
@@ -53,6 +56,8 @@ class TerminalWatcher:
         trace: TracebackType | None,
     ) -> None:
         """Take the bars down."""
+        if self._status is not None:
+            self._status.stop()
         if self._bars is not None:
             self._bars.stop()
 
@@ -63,9 +68,22 @@ class TerminalWatcher:
         else:
             self._console.print(f"NOTICE: {escape(text)}", highlight=False)
 
+    def planning(self) -> None:
+        """Say what takes a while before the first bar."""
+        text = "Timing a few steps of each experiment"
+        if kernels.engine() == "numba":
+            text += "; kernels are compiled at their first use: some 20 s, once on a machine"
+        if self._console.is_terminal:
+            self._status = self._console.status(text)
+            self._status.start()
+        else:
+            self._console.print(text, highlight=False)
+
     def planned(self, stages: Sequence[Stage], seconds: float) -> None:
         """Show what will be done and how long it should take, then the bars."""
         job = self._job
+        if self._status is not None:
+            self._status.stop()
         plan = Table(
             "experiment", "candidates", "retrainings", "expected", box=None, pad_edge=False
         )

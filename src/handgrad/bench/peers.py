@@ -82,7 +82,7 @@ class TorchSide:
         self.net.train()
         rows = torch.from_numpy(self.rng.permutation(len(self.X)))
         losses = []
-        for chosen in rows.split(self.batch_size):
+        for chosen in torch.split(rows, self.batch_size):
             self.optimiser.zero_grad()
             loss = self.loss(self.net(self.X[chosen]), self.y[chosen])
             loss.backward()

@@ -51,6 +51,18 @@ def markdown(results: dict[str, Any]) -> str:
                 f"{side['first_epoch_seconds']:.1f}",
             ]
             lines.append(f"| {' | '.join(cells)} |")
+    if "to_accuracy" in results:
+        lines += [
+            "",
+            "| MNIST, to a validation accuracy of | side | s | lowest to highest | reached |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {goal['title']}, {goal['accuracy']:.0%} | {side['side']} | {side['seconds']:.2f} | "
+            f"{side['lowest']:.2f} to {side['highest']:.2f} | {side['reached']:.2%} |"
+            for goal in results["to_accuracy"]
+            for side in goal["sides"]
+        ]
     return "\n".join(lines) + "\n"
 
 

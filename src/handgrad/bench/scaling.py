@@ -19,6 +19,5 @@ def scaled(name: str) -> Workload:
     batch, side, filters = (int(part) for part in name.split(":")[1:])
     title = f"batch {batch}, image {side}, {filters} filters"
     return Workload(
-        *(name, title, conv_net(filters), (1, side, side)),
-        *("softmax", batch, 2, 1.0, "random"),
+        name, title, conv_net(filters), (1, side, side), "softmax", batch, 2, 1.0, "random"
     )

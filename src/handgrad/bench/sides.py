@@ -5,10 +5,12 @@ one epoch (shuffling and gathering included) and its losses; for 'predict', the 
 one batch; for 'end', its peak memory.
 """
 
+import contextlib
 import json
 import resource
 import sys
 import time
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +22,7 @@ from handgrad.bench.workloads import WORKLOADS, Workload
 Array = NDArray[Any]
 
 RATE = 1e-3  # Adam's, everywhere
+_REFS = Path("/proc/self/clear_refs")
 
 
 class Side(Protocol):
@@ -86,6 +89,20 @@ def _side(name: str, work: Workload) -> Side:
     return SklearnSide(work, X, y)
 
 
+def _forget_peak() -> None:
+    """Begin the peak of memory anew: reading the data took more than training does."""
+    with contextlib.suppress(OSError), _REFS.open("w") as refs:  # only Linux can
+        refs.write("5")
+
+
+def _peak_mib() -> float:
+    if _REFS.exists():
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
 def main() -> None:
     """Serve until 'end'."""
     started = time.perf_counter()
@@ -96,6 +113,7 @@ def main() -> None:
         from handgrad import kernels
 
         kernels.engine()
+    _forget_peak()
     ready = time.perf_counter()
     losses = side.epoch()
     first = time.perf_counter() - ready
@@ -114,8 +132,7 @@ def main() -> None:
         else:
             side.epoch()
             print(json.dumps({"seconds": time.perf_counter() - started}), flush=True)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"peak_mib": peak}), flush=True)
+    print(json.dumps({"peak_mib": _peak_mib()}), flush=True)
 
 
 if __name__ == "__main__":

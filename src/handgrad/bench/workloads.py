@@ -99,31 +99,39 @@ def conv_net(filters: int = 32) -> list[Layer]:
     return [Conv(filters, size=7), ReLU(), MaxPool(2), Flatten(), Dense(100), ReLU(), Dense(10)]
 
 
-_HIDDEN = [Dense(40), ReLU(), Dense(1)]
-_NORMED = [
+_HIDDEN: list[Layer] = [Dense(40), ReLU(), Dense(1)]
+_NORMED: list[Layer] = [
     *(Conv(32, size=5), BatchNorm(), ReLU(), MaxPool(2), Flatten()),
     *(Dense(512), BatchNorm(), ReLU(), Dropout(0.5), Dense(10)),
 ]
-_DIGIT = (1, 28, 28)
+_COURSE: dict[str, Any] = {
+    "input_shape": (20,), "batch_size": 20, "batches": 250, "target": 0.1, "data": "course",
+}  # fmt: skip
+_ROWS: dict[str, Any] = {
+    "input_shape": (784,), "loss": "softmax", "batch_size": 100, "target": 0.6, "data": "mnist",
+}  # fmt: skip
+_DIGITS = {**_ROWS, "input_shape": (1, 28, 28)}
+
+
+def _mlp(units: int) -> list[Layer]:
+    return [Dense(units), ReLU(), Dense(10)]
+
 
 WORKLOADS = (
-    Workload("logistic", "logistic 20-1", [Dense(1)], (20,), "logistic", 20, 250, 0.1, "course"),
-    Workload("logistic2", "logistic 20-40-1", _HIDDEN, (20,), "logistic", 20, 250, 0.1, "course"),
-    Workload("svm", "SVM 20-1", [Dense(1)], (20,), "svm", 20, 250, 0.1, "course"),
-    Workload("svm2", "SVM 20-40-1", _HIDDEN, (20,), "svm", 20, 250, 0.1, "course"),
-    Workload("softmax", "softmax 784-10", [Dense(10)], (784,), "softmax", 100, 100, 0.6, "mnist"),
+    Workload("logistic", "logistic 20-1", [Dense(1)], loss="logistic", **_COURSE),
+    Workload("logistic2", "logistic 20-40-1", _HIDDEN, loss="logistic", **_COURSE),
+    Workload("svm", "SVM 20-1", [Dense(1)], loss="svm", **_COURSE),
+    Workload("svm2", "SVM 20-40-1", _HIDDEN, loss="svm", **_COURSE),
+    Workload("softmax", "softmax 784-10", [Dense(10)], batches=100, **_ROWS),
+    Workload("mlp100", "784-100-10", _mlp(100), batches=100, **_ROWS),
+    Workload("mlp600", "784-600-10", _mlp(600), batches=50, **_ROWS),
+    Workload("convnet", "ConvNet 7x7x32", conv_net(), batches=15, **{**_DIGITS, "target": 0.4}),
     Workload(
-        *("mlp100", "784-100-10", [Dense(100), ReLU(), Dense(10)]),
-        *((784,), "softmax", 100, 100, 0.6, "mnist"),
-    ),
-    Workload(
-        *("mlp600", "784-600-10", [Dense(600), ReLU(), Dense(10)]),
-        *((784,), "softmax", 100, 50, 0.6, "mnist"),
-    ),
-    Workload("convnet", "ConvNet 7x7x32", conv_net(), _DIGIT, "softmax", 100, 15, 0.4, "mnist"),
-    Workload(
-        *("normed", "ConvNet 5x5x32, norm, dropout", _NORMED),
-        *(_DIGIT, "softmax", 100, 10, 0.5, "mnist"),
+        "normed",
+        "ConvNet 5x5x32, norm, dropout",
+        _NORMED,
+        batches=10,
+        **{**_DIGITS, "target": 0.5},
     ),
     Workload("vgg11", "compact VGG11", _vgg11(), (3, 32, 32), "softmax", 250, 4, 1.0, "random"),
 )

@@ -2,8 +2,8 @@
 
 A few images at a time go through all of it and stay in the L2 cache. Images are (N, H, W, C)
 here: whatever is done by channel is done to neighbours. ``o`` is the block's ``Offsets``,
-``numbers`` the same packed; a *winner* is the position in the pooling window that is paid, or the window's size for none (the
-ReLU cut it off). Each function does one part of the batch: a thread's.
+``numbers`` the same packed; a *winner* is the position in the pooling window that is paid, or the
+window's size for none (the ReLU cut it off). Each function does one part of the batch: a thread's.
 """
 
 from typing import Any

@@ -20,7 +20,8 @@ from numba.extending import intrinsic
 from handgrad.kernels.blas import compiled
 
 # NUMBA_CPU_FEATURES restricts what may be used.
-LONG_VECTORS = "+avx512f" in (config.CPU_FEATURES or binding.get_host_cpu_features().flatten())
+_FEATURES = getattr(config, "CPU_FEATURES", None) or binding.get_host_cpu_features().flatten()
+LONG_VECTORS = "+avx512f" in _FEATURES
 
 # Rows of a tile: its sums, a pixel of each row and two of b fit the 32 registers of AVX-512 or 16.
 TALL = 8 if LONG_VECTORS else 4

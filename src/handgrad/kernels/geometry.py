@@ -51,7 +51,7 @@ class Geometry:
 
     def products(self, w: Array) -> int:
         """Multiplications that an image takes."""
-        return self.pixels * math.prod(self.patch) * w.shape[1] * len(w)
+        return math.prod((self.pixels, *self.patch, w.shape[1], len(w)))
 
     def matrices(self, w: Array) -> Array:
         """The filters (F, C, HH, WW) as a matrix (KH * KW * C, F) for each offset: (Q, K, F)."""

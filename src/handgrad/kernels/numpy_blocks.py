@@ -37,7 +37,8 @@ def _block_rows(x: Array, geo: Geometry) -> Iterator[tuple[slice, Array]]:
 def _products(rows: Array, matrices: Array, images: int) -> Array:
     """Convolve: (images, offsets * cells, F), each offset's pixels side by side."""
     _, K, F = matrices.shape
-    return np.matmul(rows.reshape(images, 1, -1, K), matrices).reshape(images, -1, F)
+    products: Array = np.matmul(rows.reshape(images, 1, -1, K), matrices)
+    return products.reshape(images, -1, F)
 
 
 def _window(table: Array, q: int) -> Any:

@@ -32,8 +32,10 @@ def update(
     """
     arrays = [array.reshape(-1) for array in (w, dw, first, second)]
     for start in range(0, w.size, _IN_CACHE):
-        some = (array[start : start + _IN_CACHE] for array in arrays)
-        _update(kind, *some, rate, a, b, epsilon, decay, t)
+        part_w, part_dw, part_first, part_second = (
+            array[start : start + _IN_CACHE] for array in arrays
+        )
+        _update(kind, part_w, part_dw, part_first, part_second, rate, a, b, epsilon, decay, t)
 
 
 def _update(

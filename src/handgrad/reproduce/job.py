@@ -65,6 +65,9 @@ class Watcher(Protocol):
     def notice(self, text: str) -> None:
         """Hear something a user must not miss."""
 
+    def planning(self) -> None:
+        """Hear that steps of each experiment are now timed, and kernels compiled for them."""
+
     def planned(self, stages: Sequence[Stage], seconds: float) -> None:
         """Hear the plan and its expected time."""
 
@@ -94,6 +97,7 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
         data, not_run = _load(job, watcher)
         folders.claim_data(folder, {name: d.sha256 for name, d in data.items()})
         left_out = {missing.id for missing in not_run}
+        watcher.planning()
         stages = [
             _stage(job, folder, experiment, data[experiment.data])
             for experiment in job.experiments
