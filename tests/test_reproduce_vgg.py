@@ -19,6 +19,7 @@ from handgrad.reproduce.folder import opened
 from handgrad.reproduce.recipe_stage import MISSING_TORCH, RecipeStage, recipe_of
 from handgrad.reproduce.tasks import DataRequest
 from handgrad.vgg import CHANGES, RECIPES
+from handgrad.vgg.ablation import EPOCHS
 
 REQUEST = DataRequest("cifar10", None, ())
 
@@ -99,7 +100,7 @@ def test_the_ablation_is_judged_on_validation_rows_alone(images, tmp_path, monke
             result = folder.runs("6.3") / "ablation" / trial.params["change"] / "result.json"
             assert json.loads(result.read_text())["test_accuracy"] is None
         relu = recipe_of(next(t for t in _tasks(stage) if t.change == "relu"))[0]
-        assert (relu.activation, relu.epochs) == ("relu", 8)
+        assert (relu.activation, relu.epochs) == ("relu", EPOCHS)
 
 
 def _tasks(stage):
@@ -118,7 +119,9 @@ def test_smoke_uses_the_first_rows_only(images):
 def test_without_torch_question_6_is_skipped_with_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr("handgrad.reproduce.job.torch_is_installed", lambda: False)
     heard = []
-    watcher = SimpleNamespace(notice=heard.append, planned=lambda stages, seconds: None)
+    watcher = SimpleNamespace(
+        notice=heard.append, planning=lambda: None, planned=lambda stages, seconds: None
+    )
     job = Job([6], "smoke", tmp_path / "out", "a test", offline=True)
     results = reproduce(job, watcher)
     assert [missing.reason for missing in results.not_run] == [MISSING_TORCH] * 2

@@ -7,6 +7,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -70,11 +71,12 @@ class _Process:
         if side == "handgrad-numpy":
             environment["HANDGRAD_KERNELS"] = "numpy"
         began = time.perf_counter()
+        self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads may fill up
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "handgrad.bench.sides", workload, side],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
             env=environment,
         )
@@ -86,8 +88,10 @@ class _Process:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            assert self._process.stderr is not None
-            last = self._process.stderr.read().strip().splitlines()[-1:]
+            self._process.wait()
+            self._errors.seek(0)
+            last = self._errors.read().strip().splitlines()[-1:]
+            self.close()
             raise HandgradError(f"bench: a side ended early: {' '.join(last)}")
         answer: dict[str, Any] = json.loads(line)
         return answer
@@ -100,20 +104,34 @@ class _Process:
 
     def end(self) -> float:
         peak = float(self.ask("end")["peak_mib"])
-        self._process.wait()
+        self.close()
         return peak
+
+    def close(self) -> None:
+        """End it, in good time or not."""
+        self._process.kill()
+        self._process.communicate()
+        self._errors.close()
 
 
 def measure(
     work: Workload, names: Sequence[str], repeats: int, tell: Callable[[str], None]
 ) -> list[Measured]:
     """Start all sides, warm up, then let them take turns; one at a time is at work."""
-    processes = {}
-    for name in names:
-        try:
-            processes[name] = _Process(work.name, name)
-        except HandgradError as error:
-            tell(f"{work.title}: {name} does not run here: {error}")
+    processes: dict[str, _Process] = {}
+    try:
+        for name in names:
+            try:
+                processes[name] = _Process(work.name, name)
+            except HandgradError as error:
+                tell(f"{work.title}: {name} does not run here: {error}")
+        return _in_turns(work, processes, repeats)
+    finally:
+        for process in processes.values():
+            process.close()
+
+
+def _in_turns(work: Workload, processes: dict[str, _Process], repeats: int) -> list[Measured]:
     epochs: dict[str, list[float]] = {name: [] for name in processes}
     predictions: dict[str, list[float]] = {name: [] for name in processes}
     for process in processes.values():
