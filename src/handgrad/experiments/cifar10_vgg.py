@@ -19,8 +19,8 @@ EXPERIMENTS = (
         "cifar10",
         {
             "smoke": RecipeBudget("improved", 1, epochs=1, train_rows=2000),
-            "standard": RecipeBudget("improved", 3),
-            "full": RecipeBudget("improved", 3, epochs=30, ablation=True),
+            "standard": RecipeBudget("improved", 3, epochs=5),
+            "full": RecipeBudget("improved", 3, ablation=True),
         },
     ),
 )

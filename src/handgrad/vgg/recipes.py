@@ -196,8 +196,8 @@ RECIPES = {
         ),
         Recipe(
             "improved",
-            "6.3: wider first layers, batch norm, crop and flip, one-cycle, Muon; 4 minutes",
-            epochs=12,
+            "6.3: wider first layers, batch norm, crop and flip, one-cycle, Muon",
+            epochs=16,
             widths=(32, 48, 64, 64, 64, 64, 48, 32),
             activation="silu",
             optimizer="muon",
