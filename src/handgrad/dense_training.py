@@ -17,8 +17,8 @@ from handgrad.network import Network
 Array = NDArray[Any]
 
 _LOSSES = {"softmax": 0, "logistic": 1, "svm": 2}
-# Numbers of training rows gathered at a time: some hundred KiB, that they stay in the cache.
-_GATHERED = 2**17
+# Numbers of the training rows in one call: some hundredths of a second, so that Ctrl-C is heard.
+_NUMBERS = 2**22
 
 
 class DenseTraining:
@@ -82,16 +82,15 @@ class DenseTraining:
     @property
     def batches_at_once(self) -> int:
         """How many batches to hand to ``run``."""
-        return max(1, _GATHERED // (self._batch_size * self._X.shape[1]))
+        return max(1, _NUMBERS // (self._batch_size * self._X.shape[1]))
 
     def run(self, rows: Array, rates: list[float]) -> list[float]:
         """Train on the batches of these rows; give their losses, up to one that is not finite."""
-        X = self._X[rows].astype(self._network.dtype, copy=False)
         configs = self._configs.values()
         t = next(iter(configs)).get("t", 0)
         p = self._in_place
         losses: list[float] = kernels.dense_steps(
-            X, self._labels[rows], self._batch_size, self._sizes,
+            self._X, rows, self._labels, self._batch_size, self._sizes,
             _LOSSES[self._network.loss_name], self._network.reg, self._theta, p.kind,
             np.array(rates), np.array([p.a, p.b, p.epsilon, p.decay]), self._first, self._second,
             t,

@@ -71,7 +71,8 @@ class _Process:
         if side == "handgrad-numpy":
             environment["HANDGRAD_KERNELS"] = "numpy"
         began = time.perf_counter()
-        self._errors = tempfile.TemporaryFile("w+")  # a pipe that nobody reads may fill up
+        # A pipe that nobody reads may fill up; close() closes it.
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "handgrad.bench.sides", workload, side],
             stdin=subprocess.PIPE,

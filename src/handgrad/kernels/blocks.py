@@ -13,8 +13,8 @@ import numpy as np
 
 from handgrad.kernels.blas import compiled, parallel
 from handgrad.kernels.direct import product
-from handgrad.kernels.offsets import unpacked
-from handgrad.kernels.vectors import pay_winners, pool
+from handgrad.kernels.offsets import in_one_window, unpacked
+from handgrad.kernels.vectors import pay_winners, pool, set_winners
 
 
 @compiled
@@ -56,8 +56,9 @@ def forward_part(
         count = min(o.chunk, stop - first)
         images, start = framed(x, first, count, o.padding, scratch)
         product(
-            images, start, o.rows, count * o.pixels, o.taps, K, matrix.reshape(-1), F, y.reshape(-1)
-        )
+            images, start, o.rows, count * o.pixels, o.taps, K, matrix.reshape(-1), F,
+            y.reshape(-1), False,
+        )  # fmt: skip
         for i in range(count):
             pool(y, i * o.pixels, o.table, one, zero, b, relu, out[first + i], win[first + i])
 
@@ -73,34 +74,38 @@ def backward_part(
     scratch, spare = frame(x, o), frames(dx, o, F, need_dx)
     one = np.ones(F, x.dtype)
     dy = np.empty((o.chunk * o.pixels, F), x.dtype)
-    dw, sums = dmatrix[part], np.empty_like(dmatrix[part])
+    dw = dmatrix[part]
     dw[:] = 0
     total = np.zeros(F, np.float64)
+    each_once = in_one_window(o)
     stop = N * (part + 1) // parts
     for first in range(N * part // parts, stop, o.chunk):
         count = min(o.chunk, stop - first)
-        dy[:] = 0
+        if not each_once:
+            dy[:] = 0
         for i in range(count):
             n = first + i
             partial = np.zeros(F, x.dtype)
-            pay_winners(dout[n], win[n], o.table, i * o.pixels, one, dy, partial)
+            if each_once:
+                set_winners(dout[n], win[n], o.table, i * o.pixels, one, dy, partial)
+            else:
+                pay_winners(dout[n], win[n], o.table, i * o.pixels, one, dy, partial)
             for f in range(F):
                 total[f] += partial[f]
         images, start = framed(x, first, count, o.padding, scratch)
-        pay(images, start, dy, count, o, sums, dw)
+        pay(images, start, dy, count, o, dw)
         if need_dx:
             spread(dy, first, count, upside, o, spare, dx)
     db[part] = total
 
 
 @compiled
-def pay(images: Any, start: int, dy: Any, count: int, o: Any, sums: Any, dw: Any) -> None:
+def pay(images: Any, start: int, dy: Any, count: int, o: Any, dw: Any) -> None:
     """Add the gradient of the filters from a chunk's pixels, dy, to dw (K, F)."""
     K, F = dw.shape
-    product(images, start, o.taps, K, o.rows, count * o.pixels, dy.reshape(-1), F, sums.reshape(-1))
-    for k in range(K):
-        for f in range(F):
-            dw[k, f] += sums[k, f]
+    product(
+        images, start, o.taps, K, o.rows, count * o.pixels, dy.reshape(-1), F, dw.reshape(-1), True
+    )
 
 
 @compiled
@@ -123,13 +128,13 @@ def spread(dy: Any, first: int, count: int, upside: Any, o: Any, spare: Any, dx:
     if width == C:
         product(
             spare.reshape(-1), 0, o.image_rows, count * H * W, o.image_taps, K,
-            upside.reshape(-1), C, dx[first : first + count].reshape(-1),
+            upside.reshape(-1), C, dx[first : first + count].reshape(-1), False,
         )  # fmt: skip
         return
     wide = np.empty((count * H * W, width), dx.dtype)
     product(
         spare.reshape(-1), 0, o.image_rows, count * H * W, o.image_taps, K, upside.reshape(-1),
-        width, wide.reshape(-1),
+        width, wide.reshape(-1), False,
     )  # fmt: skip
     narrow = dx[first : first + count].reshape(count * H * W, C)
     for p in range(len(narrow)):

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from handgrad.kernels.blas import compiled, gemm, parallel
+from handgrad.kernels.vectors import transpose
 
 
 @compiled
@@ -38,14 +39,17 @@ def finish(sums: Any, b: Any, relu: bool, out: Any) -> None:
 
 
 @compiled
-def cut(dout: Any, out: Any, relu: bool, kept: Any, db: Any) -> None:
-    """Give kept = dout where out > 0 (or everywhere), and db, its sum over the examples."""
-    N, M = dout.shape
+def cut(d: Any, out: Any, relu: bool, db: Any) -> None:
+    """With ``relu`` set d, in place, to 0 where out is not > 0; db is d's sum over the examples."""
+    N, M = d.shape
+    nothing = d.dtype.type(0)
     db[:] = 0
     for n in range(N):
-        row, from_row, value = kept[n], dout[n], out[n]
+        row, value = d[n], out[n]
+        if relu:
+            for m in range(M):
+                row[m] = row[m] if value[m] > 0 else nothing
         for m in range(M):
-            row[m] = from_row[m] if value[m] > 0 or not relu else 0
             db[m] += row[m]
 
 
@@ -68,13 +72,21 @@ def backward_part(
 def swap_part(part: Any, parts: int, x: Any, out: Any) -> None:
     """Exchange the last two axes: x (N, A, B) to out (N, B, A)."""
     N, A, B = x.shape
+    numbers, into = x.reshape(-1), out.reshape(-1)
     for n in range(N * part // parts, N * (part + 1) // parts):
-        for first in range(0, A, 16):  # 16 numbers are a line of the cache
-            last = min(first + 16, A)
-            for b in range(B):
-                row = out[n, b]
-                for a in range(first, last):
-                    row[a] = x[n, a, b]
+        transpose(numbers, n * A * B, B, into, n * A * B, A, A, B)
+
+
+@compiled
+def gather_part(part: Any, parts: int, X: Any, rows: Any, w: Any, out: Any, sums: Any) -> None:
+    """Copy a part of the features of X[rows] to out, and go on with them as forward_part."""
+    D = X.shape[1]
+    start, stop = D * part // parts, D * (part + 1) // parts
+    for n in range(len(rows)):
+        row, into = X[rows[n], start:stop], out[n, start:stop]
+        for i in range(len(row)):
+            into[i] = row[i]
+    forward_part(part, parts, out, w, sums)
 
 
 @compiled
@@ -113,6 +125,13 @@ def swap_parts(parts: int, *arguments: Any) -> None:
     """All parts of swap_part."""
     for part in numba.prange(parts):
         swap_part(np.int64(part), parts, *arguments)
+
+
+@parallel
+def gather_parts(parts: int, *arguments: Any) -> None:
+    """All parts of gather_part."""
+    for part in numba.prange(parts):
+        gather_part(np.int64(part), parts, *arguments)
 
 
 @parallel

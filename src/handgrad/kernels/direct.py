@@ -24,18 +24,21 @@ _FEATURES = getattr(config, "CPU_FEATURES", None) or binding.get_host_cpu_featur
 LONG_VECTORS = "+avx512f" in _FEATURES
 
 # Rows of a tile: its sums, a pixel of each row and two of b fit the 32 registers of AVX-512 or 16.
-TALL = 8 if LONG_VECTORS else 4
+TALL = 8 if LONG_VECTORS else 6
 _HALF = TALL // 2
 # Columns are padded to a multiple of this.
 NARROW = 8
 
 
 def _tile(height: int, width: int) -> Any:
-    """Make the code of a tile: c[c0 + p*ldc + f] for ``height`` rows p, ``width`` columns f."""
+    """Make the code of a tile: c[c0 + p*ldc + f] for ``height`` rows p, ``width`` columns f.
+
+    With ``more`` the sums are added to what c holds.
+    """
 
     def typed(
         context: Any, a: Any, a0: Any, rows: Any, first: Any, sums: Any, count: Any, b: Any,
-        b0: Any, ldb: Any, c: Any, c0: Any, ldc: Any,
+        b0: Any, ldb: Any, c: Any, c0: Any, ldc: Any, more: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             real = target.get_value_type(a.dtype)
@@ -67,6 +70,18 @@ def _tile(height: int, width: int) -> Any:
                 for p in range(height)
             ]
             b_start, b_step = builder.gep(data(6), [number(7)]), number(8)
+            goal, step = builder.gep(data(9), [number(10)]), number(11)
+            goals = [
+                builder.bitcast(
+                    builder.gep(goal, [builder.mul(step, word(p))]), vector.as_pointer()
+                )
+                for p in range(height)
+            ]
+            adds = builder.icmp_signed("!=", number(12), word(0))
+            nothing = ir.Constant(vector, [0.0] * width)
+            before = [
+                builder.select(adds, builder.load(place, align=size), nothing) for place in goals
+            ]
             entry = builder.block
             loop, done = builder.append_basic_block("sum"), builder.append_basic_block("summed")
             builder.branch(loop)
@@ -88,60 +103,88 @@ def _tile(height: int, width: int) -> Any:
             following = builder.add(t, word(1))
             t.add_incoming(word(0), entry)
             t.add_incoming(following, loop)
-            for total, value in zip(totals, after, strict=True):
-                total.add_incoming(ir.Constant(vector, [0.0] * width), entry)
+            for total, value, first_value in zip(totals, after, before, strict=True):
+                total.add_incoming(first_value, entry)
                 total.add_incoming(value, loop)
             builder.cbranch(builder.icmp_signed("<", following, many), loop, done)
             builder.position_at_end(done)
-            goal, step = builder.gep(data(9), [number(10)]), number(11)
-            for p, value in enumerate(after):
-                place = builder.gep(goal, [builder.mul(step, word(p))])
-                builder.store(value, builder.bitcast(place, vector.as_pointer()), align=size)
+            for value, place in zip(after, goals, strict=True):
+                builder.store(value, place, align=size)
             return target.get_dummy_value()
 
-        return types.void(a, a0, rows, first, sums, count, b, b0, ldb, c, c0, ldc), write
+        kinds = (a, a0, rows, first, sums, count, b, b0, ldb, c, c0, ldc, more)
+        return types.void(*kinds), write
 
     return intrinsic(typed)
 
 
-_WIDE = 32 if LONG_VECTORS else 16
-_tall_wide, _half_wide, _one_wide = (_tile(height, _WIDE) for height in (TALL, _HALF, 1))
+WIDE = 32 if LONG_VECTORS else 16
+_tall_wide, _half_wide, _one_wide = (_tile(height, WIDE) for height in (TALL, _HALF, 1))
 _tall_16, _one_16 = _tile(TALL, 16), _tile(1, 16)
 _tall_8, _one_8 = _tile(TALL, 8), _tile(1, 8)
 
 
 @compiled
+def panel(
+    a: Any, a0: int, rows: Any, height: int, sums: Any, count: int, b: Any, b0: int, ldb: int,
+    width: int, c: Any, c0: int, ldc: int, more: int,
+) -> None:  # fmt: skip
+    """c[c0 + p*ldc + f] = sum over t < count of a[a0 + rows[p] + sums[t]] * b[b0 + t*ldb + f].
+
+    p < height, f < width; a, b, c are contiguous arrays of one dimension; width is ``WIDE``, 16
+    or 8; count is at least 1. Where ``more`` is 1, the sum is added to c.
+    """
+    p = 0
+    if width == WIDE:
+        while p + TALL <= height:
+            _tall_wide(a, a0, rows, p, sums, count, b, b0, ldb, c, c0 + p * ldc, ldc, more)
+            p += TALL
+        if p + _HALF <= height:
+            _half_wide(a, a0, rows, p, sums, count, b, b0, ldb, c, c0 + p * ldc, ldc, more)
+            p += _HALF
+        for q in range(p, height):
+            _one_wide(a, a0, rows, q, sums, count, b, b0, ldb, c, c0 + q * ldc, ldc, more)
+    elif width == 16:
+        while p + TALL <= height:
+            _tall_16(a, a0, rows, p, sums, count, b, b0, ldb, c, c0 + p * ldc, ldc, more)
+            p += TALL
+        for q in range(p, height):
+            _one_16(a, a0, rows, q, sums, count, b, b0, ldb, c, c0 + q * ldc, ldc, more)
+    else:
+        while p + TALL <= height:
+            _tall_8(a, a0, rows, p, sums, count, b, b0, ldb, c, c0 + p * ldc, ldc, more)
+            p += TALL
+        for q in range(p, height):
+            _one_8(a, a0, rows, q, sums, count, b, b0, ldb, c, c0 + q * ldc, ldc, more)
+
+
+@compiled
+def columns(width: int, f: int) -> tuple[int, int]:
+    """Give the next panel of a matrix from column f on: (its first column, its width).
+
+    Where less than 8 columns are left, it begins earlier and computes some again, to the same
+    bits. ``width`` is at least 8.
+    """
+    rest = width - f
+    if rest >= WIDE:
+        return f, WIDE
+    if rest >= 16:
+        return f, 16
+    return min(f, width - 8), 8
+
+
+@compiled
 def product(
     a: Any, a0: int, rows: Any, height: int, sums: Any, count: int, b: Any, width: int, c: Any,
+    more: int,
 ) -> None:  # fmt: skip
     """c[p, f] = sum over t < count of a[a0 + rows[p] + sums[t]] * b[t, f], p < height.
 
     a, b, c are contiguous arrays of one dimension, b and c with rows of ``width`` numbers, a
-    multiple of 8; count is at least 1.
+    multiple of 8; count is at least 1. Where ``more`` is 1, the sums are added to c.
     """
-    for f in range(0, width - _WIDE + 1, _WIDE):
-        p = 0
-        while p + TALL <= height:
-            _tall_wide(a, a0, rows, p, sums, count, b, f, width, c, p * width + f, width)
-            p += TALL
-        if p + _HALF <= height:
-            _half_wide(a, a0, rows, p, sums, count, b, f, width, c, p * width + f, width)
-            p += _HALF
-        for q in range(p, height):
-            _one_wide(a, a0, rows, q, sums, count, b, f, width, c, q * width + f, width)
-    f = width - width % _WIDE
-    if width - f >= 16:
-        p = 0
-        while p + TALL <= height:
-            _tall_16(a, a0, rows, p, sums, count, b, f, width, c, p * width + f, width)
-            p += TALL
-        for q in range(p, height):
-            _one_16(a, a0, rows, q, sums, count, b, f, width, c, q * width + f, width)
-        f += 16
-    if width - f >= 8:
-        p = 0
-        while p + TALL <= height:
-            _tall_8(a, a0, rows, p, sums, count, b, f, width, c, p * width + f, width)
-            p += TALL
-        for q in range(p, height):
-            _one_8(a, a0, rows, q, sums, count, b, f, width, c, q * width + f, width)
+    f = 0
+    while f < width:
+        f, wide = columns(width, f)
+        panel(a, a0, rows, height, sums, count, b, f, width, wide, c, f, width, more)
+        f += wide

@@ -33,7 +33,7 @@ def products_part(
         images, start = framed(x, first, count, o.padding, scratch)
         product(
             images, start, o.rows, count * size, o.taps, K, matrix.reshape(-1), F,
-            y[first : first + count].reshape(-1),
+            y[first : first + count].reshape(-1), False,
         )  # fmt: skip
         for i in range(count):
             pixels = y[first + i]
@@ -103,7 +103,7 @@ def backward_part(
     N, _, F = dout.shape
     scratch, spare = frame(x, o), frames(dx, o, F, need_dx)
     dy = np.empty((o.chunk * o.pixels, F), x.dtype)
-    dw, sums = dmatrix[part], np.empty_like(dmatrix[part])
+    dw = dmatrix[part]
     dw[:] = 0
     slope, unused = np.empty(F, y.dtype), np.zeros(F, y.dtype)
     for f in range(F):
@@ -120,7 +120,7 @@ def backward_part(
                     paid[f] = -a[f] * (dmean[f] + (row[f] - mean[f]) * slope[f])
             pay_winners(dout[n], win[n], o.table, base, a, dy, unused)
         images, start = framed(x, first, count, o.padding, scratch)
-        pay(images, start, dy, count, o, sums, dw)
+        pay(images, start, dy, count, o, dw)
         if need_dx:
             spread(dy, first, count, upside, o, spare, dx)
 

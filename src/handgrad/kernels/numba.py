@@ -211,10 +211,10 @@ def dense_backward(
     dout: Array, out: Array, x: Array, w: Array, *, relu: bool, need_dx: bool
 ) -> tuple[Array | None, Array, Array]:
     """Gradients (dx, dw, db) of dense_forward."""
-    x, w, dout = _plain(x), _plain(w), _plain(dout)
-    kept, db, dw = np.empty_like(dout), np.empty_like(w[0]), np.empty_like(w)
+    x, w, kept = _plain(x), _plain(w), np.array(dout, order="C")
+    db, dw = np.empty_like(w[0]), np.empty_like(w)
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
-    dense.cut(dout, out, relu, kept, db)
+    dense.cut(kept, out, relu, db)
     with blas_on_one_thread() as threads:
         parts = _share(threads, x.size * w.shape[1], PART_PRODUCTS)
         _do(dense.backward_part, dense.backward_parts, parts, kept, x, w, need_dx, dx, dw)
@@ -253,16 +253,19 @@ def update(
 
 
 def dense_steps(
-    X: Array, labels: Array, batch: int, sizes: Array, loss_kind: int, reg: float, theta: Array,
-    kind: int, rates: Array, hyper: Array, first: Array, second: Array, t: int,
+    X: Array, rows: Array, labels: Array, batch: int, sizes: Array, loss_kind: int, reg: float,
+    theta: Array, kind: int, rates: Array, hyper: Array, first: Array, second: Array, t: int,
 ) -> Array:  # fmt: skip
     """Train on consecutive batches of X: see numpy.py."""
     losses = np.empty(len(rates))
+    if X.dtype != theta.dtype or not (X.flags.c_contiguous and X.flags.writeable):
+        # Compiled code takes one kind of array; and a copy of the rows, not of all there are.
+        X, labels, rows = X[rows].astype(theta.dtype), labels[rows], np.arange(len(rows))
     with blas_on_one_thread() as threads:
         free = threads > 1 and not _forked and _pool.acquire(blocking=False)
         try:
             done = training.dense_steps(
-                _plain(X), labels, batch, sizes, loss_kind, reg, theta, kind, rates, hyper, first,
+                X, rows, labels, batch, sizes, loss_kind, reg, theta, kind, rates, hyper, first,
                 second, t, threads, free, losses,
             )  # fmt: skip
         finally:

@@ -77,15 +77,17 @@ def _update(
 
 
 def dense_steps(
-    X: Array, labels: Array, batch: int, sizes: Array, loss_kind: int, reg: float, theta: Array,
-    kind: int, rates: Array, hyper: Array, first: Array, second: Array, t: int,
+    X: Array, chosen: Array, labels: Array, batch: int, sizes: Array, loss_kind: int, reg: float,
+    theta: Array, kind: int, rates: Array, hyper: Array, first: Array, second: Array, t: int,
 ) -> Array:  # fmt: skip
     """Train a dense network with ReLUs on consecutive batches: forward, loss, backward, update.
 
     Parameters
     ----------
-    X : array (rows, sizes[0])
-    labels : int64 array (rows,)
+    X : array (all rows, sizes[0])
+    chosen : int64 array
+        The rows of the batches, one batch after the other.
+    labels : int64 array (all rows,)
         Classes for softmax, -1 and 1 for the binary losses.
     sizes : int array
         D, the layers' units.
@@ -115,8 +117,8 @@ def dense_steps(
     losses = np.empty(len(rates))
     a, b, epsilon, decay = hyper.tolist()
     for step, rate in enumerate(rates.tolist()):
-        rows = slice(step * batch, (step + 1) * batch)
-        outs = [X[rows]]
+        rows = chosen[step * batch : (step + 1) * batch]
+        outs = [X[rows].astype(theta.dtype, copy=False)]
         for i, (w, bias, _, _) in enumerate(dense):
             out = outs[-1] @ w
             out += bias

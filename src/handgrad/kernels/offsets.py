@@ -75,6 +75,16 @@ def unpacked(numbers: Any) -> Any:
     )  # fmt: skip
 
 
+@compiled
+def in_one_window(o: Any) -> bool:
+    """Whether each pixel is in one pooling window, none in two and none in none."""
+    seen = np.zeros(o.pixels, np.bool_)
+    for p in range(len(o.table)):
+        for q in range(o.table.shape[1]):
+            seen[o.table[p, q]] = True
+    return o.table.size == o.pixels and bool(seen.all())
+
+
 def _grid(height: int, width: int, line: int, step: int) -> Array:
     """Offsets of a height x width grid of points, ``step`` apart, lines ``line`` apart."""
     return (np.arange(height)[:, None] * line + np.arange(width) * step).reshape(-1)

@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from handgrad.kernels import dense
-from handgrad.kernels.blas import compiled, elementwise, parallel
+from handgrad.kernels.blas import compiled, elementwise, gemm, parallel
 from handgrad.kernels.rules import MOMENTUM, NESTEROV, RMSPROP, SGD
 
 # A part should be worth waking a thread for: so many multiplications, or numbers touched.
@@ -64,6 +64,49 @@ def update_parts(parts: int, *arguments: Any) -> None:
         update_part(np.int64(part), parts, *arguments)
 
 
+# Numbers of a gradient that stay in the L2 cache until they are used.
+_IN_CACHE = 2**16
+
+
+@compiled
+def learn_part(
+    part: Any, parts: int, d: Any, x: Any, need_dx: bool, dx: Any, reg: float, sums: Any,
+    kind: int, w: Any, dw: Any, first: Any, second: Any, rate: float, a: float, b: float,
+    epsilon: float, decay: float, t: int,
+) -> None:  # fmt: skip
+    """Backward of a part of the features, and the step of their weights while dw is in the cache.
+
+    w, dw, first, second (D * M,); x (N, D), d (N, M); dx = d w^T of the weights before the step;
+    with ``reg`` sums[part] is the sum of their squares.
+    """
+    N, D = x.shape
+    M = d.shape[1]
+    start, stop = D * part // parts, D * (part + 1) // parts
+    sums[part] = 0
+    if need_dx and start < stop:
+        gemm(0, 1, N, stop - start, M, d, M, w[start * M :], M, 0, dx.reshape(-1)[start:], D)
+    for row in range(start, stop, max(1, _IN_CACHE // M)):
+        end = min(row + max(1, _IN_CACHE // M), stop)
+        some = dw[row * M : end * M]
+        gemm(1, 0, end - row, M, N, x.reshape(-1)[row:], D, d, M, 0, some, M)
+        weights = w[row * M : end * M]
+        if reg > 0:
+            square = np.zeros(1)
+            dense.add_l2_part(0, 1, some, weights, reg, square)
+            sums[part] += square[0]
+        update_part(
+            0, 1, kind, weights, some, first[row * M : end * M], second[row * M : end * M], rate,
+            a, b, epsilon, decay, t,
+        )  # fmt: skip
+
+
+@parallel
+def learn_parts(parts: int, *arguments: Any) -> None:
+    """All parts of learn_part."""
+    for part in numba.prange(parts):
+        learn_part(np.int64(part), parts, *arguments)
+
+
 @compiled
 def _loss(kind: int, x: Any, labels: Any, dx: Any) -> float:
     """Softmax (0), logistic (1) or hinge (2) loss of x (N, C), and its gradient."""
@@ -93,11 +136,11 @@ def _share(threads: int, work: int, enough: int) -> int:
 
 @compiled
 def dense_steps(
-    X: Any, labels: Any, batch: int, sizes: Any, loss_kind: int, reg: float, theta: Any,
-    kind: int, rates: Any, hyper: Any, first: Any, second: Any, t: int, threads: int,
+    X: Any, chosen: Any, labels: Any, batch: int, sizes: Any, loss_kind: int, reg: float,
+    theta: Any, kind: int, rates: Any, hyper: Any, first: Any, second: Any, t: int, threads: int,
     at_once: bool, losses: Any,
 ) -> int:  # fmt: skip
-    """Train on consecutive batches of X: see numpy.py. ``at_once``: parts on Numba's threads."""
+    """Train on batches of X[chosen]: see numpy.py. ``at_once``: parts on Numba's threads."""
     layers = len(sizes) - 1
     grads = np.empty_like(theta)
     widest = 0
@@ -106,11 +149,15 @@ def dense_steps(
     outs = np.empty((layers, batch * widest), theta.dtype)
     douts = np.empty((2, batch * widest), theta.dtype)
     partial = np.empty(threads * batch * widest, theta.dtype)
+    gathered, targets = np.empty((batch, sizes[0]), theta.dtype), np.empty(batch, labels.dtype)
     sums = np.zeros(threads)
     a, b, epsilon, decay = hyper[0], hyper[1], hyper[2], hyper[3]
     for step in range(len(rates)):
-        rows = X[step * batch : (step + 1) * batch]
-        N = len(rows)
+        these = chosen[step * batch : (step + 1) * batch]
+        N = len(these)
+        for n in range(N):
+            targets[n] = labels[these[n]]
+        rows = gathered[:N]
         x, at = rows, 0
         for layer in range(layers):
             D, M = sizes[layer], sizes[layer + 1]
@@ -118,7 +165,13 @@ def dense_steps(
             out = outs[layer, : N * M].reshape(N, M)
             parts = _share(threads, N * D * M, PART_PRODUCTS)
             summed = partial[: parts * N * M].reshape(parts, N, M)
-            if at_once and parts > 1:
+            together = at_once and parts > 1
+            if layer == 0 and together:
+                dense.gather_parts(parts, X, these, w, x, summed)
+            elif layer == 0:
+                for part in range(parts):
+                    dense.gather_part(part, parts, X, these, w, x, summed)
+            elif together:
                 dense.forward_parts(parts, x, w, summed)
             else:
                 for part in range(parts):
@@ -126,60 +179,38 @@ def dense_steps(
             dense.finish(summed, bias, layer < layers - 1, out)
             x, at = out, at + (D + 1) * M
         d = douts[layers % 2, : x.size].reshape(x.shape)
-        loss = _loss(loss_kind, x, labels[step * batch :], d)
-        for layer in range(layers - 1, -1, -1):
-            D, M = sizes[layer], sizes[layer + 1]
-            at -= (D + 1) * M
-            w = theta[at : at + D * M].reshape(D, M)
-            dw, db = grads[at : at + D * M], grads[at + D * M : at + (D + 1) * M]
-            below = rows if layer == 0 else outs[layer - 1, : N * D].reshape(N, D)
-            out = outs[layer, : N * M].reshape(N, M)
-            dense.cut(d, out, layer < layers - 1, d, db)
-            need = layer > 0
-            dx = douts[layer % 2, : N * D].reshape(N, D) if need else d
-            parts = _share(threads, N * D * M, PART_PRODUCTS)
-            if at_once and parts > 1:
-                dense.backward_parts(parts, d, below, w, need, dx, dw.reshape(D, M))
-            else:
-                for part in range(parts):
-                    dense.backward_part(part, parts, d, below, w, need, dx, dw.reshape(D, M))
-            if reg > 0:
-                flat = theta[at : at + D * M]
-                parts = _share(threads, D * M, PART_NUMBERS)
-                if at_once and parts > 1:
-                    dense.add_l2_parts(parts, dw, flat, reg, sums)
-                else:
-                    for part in range(parts):
-                        dense.add_l2_part(part, parts, dw, flat, reg, sums)
-                loss += 0.5 * reg * sums[:parts].sum()
-            d = dx
+        loss = _loss(loss_kind, x, targets, d)
         losses[step] = loss
         if not np.isfinite(loss):
             return step
-        rate = rates[step]
-        # Decay is for weights alone; without it all parameters are one array.
-        pieces = layers if decay > 0 else 1
-        at = 0
-        for piece in range(pieces):
-            D, M = sizes[piece], sizes[piece + 1]
-            end = at + D * M if decay > 0 else len(theta)
-            parts = _share(threads, end - at, PART_NUMBERS)
+        rate, now = rates[step], t + step + 1
+        for layer in range(layers - 1, -1, -1):
+            D, M = sizes[layer], sizes[layer + 1]
+            at -= (D + 1) * M
+            middle, end = at + D * M, at + (D + 1) * M
+            below = rows if layer == 0 else outs[layer - 1, : N * D].reshape(N, D)
+            out = outs[layer, : N * M].reshape(N, M)
+            dense.cut(d, out, layer < layers - 1, grads[middle:end])
+            dx = douts[layer % 2, : N * D].reshape(N, D) if layer > 0 else d
+            parts = _share(threads, N * D * M, PART_PRODUCTS)
             if at_once and parts > 1:
-                update_parts(
-                    parts, kind, theta[at:end], grads[at:end], first[at:end], second[at:end], rate,
-                    a, b, epsilon, decay, t + step + 1,
+                learn_parts(
+                    parts, d, below, layer > 0, dx, reg, sums, kind, theta[at:middle],
+                    grads[at:middle], first[at:middle], second[at:middle], rate, a, b, epsilon,
+                    decay, now,
                 )  # fmt: skip
             else:
                 for part in range(parts):
-                    update_part(
-                        part, parts, kind, theta[at:end], grads[at:end], first[at:end],
-                        second[at:end], rate, a, b, epsilon, decay, t + step + 1,
+                    learn_part(
+                        part, parts, d, below, layer > 0, dx, reg, sums, kind, theta[at:middle],
+                        grads[at:middle], first[at:middle], second[at:middle], rate, a, b, epsilon,
+                        decay, now,
                     )  # fmt: skip
-            if decay > 0:
-                at, end = end, end + M
-                update_part(
-                    0, 1, kind, theta[at:end], grads[at:end], first[at:end], second[at:end], rate,
-                    a, b, epsilon, 0.0, t + step + 1,
-                )  # fmt: skip
-                at = end
+            update_part(
+                0, 1, kind, theta[middle:end], grads[middle:end], first[middle:end],
+                second[middle:end], rate, a, b, epsilon, 0.0, now,
+            )  # fmt: skip
+            if reg > 0:
+                losses[step] += 0.5 * reg * sums[:parts].sum()
+            d = dx
     return len(rates)

@@ -1,4 +1,4 @@
-"""Pooling and its gradient, a vector of channels at a time, in compiled code.
+"""Pooling, its gradient and transposition, a vector at a time, in compiled code.
 
 Written as vector instructions: as loops over some 8 to 64 channels, half of the time would go
 into the tests that a compiled loop makes before it begins.
@@ -59,6 +59,10 @@ class _Writer:
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.width), [0] * self.width)
         return self.builder.shuffle_vector(one, nothing, zeros)
 
+    def narrowed(self, value: Any, kind: Any) -> Any:
+        """Give an integer as wide as ``kind``, at most a word."""
+        return value if kind.width == self.word.width else self.builder.trunc(value, kind)
+
     def times(self, count: Any, body: Any, *values: Any) -> list[Any]:
         """Repeat ``body(q, *values) -> values``; give the last ones."""
         builder = self.builder
@@ -95,7 +99,8 @@ def _pool(width: int) -> Any:
             places = say.data(4)
             real = target.get_value_type(y.dtype)
             zero = say.filled(real(0.0))
-            byte = ir.IntType(8)
+            # Winners as wide as the numbers, so that one mask serves both; bytes in memory.
+            index = ir.IntType(8 * target.get_abi_sizeof(real))
 
             def pixel(q: Any) -> Any:
                 row = builder.load(builder.gep(places, [builder.add(first, q)]))
@@ -110,12 +115,12 @@ def _pool(width: int) -> Any:
                     builder.fcmp_ordered(">", value, best),
                     builder.fcmp_unordered("uno", value, value),
                 )
-                index = say.filled(builder.trunc(q, byte))
-                return builder.select(more, value, best), builder.select(more, index, winner)
+                position = say.filled(say.narrowed(q, index))
+                return builder.select(more, value, best), builder.select(more, position, winner)
 
             start = pixel(say.word(0))
-            best, winner = say.times(say.number(6), larger, start, say.filled(byte(0)))
-            none = say.filled(builder.trunc(say.number(6), byte))
+            best, winner = say.times(say.number(6), larger, start, say.filled(index(0)))
+            none = say.filled(say.narrowed(say.number(6), index))
             cut = target.cast(builder, arguments[10], relu, types.boolean)
             cut = say.filled(builder.icmp_unsigned("!=", cut, cut.type(0)))
             positive = builder.fcmp_ordered(">", best, zero)
@@ -123,7 +128,8 @@ def _pool(width: int) -> Any:
             negative = builder.and_(cut, builder.fcmp_ordered("<=", best, zero))
             goal = builder.add(say.number(13), channel)
             say.store(builder.select(negative, zero, best), 11, goal)
-            say.store(builder.select(paid, winner, none), 12, goal)
+            winner = builder.select(paid, winner, none)
+            say.store(builder.trunc(winner, ir.VectorType(ir.IntType(8), width)), 12, goal)
             return target.get_dummy_value()
 
         kinds = (y, base, F, f, table, window, size, a, mean, b, relu, out, win, at)
@@ -132,7 +138,7 @@ def _pool(width: int) -> Any:
     return intrinsic(typed)
 
 
-def _pay(width: int) -> Any:
+def _pay(width: int, adds: bool) -> Any:
     """Make the code of ``pay_winners`` for one window and ``width`` channels."""
 
     def typed(
@@ -141,11 +147,14 @@ def _pay(width: int) -> Any:
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             say = _Writer(target, builder, signature, arguments, width)
-            channel, channels, byte = say.number(4), say.number(3), ir.IntType(8)
+            channel, channels = say.number(4), say.number(3)
             source = builder.add(say.number(2), channel)
-            value, winner = say.load(0, source), say.load(1, source)
-            zero = say.filled(target.get_value_type(d.dtype)(0.0))
-            none = say.filled(builder.trunc(say.number(7), byte))
+            real = target.get_value_type(d.dtype)
+            index = ir.IntType(8 * target.get_abi_sizeof(real))
+            value = say.load(0, source)
+            winner = builder.zext(say.load(1, source), ir.VectorType(index, width))
+            zero = say.filled(real(0.0))
+            none = say.filled(say.narrowed(say.number(7), index))
             kept = builder.select(builder.icmp_unsigned("<", winner, none), value, zero)
             say.store(builder.fadd(say.load(11, channel), kept), 11, channel)
             value = builder.fmul(value, say.load(9, channel))
@@ -155,9 +164,11 @@ def _pay(width: int) -> Any:
                 row = builder.load(builder.gep(places, [builder.add(first, q)]))
                 row = builder.mul(builder.add(row, say.number(8)), channels)
                 place = builder.add(row, channel)
-                wins = builder.icmp_unsigned("==", winner, say.filled(builder.trunc(q, byte)))
+                wins = builder.icmp_unsigned("==", winner, say.filled(say.narrowed(q, index)))
                 paid = builder.select(wins, value, zero)
-                say.store(builder.fadd(say.load(10, place), paid), 10, place)
+                if adds:
+                    paid = builder.fadd(say.load(10, place), paid)
+                say.store(paid, 10, place)
                 return ()
 
             say.times(say.number(7), give)
@@ -169,7 +180,8 @@ def _pay(width: int) -> Any:
 
 
 _pool8, _pool16, _pool32 = _pool(8), _pool(16), _pool(32)
-_pay8, _pay16, _pay32 = _pay(8), _pay(16), _pay(32)
+_pay8, _pay16, _pay32 = (_pay(width, adds=True) for width in (8, 16, 32))
+_set8, _set16, _set32 = (_pay(width, adds=False) for width in (8, 16, 32))
 
 
 @compiled
@@ -214,3 +226,70 @@ def pay_winners(d: Any, win: Any, table: Any, base: int, a: Any, dy: Any, sums: 
             f += 16
         if f < F:
             _pay8(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
+
+
+@compiled
+def set_winners(d: Any, win: Any, table: Any, base: int, a: Any, dy: Any, sums: Any) -> None:
+    """Write what ``pay_winners`` would have made of zeros; each pixel is in one window."""
+    P, size = table.shape
+    F = dy.shape[1]
+    d, win, places, dy = d.reshape(-1), win.reshape(-1), table.reshape(-1), dy.reshape(-1)
+    for p in range(P):
+        f = 0
+        if LONG_VECTORS:
+            while f + 32 <= F:
+                _set32(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
+                f += 32
+        while f + 16 <= F:
+            _set16(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
+            f += 16
+        if f < F:
+            _set8(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
+
+
+_LOW, _HIGH = (0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)
+_LOW_PAIRS, _HIGH_PAIRS = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
+_LOW_HALVES, _HIGH_HALVES = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
+
+
+@intrinsic
+def transpose8(context: Any, a: Any, a0: Any, lda: Any, b: Any, b0: Any, ldb: Any) -> Any:
+    """b[b0 + j*ldb + i] = a[a0 + i*lda + j] for i, j < 8; a and b of one dimension."""
+
+    def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        say = _Writer(target, builder, signature, arguments, 8)
+
+        def mixed(one: Any, other: Any, lanes: tuple[int, ...]) -> Any:
+            mask = ir.Constant(ir.VectorType(ir.IntType(32), 8), list(lanes))
+            return builder.shuffle_vector(one, other, mask)
+
+        def line(i: int, first: int, step: int) -> Any:
+            return builder.add(say.number(first), builder.mul(say.number(step), say.word(i)))
+
+        r = [say.load(0, line(i, 1, 2)) for i in range(8)]
+        pairs = [
+            mixed(r[i], r[i + 1], lanes) for i in range(0, 8, 2) for lanes in (_LOW, _HIGH)
+        ]  # rows 0 and 1: low, high; rows 2 and 3: ...
+        fours = [
+            mixed(pairs[i], pairs[i + 2], lanes)
+            for i in (0, 1, 4, 5)
+            for lanes in (_LOW_PAIRS, _HIGH_PAIRS)
+        ]  # columns 0, 1, 2, 3 (and 4 further) of rows 0 to 3; then of rows 4 to 7
+        for j in range(8):
+            lanes = _LOW_HALVES if j < 4 else _HIGH_HALVES
+            say.store(mixed(fours[j % 4], fours[4 + j % 4], lanes), 3, line(j, 4, 5))
+        return target.get_dummy_value()
+
+    return types.void(a, a0, lda, b, b0, ldb), write
+
+
+@compiled
+def transpose(a: Any, a0: int, lda: int, b: Any, b0: int, ldb: int, A: int, B: int) -> None:
+    """b[b0 + j*ldb + i] = a[a0 + i*lda + j] for i < A, j < B; a and b of one dimension."""
+    whole_a, whole_b = A - A % 8, B - B % 8
+    for i in range(0, whole_a, 8):
+        for j in range(0, whole_b, 8):
+            transpose8(a, a0 + i * lda + j, lda, b, b0 + j * ldb + i, ldb)
+    for i in range(A):
+        for j in range(whole_b if i < whole_a else 0, B):
+            b[b0 + j * ldb + i] = a[a0 + i * lda + j]
