@@ -1,9 +1,11 @@
 """Kernels: the compiled engine against plain NumPy, on random shapes; both against the layers."""
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -356,3 +358,44 @@ def test_the_core_of_the_suite_passes_without_numba():
         [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, timeout=600
     )
     assert run.returncode == 0, run.stdout[-2000:]
+
+
+@needs_numba
+def test_code_of_changed_kernels_is_not_taken_from_disk(tmp_path):
+    """The kernels call and inline each other: a change in one file makes all of them compile."""
+    package = tmp_path / "handgrad"
+    shutil.copytree(
+        Path(kernels.__file__).parent.parent,
+        package,
+        ignore=shutil.ignore_patterns("*.nb?", "sample", "vgg", "reproduce"),
+    )
+    script = """
+import numpy as np
+from handgrad.kernels import dense
+x = np.arange(6.0, dtype=np.float32).reshape(1, 2, 3)
+out = np.empty((1, 3, 2), np.float32)
+dense.swap_part(0, 1, x, out)
+print(out.ravel().tolist(), sum(dense.swap_part.stats.cache_hits.values()))
+"""
+
+    def run():
+        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": ""}
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", script],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        )
+        return done.stdout.strip()
+
+    assert run() == "[0.0, 3.0, 1.0, 4.0, 2.0, 5.0] 0"
+    assert run() == "[0.0, 3.0, 1.0, 4.0, 2.0, 5.0] 1"
+    inlined = package / "kernels" / "vectors.py"  # swap_part is in dense.py
+    text = inlined.read_text(encoding="utf-8")
+    changed = "b[b0 + j * ldb + i] = a[a0 + i * lda + j]\n"
+    assert text.count("            " + changed) == 1
+    inlined.write_text(
+        text.replace("            " + changed, "            " + changed.rstrip() + " + 1\n")
+    )
+    assert run() == "[1.0, 4.0, 2.0, 5.0, 3.0, 6.0] 0"

@@ -6,7 +6,9 @@ Python, where two threads would wait for each other.
 """
 
 import ctypes
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
@@ -33,19 +35,39 @@ _OPTIONS: dict[str, Any] = {
 }
 
 
+def _sources() -> str:
+    """Say in which state the kernels' files are."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+_SOURCES = _sources()
+
+
+def _jit(function: Function, **options: Any) -> Function:
+    """Compile; what lies on disk is good as long as no kernel's file has changed.
+
+    Numba would look at the function's own file alone, and go on with others, inlined, as they
+    were. That a stamp can be set is not in its documentation: a test tells when it cannot.
+    """
+    dispatcher = numba.njit(**options)(function)
+    dispatcher._cache._cache_file._source_stamp = _SOURCES
+    return cast(Function, dispatcher)
+
+
 def compiled(function: Function) -> Function:
     """Compile at the first call for each combination of dtypes; kept on disk; the GIL released."""
-    return cast(Function, numba.njit(**_OPTIONS)(function))
+    return _jit(function, **_OPTIONS)
 
 
 def elementwise(function: Function) -> Function:
     """As ``compiled``, with each operation rounded as NumPy rounds it."""
-    return cast(Function, numba.njit(**{**_OPTIONS, "fastmath": False})(function))
+    return _jit(function, **{**_OPTIONS, "fastmath": False})
 
 
 def parallel(function: Function) -> Function:
     """As ``compiled``, its ``numba.prange`` loops spread over threads."""
-    return cast(Function, numba.njit(parallel=True, **_OPTIONS)(function))
+    return _jit(function, parallel=True, **_OPTIONS)
 
 
 class NoBlasError(ImportError):
