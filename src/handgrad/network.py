@@ -16,6 +16,7 @@ loss at the end and an L2 penalty on the weights. A VGG-like net is a list:
 (4, 10)
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal, overload
 
@@ -158,7 +159,7 @@ class Network:
         self, own: str, size: tuple[int, ...], weight_scale: float | Literal["he"]
     ) -> Array:
         if own == "W":
-            fan_in = size[0] if len(size) == 2 else int(np.prod(size[1:]))
+            fan_in = size[0] if len(size) == 2 else math.prod(size[1:])
             scale = np.sqrt(2 / fan_in) if weight_scale == "he" else weight_scale
             return (scale * self.rng.standard_normal(size)).astype(self.dtype)
         return np.full(size, 1.0 if own == "gamma" else 0.0, dtype=self.dtype)
@@ -194,9 +195,9 @@ class Network:
             With y: training mode; running statistics move and dropout draws from ``rng``.
         """
         X = np.asarray(X)
-        entries = int(np.prod(self.input_shape))
+        entries = math.prod(self.input_shape)
         rows = X.ndim == 2 and X.shape[1] == entries
-        features = len(self.input_shape) == 1 and X.ndim >= 2 and np.prod(X.shape[1:]) == entries
+        features = len(self.input_shape) == 1 and X.ndim >= 2 and math.prod(X.shape[1:]) == entries
         # An image of another layout has as many entries, too: reshaping it would scramble it.
         if not (rows or features or X.shape[1:] == self.input_shape):
             raise ValueError(

@@ -120,8 +120,9 @@ def _tile(height: int, width: int) -> Any:
 
 WIDE = 32 if LONG_VECTORS else 16
 _tall_wide, _half_wide, _one_wide = (_tile(height, WIDE) for height in (TALL, _HALF, 1))
-_tall_16, _one_16 = _tile(TALL, 16), _tile(1, 16)
-_tall_8, _one_8 = _tile(TALL, 8), _tile(1, 8)
+# Narrow tiles are twice as high: it takes so many sums under way to keep both units busy.
+_high_16, _tall_16, _one_16 = (_tile(height, 16) for height in (2 * TALL, TALL, 1))
+_high_8, _tall_8, _one_8 = (_tile(height, 8) for height in (2 * TALL, TALL, 1))
 
 
 @compiled
@@ -145,12 +146,18 @@ def panel(
         for q in range(p, height):
             _one_wide(a, a0, rows, q, sums, count, b, b0, ldb, c, c0 + q * ldc, ldc, more)
     elif width == 16:
+        while p + 2 * TALL <= height:
+            _high_16(a, a0, rows, p, sums, count, b, b0, ldb, c, c0 + p * ldc, ldc, more)
+            p += 2 * TALL
         while p + TALL <= height:
             _tall_16(a, a0, rows, p, sums, count, b, b0, ldb, c, c0 + p * ldc, ldc, more)
             p += TALL
         for q in range(p, height):
             _one_16(a, a0, rows, q, sums, count, b, b0, ldb, c, c0 + q * ldc, ldc, more)
     else:
+        while p + 2 * TALL <= height:
+            _high_8(a, a0, rows, p, sums, count, b, b0, ldb, c, c0 + p * ldc, ldc, more)
+            p += 2 * TALL
         while p + TALL <= height:
             _tall_8(a, a0, rows, p, sums, count, b, b0, ldb, c, c0 + p * ldc, ldc, more)
             p += TALL

@@ -4,10 +4,10 @@ There are as many parts as the user lets BLAS have threads, and they depend on t
 the same number gives the same bits.
 """
 
+import ctypes
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 from typing import Any, TypeVar
 
@@ -26,25 +26,47 @@ def blas_libraries() -> tuple[Any, ...]:
     )
 
 
+@cache
+def _dials() -> tuple[tuple[Callable[[], int], Callable[[int], None]], ...]:
+    """Give each library's function that tells its threads, and the one that sets them.
+
+    OpenBLAS's own where they are found: threadpoolctl looks them up by name at each call, which
+    takes as long as a small network's prediction.
+    """
+    dials: list[tuple[Callable[[], int], Callable[[int], None]]] = []
+    for library in blas_libraries():
+        loaded = ctypes.CDLL(library.filepath)
+        for name in ("scipy_openblas_{}_num_threads64_", "openblas_{}_num_threads64_"):
+            if hasattr(loaded, name.format("set")):
+                dials.append((loaded[name.format("get")], loaded[name.format("set")]))
+                break
+        else:
+            dials.append((library.get_num_threads, library.set_num_threads))
+    return tuple(dials)
+
+
 def blas_threads() -> int:
     """How many threads the user lets BLAS have: the number that our kernels take, too."""
-    return max((int(library.get_num_threads()) for library in blas_libraries()), default=1)
+    return max((int(get()) for get, _ in _dials()), default=1)
 
 
-@contextmanager
-def blas_on_one_thread() -> Iterator[int]:
+class blas_on_one_thread:
     """Set BLAS to one thread inside and restore it after; give the number it had."""
-    before = [(library, library.get_num_threads()) for library in blas_libraries()]
-    if all(threads == 1 for _, threads in before):
-        yield 1
-        return
-    for library, _ in before:
-        library.set_num_threads(1)
-    try:
-        yield max(threads for _, threads in before)
-    finally:
-        for library, threads in before:
-            library.set_num_threads(threads)
+
+    __slots__ = ("_before",)
+
+    def __enter__(self) -> int:
+        self._before = [get() for get, _ in _dials()]
+        most = max(self._before, default=1)
+        if most > 1:
+            for _, set_threads in _dials():
+                set_threads(1)
+        return most
+
+    def __exit__(self, *error: object) -> None:
+        if max(self._before, default=1) > 1:
+            for (_, set_threads), threads in zip(_dials(), self._before, strict=True):
+                set_threads(threads)
 
 
 @cache

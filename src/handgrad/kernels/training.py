@@ -178,7 +178,7 @@ def dense_steps(
                     dense.forward_part(part, parts, x, w, summed)
             dense.finish(summed, bias, layer < layers - 1, out)
             x, at = out, at + (D + 1) * M
-        d = douts[layers % 2, : x.size].reshape(x.shape)
+        d: Any = douts[layers % 2, : x.size].reshape(x.shape)
         loss = _loss(loss_kind, x, targets, d)
         losses[step] = loss
         if not np.isfinite(loss):

@@ -252,35 +252,40 @@ _LOW_PAIRS, _HIGH_PAIRS = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 1
 _LOW_HALVES, _HIGH_HALVES = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
 
 
-@intrinsic
-def transpose8(context: Any, a: Any, a0: Any, lda: Any, b: Any, b0: Any, ldb: Any) -> Any:
-    """b[b0 + j*ldb + i] = a[a0 + i*lda + j] for i, j < 8; a and b of one dimension."""
+def _transpose8() -> Any:
+    """Make the code of b[b0 + j*ldb + i] = a[a0 + i*lda + j] for i, j < 8."""
 
-    def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        say = _Writer(target, builder, signature, arguments, 8)
+    def typed(context: Any, a: Any, a0: Any, lda: Any, b: Any, b0: Any, ldb: Any) -> Any:
+        def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            say = _Writer(target, builder, signature, arguments, 8)
 
-        def mixed(one: Any, other: Any, lanes: tuple[int, ...]) -> Any:
-            mask = ir.Constant(ir.VectorType(ir.IntType(32), 8), list(lanes))
-            return builder.shuffle_vector(one, other, mask)
+            def mixed(one: Any, other: Any, lanes: tuple[int, ...]) -> Any:
+                mask = ir.Constant(ir.VectorType(ir.IntType(32), 8), list(lanes))
+                return builder.shuffle_vector(one, other, mask)
 
-        def line(i: int, first: int, step: int) -> Any:
-            return builder.add(say.number(first), builder.mul(say.number(step), say.word(i)))
+            def line(i: int, first: int, step: int) -> Any:
+                return builder.add(say.number(first), builder.mul(say.number(step), say.word(i)))
 
-        r = [say.load(0, line(i, 1, 2)) for i in range(8)]
-        pairs = [
-            mixed(r[i], r[i + 1], lanes) for i in range(0, 8, 2) for lanes in (_LOW, _HIGH)
-        ]  # rows 0 and 1: low, high; rows 2 and 3: ...
-        fours = [
-            mixed(pairs[i], pairs[i + 2], lanes)
-            for i in (0, 1, 4, 5)
-            for lanes in (_LOW_PAIRS, _HIGH_PAIRS)
-        ]  # columns 0, 1, 2, 3 (and 4 further) of rows 0 to 3; then of rows 4 to 7
-        for j in range(8):
-            lanes = _LOW_HALVES if j < 4 else _HIGH_HALVES
-            say.store(mixed(fours[j % 4], fours[4 + j % 4], lanes), 3, line(j, 4, 5))
-        return target.get_dummy_value()
+            r = [say.load(0, line(i, 1, 2)) for i in range(8)]
+            pairs = [
+                mixed(r[i], r[i + 1], lanes) for i in range(0, 8, 2) for lanes in (_LOW, _HIGH)
+            ]  # rows 0 and 1: low, high; rows 2 and 3: ...
+            fours = [
+                mixed(pairs[i], pairs[i + 2], lanes)
+                for i in (0, 1, 4, 5)
+                for lanes in (_LOW_PAIRS, _HIGH_PAIRS)
+            ]  # columns 0, 1, 2, 3 (and 4 further) of rows 0 to 3; then of rows 4 to 7
+            for j in range(8):
+                lanes = _LOW_HALVES if j < 4 else _HIGH_HALVES
+                say.store(mixed(fours[j % 4], fours[4 + j % 4], lanes), 3, line(j, 4, 5))
+            return target.get_dummy_value()
 
-    return types.void(a, a0, lda, b, b0, ldb), write
+        return types.void(a, a0, lda, b, b0, ldb), write
+
+    return intrinsic(typed)
+
+
+_transposed8 = _transpose8()
 
 
 @compiled
@@ -289,7 +294,7 @@ def transpose(a: Any, a0: int, lda: int, b: Any, b0: int, ldb: int, A: int, B: i
     whole_a, whole_b = A - A % 8, B - B % 8
     for i in range(0, whole_a, 8):
         for j in range(0, whole_b, 8):
-            transpose8(a, a0 + i * lda + j, lda, b, b0 + j * ldb + i, ldb)
+            _transposed8(a, a0 + i * lda + j, lda, b, b0 + j * ldb + i, ldb)
     for i in range(A):
         for j in range(whole_b if i < whole_a else 0, B):
             b[b0 + j * ldb + i] = a[a0 + i * lda + j]
