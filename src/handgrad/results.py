@@ -94,6 +94,9 @@ class ExperimentRecord:
     models: tuple[str, ...]  # file names relative to results.json
     # Test accuracy with the vote of each image's mirror image (question 6).
     test_accuracy_mirrored: Spread | None = None
+    # One a seed, named as the models: each epoch's line, and what the model did on the test rows.
+    histories: tuple[str, ...] = ()
+    analyses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -200,6 +203,8 @@ def _experiment(entry: dict[str, Any]) -> ExperimentRecord:
             "trials": tuple(Trial(**trial) for trial in entry["trials"]),
             "seeds": tuple(entry["seeds"]),
             "models": tuple(entry["models"]),
+            "histories": tuple(entry["histories"]),
+            "analyses": tuple(entry["analyses"]),
             "val_accuracy": spread(entry["val_accuracy"]),
             "test_accuracy": spread(entry["test_accuracy"]),
             "test_accuracy_mirrored": None if mirrored is None else spread(mirrored),
