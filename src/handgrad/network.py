@@ -33,6 +33,7 @@ from handgrad.descriptions import (
     Layer,
     MaxPool,
     ReLU,
+    Sigmoid,
 )
 from handgrad.fused import fuse
 from handgrad.randomness import default_rng
@@ -47,6 +48,7 @@ __all__ = [
     "MaxPool",
     "Network",
     "ReLU",
+    "Sigmoid",
 ]
 
 Array = NDArray[Any]
@@ -64,7 +66,7 @@ class Network:
 
     Parameters
     ----------
-    layers : sequence of Dense, Conv, BatchNorm, ReLU, MaxPool, Dropout, Flatten
+    layers : sequence of Dense, Conv, BatchNorm, ReLU, Sigmoid, MaxPool, Dropout, Flatten
     input_shape : tuple of int
         The shape of one example: (D,) or (C, H, W).
     loss : 'softmax', 'logistic' or 'svm'

@@ -29,6 +29,8 @@ from handgrad.layers.dense import (
     fc_forward,
     relu_backward,
     relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
 )
 from handgrad.layers.losses import logistic_loss, softmax_loss, svm_loss
 from handgrad.layers.normalisation import (
@@ -57,6 +59,8 @@ __all__ = [
     "max_pool_forward",
     "relu_backward",
     "relu_forward",
+    "sigmoid_backward",
+    "sigmoid_forward",
     "softmax_loss",
     "spatial_batchnorm_backward",
     "spatial_batchnorm_forward",
