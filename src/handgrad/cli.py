@@ -15,6 +15,7 @@ import handgrad
 from handgrad.cli_bench import bench_command
 from handgrad.cli_data import data_group
 from handgrad.cli_progress import TerminalWatcher
+from handgrad.cli_report import report_command
 from handgrad.errors import HandgradError
 from handgrad.experiments import PROFILES, QUESTIONS
 from handgrad.reproduce import Job, reproduce
@@ -48,6 +49,7 @@ def cli() -> None:
 
 cli.add_command(data_group)
 cli.add_command(bench_command)
+cli.add_command(report_command)
 
 
 @cli.command("reproduce")

@@ -186,3 +186,8 @@ class TerminalWatcher:
             highlight=False,
             soft_wrap=True,
         )
+        page = self._job.out / "report.html"
+        if page.exists():
+            console.print(
+                f"All of it on one page: {escape(str(page))}", highlight=False, soft_wrap=True
+            )

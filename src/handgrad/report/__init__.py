@@ -18,7 +18,9 @@ def missing_libraries() -> str | None:
     missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
     if not missing:
         return None
-    return f"{', '.join(missing)} not installed: `pip install 'handgrad[report]'` brings what it needs"
+    return (
+        f"{', '.join(missing)} not installed: `pip install 'handgrad[report]'` brings what it needs"
+    )
 
 
 def build(folder: Path) -> str:
@@ -50,5 +52,7 @@ def write(folder: Path, output: Path | None = None) -> Path:
     try:
         write_atomically(path, page)
     except OSError as error:
-        raise ReportError(f"cannot write {path} ({error.strerror}); name another --output") from None
+        raise ReportError(
+            f"cannot write {path} ({error.strerror}); name another --output"
+        ) from None
     return path

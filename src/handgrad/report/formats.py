@@ -16,7 +16,7 @@ STYLES: Mapping[str, Callable[[float], str]] = {
     "percent1": lambda value: f"{100 * value:.1f}",
     "count": lambda value: f"{value:,}",
     "plain": str,
-    "seconds": lambda value: f"{value:.1f}",
+    "seconds": lambda value: f"{value:.2f}" if value < 10 else f"{value:.1f}",
     "fixed": lambda value: f"{value:.3f}",
     "short": lambda value: f"{value:.4g}",
 }

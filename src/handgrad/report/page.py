@@ -3,6 +3,7 @@
 import functools
 import importlib.resources
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,7 @@ from handgrad.report.assignment import QUESTIONS, Question
 from handgrad.report.records import Ref
 from handgrad.report.svg import Plot
 
-
-_PICTURE_WIDTH = 360
+_PICTURE_WIDTH, _PICTURE_HEIGHT = 480, 200
 
 
 @dataclass(frozen=True)
@@ -92,21 +92,25 @@ def _experiment(folder: Path, results: Ref, record: Ref, public: Ref) -> Experim
         calibration=calibration,
         histogram=histogram,
         shades=_shades(analysis["confusion"].value) if analysis else (),
-        scales=tuple(_scale(s["width"].value) for s in analysis["sheets"]) if analysis else (),
+        scales=tuple(_scale(s) for s in analysis["sheets"]) if analysis else (),
     )
 
 
 def _shades(confusion: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
     """Give each entry's count as a share of the largest error's, for its tint."""
     most = max((n for i, line in enumerate(confusion) for j, n in enumerate(line) if i != j))
-    return tuple(
-        tuple(f"{min(1.0, n / (most or 1)):.2f}" for n in line) for line in confusion
-    )
+    return tuple(tuple(f"{min(1.0, n / (most or 1)):.2f}" for n in line) for line in confusion)
 
 
-def _scale(width: int) -> int:
-    """Enlarge a picture of so many pixels to a width that can be seen."""
-    return max(1, min(8, _PICTURE_WIDTH // width))
+def _scale(sheet: Ref) -> int:
+    """Enlarge a picture so that its pixels can be seen."""
+    across, down = _PICTURE_WIDTH // sheet["width"].value, _PICTURE_HEIGHT // sheet["height"].value
+    return int(max(1, min(16, across, down if sheet["tiles"].value == 1 else across)))
+
+
+def _demoted(html: str) -> str:
+    """Move a theory page's headings one level down, under its title."""
+    return re.sub(r"(</?h)([3-5])\b", lambda m: f"{m[1]}{int(m[2]) + 1}", html)
 
 
 def _style_sheet() -> Markup:
@@ -159,7 +163,7 @@ def render(folder: Path) -> str:
         studies=studies,
         public=public,
         style=_style_sheet(),
-        markup=Markup,
+        theory_html=lambda page: Markup(_demoted(page.html)),
     )
 
 

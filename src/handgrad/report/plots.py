@@ -52,6 +52,10 @@ def _line(axes: Axes, number: int, x: Sequence[float], y: Sequence[Any], **more:
     )
 
 
+def _epochs(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
 def _legend(axes: Axes, columns: int = 3) -> None:
     axes.legend(
         loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, handlelength=3.2,
@@ -67,11 +71,11 @@ def loss_curves(name: str, title: str, seeds: Sequence[int], histories: Sequence
         key = "loss" if "loss" in history.value[0] else "train_loss"
         x = [line["epoch"] for line in history.value]
         _line(axes, number, x, [line[key] for line in history.value], label=f"seed {seed}")
-    axes.set(xlabel="epoch", ylabel="training loss (mean of the epoch)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="epoch", ylabel="mean training loss")
+    _epochs(axes)
     _legend(axes, 5)
     text = "A line a seed: the mean training loss of each epoch, against the epoch."
-    return plot(figure, name, f"{title}: training loss", text)
+    return plot(figure, name, title, "Training loss", text)
 
 
 @_styled
@@ -93,13 +97,13 @@ def accuracy_curves(name: str, title: str, seeds: Sequence[int], histories: Sequ
                 label=label,
             )  # fmt: skip
     axes.set(xlabel="epoch", ylabel="accuracy (%)")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _epochs(axes)
     _legend(axes, 2)
     text = (
         "Two lines a seed, against the epoch: accuracy on validation rows (solid, filled markers) "
         "and on training rows (dotted, hollow markers)."
     )
-    return plot(figure, name, f"{title}: accuracy", text)
+    return plot(figure, name, title, "Accuracy", text)
 
 
 @_styled
@@ -149,7 +153,7 @@ def candidates(name: str, title: str, record: Ref) -> Plot:
         "One panel for each hyperparameter; each circle is a candidate, placed by its value and "
         "its validation accuracy; a star marks the chosen one. The table has the same numbers."
     )
-    return plot(figure, name, f"{title}: validation accuracy of every candidate", text)
+    return plot(figure, name, title, "Validation accuracy of every candidate", text)
 
 
 @_styled
@@ -179,7 +183,7 @@ def ablation(name: str, title: str, record: Ref) -> Plot:
         "One mark for each change, placed by validation accuracy; a dashed vertical line is the "
         "net without a change. The table has the same numbers."
     )
-    return plot(figure, name, f"{title}: single changes", text)
+    return plot(figure, name, title, "Single changes", text)
 
 
 @_styled
@@ -199,7 +203,7 @@ def calibration(name: str, title: str, record: Ref) -> Plot:
         "Accuracy against confidence, a marker for each bin of test rows; the dotted diagonal is a "
         "model that is right as often as it is sure. The table has the same numbers."
     )
-    return plot(figure, name, f"{title}: calibration", text)
+    return plot(figure, name, title, "Calibration", text)
 
 
 @_styled
@@ -208,7 +212,9 @@ def histogram(name: str, title: str, record: Ref, classes: Ref) -> Plot:
     figure, axes = _axes()
     edges = record["edges"].value
     fills = ({"hatch": "////", "facecolor": "none"}, {"facecolor": SERIES[1], "alpha": 0.45})
-    for number, (label, counts) in enumerate(zip(classes.value, record["counts"].value, strict=True)):
+    for number, (label, counts) in enumerate(
+        zip(classes.value, record["counts"].value, strict=True)
+    ):
         axes.stairs(
             counts, edges, fill=True, edgecolor=SERIES[number], linewidth=1.2,
             label=f"class {label}", **fills[number],
@@ -227,7 +233,7 @@ def histogram(name: str, title: str, record: Ref, classes: Ref) -> Plot:
         "Histogram of the decision scores of the test rows, one for each class (hatched and "
         "filled); the solid vertical line is the border, the dashed ones the margin."
     )
-    return plot(figure, name, f"{title}: decision scores of the test rows", text)
+    return plot(figure, name, title, "Decision scores of the test rows", text)
 
 
 @_styled
@@ -246,4 +252,4 @@ def study(name: str, record: Ref) -> Plot:
         f"Lines of {record['y_label'].value} against {record['x_label'].value}: {names}. "
         "The table has the same numbers."
     )
-    return plot(figure, name, record["title"].value, text)
+    return plot(figure, name, record["id"].value, record["title"].value, text)

@@ -66,7 +66,9 @@ def history(folder: Path, name: str) -> Ref | None:
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     except ValueError as error:
-        raise ResultsError(f"{path} is damaged ({error}); delete its folder and run again") from None
+        raise ResultsError(
+            f"{path} is damaged ({error}); delete its folder and run again"
+        ) from None
     return Ref(f"{name}#", lines) if lines else None
 
 

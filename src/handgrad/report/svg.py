@@ -4,6 +4,7 @@ import io
 import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from typing import Any
 
 from markupsafe import Markup
 from matplotlib.figure import Figure
@@ -17,7 +18,7 @@ _COLOURS = {
     PAPER: "var(--paper)",
     **{colour: f"var(--s{number})" for number, colour in enumerate(SERIES, 1)},
 }
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it takes the page's font and can be found
     "svg.hashsalt": "handgrad",
     "font.size": 10,
@@ -49,16 +50,16 @@ _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 @dataclass(frozen=True)
 class Plot:
-    """A picture of the page: its inline SVG, its title, and its alternative text."""
+    """A picture of the page: its inline SVG, its heading, and its alternative text."""
 
     name: str
-    title: str
+    heading: str
     alternative: str
     svg: Markup
 
 
-def plot(figure: Figure, name: str, title: str, alternative: str) -> Plot:
-    """Turn a figure into a Plot; ``name`` is unique on the page."""
+def plot(figure: Figure, name: str, about: str, heading: str, alternative: str) -> Plot:
+    """Turn a figure into a Plot; ``name`` is unique on the page, ``about`` says of what it is."""
     stream = io.StringIO()
     nothing = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(stream, format="svg", transparent=True, metadata=nothing)
@@ -78,14 +79,14 @@ def plot(figure: Figure, name: str, title: str, alternative: str) -> Plot:
         "aria-labelledby": f"{name}-title {name}-alt",
         "class": "plot",
     }
-    for tag, content in (("desc", alternative), ("title", title)):
+    for tag, content in (("desc", alternative), ("title", f"{about}: {heading}")):
         element = ElementTree.Element(tag, id=f"{name}-{'alt' if tag == 'desc' else tag}")
         element.text = content
         root.insert(0, element)
     text = ElementTree.tostring(root, encoding="unicode")
     for placeholder, colour in _COLOURS.items():
         text = text.replace(placeholder, colour)
-    return Plot(name, title, alternative, Markup(text))
+    return Plot(name, heading, alternative, Markup(text))
 
 
 def _local(name: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from handgrad import report
 from handgrad.datasets import Dataset
 from handgrad.errors import DataError
 from handgrad.experiments import EXPERIMENTS, Experiment, RecipeExperiment
@@ -82,7 +83,7 @@ class Watcher(Protocol):
 
 
 def reproduce(job: Job, watcher: Watcher) -> Results:
-    """Run a job to its end and write results.json and summary.md.
+    """Run a job to its end and write results.json, summary.md and report.html.
 
     May be interrupted at any moment, also by kill -9: the same call goes on where it was and ends
     with the same numbers (times excepted).
@@ -120,6 +121,11 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
         )
         results.write(folder.results)
         write_atomically(folder.summary, summary.markdown(results))
+        lacking = report.missing_libraries()
+        if lacking is None:
+            report.write(folder.path)
+        else:
+            watcher.notice(f"report.html was not written: {lacking}")
     return results
 
 
