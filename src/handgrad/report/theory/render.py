@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
 
 # Names of the code that stand in formulas: one upright word each, not a product of letters.
-_WORDS = re.compile(r"(?<![\\A-Za-z])(dout|out|dx|dw|db|dy|dz|dP|d\\gamma|d\\beta)(?![A-Za-z])")
+WORDS = ("dout", "out", "dx", "dw", "db", "dy", "dz", "dP", "velocity", "momentum")
 _GREEK = {"d\\gamma": "dγ", "d\\beta": "dβ"}
+_WORDS = re.compile(
+    rf"(?<![\\A-Za-z])({'|'.join(WORDS + tuple(map(re.escape, _GREEK)))})(?![A-Za-z])"
+)
 _TEXT = re.compile(r"(\\(?:text|operatorname)\{[^}]*\})")
 _OPERATION = re.compile(r"\*_\{(full|filt)\}")
 _ALIGN = re.compile(r'columnalign="(left|right)"')
@@ -58,7 +61,7 @@ def mathml(latex: str, *, display: bool = False) -> str:
     ]
     element = convert("".join(parts), display="block" if display else "inline")
     # A word is a name, not an operator: no space of an operator's around it.
-    for word in (*_GREEK.values(), "dout", "out", "dx", "dw", "db", "dy", "dz", "dP"):
+    for word in (*_GREEK.values(), *WORDS):
         element = element.replace(f"<mo>{word}</mo>", f"<mi>{word}</mi>")
     # Browsers align table cells by style alone (MathML Core).
     element = _ALIGN.sub(r'columnalign="\1" style="text-align: \1"', element)
