@@ -32,7 +32,9 @@ def _styled(draw: Callable[..., Plot]) -> Callable[..., Plot]:
 
 
 def _axes(height: float = _HEIGHT) -> tuple[Figure, Axes]:
+    """Make a plot of one panel. Fixed margins: a layout engine would draw everything twice."""
     figure = Figure(figsize=(_WIDTH, height))
+    figure.subplots_adjust(left=0.145, right=0.985, bottom=0.46 / height)
     return figure, figure.add_subplot()
 
 
@@ -57,9 +59,14 @@ def _epochs(axes: Axes) -> None:
 
 
 def _legend(axes: Axes, columns: int = 3) -> None:
+    """Put the legend above the axes."""
+    rows = -(-len(axes.get_legend_handles_labels()[0]) // columns)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.subplots_adjust(top=1 - (0.08 + 0.2 * rows) / figure.get_figheight())
     axes.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, handlelength=3.2,
-        columnspacing=1.2,
+        loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, handlelength=3.0,
+        columnspacing=1.2, borderpad=0.2,
     )  # fmt: skip
 
 
@@ -125,7 +132,8 @@ def candidates(name: str, title: str, record: Ref) -> Plot:
         key: [textwrap.fill(str(value), 24) for value in found] for key, found in varied.items()
     }
     heights = [sum(1 + label.count("\n") * 0.6 for label in rows[key]) + 0.6 for key in varied]
-    figure = Figure(figsize=(_WIDTH, _ROW_INCHES * sum(heights) + 0.45 * len(heights) + 0.5))
+    height = _ROW_INCHES * sum(heights) + 0.45 * len(heights) + 0.5
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     panels = figure.subplots(len(varied), 1, sharex=True, height_ratios=heights, squeeze=False)
     for axes, (key, found) in zip(panels[:, 0], varied.items(), strict=True):
         others = [t for t in trials if t["params"] != chosen]
@@ -160,7 +168,8 @@ def candidates(name: str, title: str, record: Ref) -> Plot:
 def ablation(name: str, title: str, record: Ref) -> Plot:
     """Draw the validation accuracy of each single change of the improved net."""
     trials = [t for t in record["trials"].value if t["val_accuracy"] is not None]
-    figure, axes = _axes(_ROW_INCHES * len(trials) + 0.9)
+    figure = Figure(figsize=(_WIDTH, _ROW_INCHES * len(trials) + 0.9), layout="constrained")
+    axes = figure.add_subplot()
     reference = next((t for t in trials if t["params"]["group"] == "none"), None)
     if reference is not None:
         axes.axvline(
@@ -178,7 +187,7 @@ def ablation(name: str, title: str, record: Ref) -> Plot:
     axes.set_ylim(len(trials) - 0.4, -0.6)
     axes.set_xlabel("validation accuracy (%)")
     if reference is not None:
-        _legend(axes, 1)
+        figure.legend(loc="outside upper center")
     text = (
         "One mark for each change, placed by validation accuracy; a dashed vertical line is the "
         "net without a change. The table has the same numbers."

@@ -41,7 +41,6 @@ STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "lines.linewidth": 1.4,
     "lines.markersize": 4.5,
-    "figure.constrained_layout.use": True,
 }
 _DECIMALS = re.compile(r"(\.\d\d)\d+")
 _FONT = re.compile(r"font-family: [^;]*;? ?|font: (?P<size>[\d.]+px) [^;]*")
