@@ -6,7 +6,7 @@ from pathlib import Path
 from handgrad.errors import HandgradError
 from handgrad.files import write_atomically
 
-_NEEDED = ("jinja2", "matplotlib", "latex2mathml", "markdown_it")
+_NEEDED = ("jinja2", "matplotlib", "latex2mathml", "markdown_it", "mdit_py_plugins")
 
 
 class ReportError(HandgradError):

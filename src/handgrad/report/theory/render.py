@@ -113,12 +113,12 @@ def _labelled(renderer: Any, tokens: Sequence[Any], index: int, options: Any, en
 
 
 def formulas(markdown: str) -> dict[str, str]:
-    """Return the displayed formulas of a text: label to LaTeX; those without one under ''-keys.
+    """Return the displayed formulas of a text: label to LaTeX; one without is 'unlabelled N'.
 
     >>> formulas("$$ a = b $$ (one)")
     {'one': 'a = b'}
     """
-    found = {}
+    found: dict[str, str] = {}
     for token in _parser().parse(markdown):
         if token.type in ("math_block", "math_block_label"):
             label = token.info if token.type == "math_block_label" else f"unlabelled {len(found)}"
