@@ -92,6 +92,7 @@ cli.add_command(report_command)
     default=processors,
     help="Worker processes; results do not depend on it.  [default: one a processor]",
 )
+@click.option("--no-report", is_flag=True, help="Do not end by writing report.html.")
 def reproduce_command(
     questions: tuple[int, ...],
     profile: str,
@@ -100,6 +101,7 @@ def reproduce_command(
     out: Path | None,
     seed: int,
     jobs: int,
+    no_report: bool,
 ) -> None:
     """Run the assignment's experiments and report them.
 
@@ -116,6 +118,7 @@ def reproduce_command(
         jobs=jobs,
         data_dir=data_dir,
         offline=offline,
+        report=not no_report,
     )
     with TerminalWatcher(job) as watcher:
         results = reproduce(job, watcher)

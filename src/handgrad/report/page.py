@@ -2,6 +2,7 @@
 
 import functools
 import importlib.resources
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -108,9 +109,20 @@ def _scale(sheet: Ref) -> int:
     return int(max(1, min(16, across, down if sheet["tiles"].value == 1 else across)))
 
 
-def _demoted(html: str) -> str:
-    """Move a theory page's headings one level down, under its title."""
-    return re.sub(r"(</?h)([3-5])\b", lambda m: f"{m[1]}{int(m[2]) + 1}", html)
+def _theory_html(page: theory.Page) -> Markup:
+    """Fit a theory page in: headings under its title, what is wide in boxes that scroll."""
+    html = re.sub(r"(</?h)([3-5])\b", lambda m: f"{m[1]}{int(m[2]) + 1}", page.html)
+    numbers = itertools.count(1)
+
+    def box(_: re.Match[str]) -> str:
+        label = Markup.escape(f"Table {next(numbers)} of {page.title}")
+        return f'<div class="scroll" role="region" tabindex="0" aria-label="{label}"><table>'
+
+    html = re.sub("<table>", box, html).replace("</table>", "</table></div>")
+    # What scrolls must be reachable by the keyboard.
+    html = re.sub(r'(<math [^>]*display="block")', r'\1 tabindex="0"', html)
+    html = html.replace("<pre>", '<pre tabindex="0">')
+    return Markup(html.replace("<th>", '<th scope="col">'))
 
 
 def _style_sheet() -> Markup:
@@ -163,7 +175,7 @@ def render(folder: Path) -> str:
         studies=studies,
         public=public,
         style=_style_sheet(),
-        theory_html=lambda page: Markup(_demoted(page.html)),
+        theory_html=_theory_html,
     )
 
 
