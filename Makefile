@@ -33,7 +33,7 @@ $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) with the development tools ..."
 	$(PIP) -e ".[dev]"
 	@# For the report's accessibility test, which says so when it is skipped.
-	@npm install --silent --no-save --no-audit --no-fund --prefix $(VENV)/npm axe-core@4.14.1 2>/dev/null || true
+	@npm install --silent --no-save --no-audit --no-fund --fetch-timeout=20000 --fetch-retries=1 --prefix $(VENV)/npm axe-core@4.14.1 2>/dev/null || true
 	@touch $@ $(VENV)/run.stamp
 
 reproduce: $(VENV)/run.stamp

@@ -59,11 +59,14 @@ def _epochs(axes: Axes) -> None:
 
 
 def _legend(axes: Axes, columns: int = 3) -> None:
-    """Put the legend above the axes."""
+    """Put the legend above the axes; one of many lines makes the figure higher."""
     rows = -(-len(axes.get_legend_handles_labels()[0]) // columns)
     figure = axes.get_figure(root=True)
     assert figure is not None
-    figure.subplots_adjust(top=1 - (0.08 + 0.2 * rows) / figure.get_figheight())
+    bottom = figure.subplotpars.bottom * figure.get_figheight()
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(0, rows - 2))
+    height = figure.get_figheight()
+    figure.subplots_adjust(bottom=bottom / height, top=1 - (0.08 + 0.2 * rows) / height)
     axes.legend(
         loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, handlelength=3.0,
         columnspacing=1.2, borderpad=0.2,
@@ -80,7 +83,7 @@ def loss_curves(name: str, title: str, seeds: Sequence[int], histories: Sequence
         _line(axes, number, x, [line[key] for line in history.value], label=f"seed {seed}")
     axes.set(xlabel="epoch", ylabel="mean training loss")
     _epochs(axes)
-    _legend(axes, 5)
+    _legend(axes, 3)
     text = "A line a seed: the mean training loss of each epoch, against the epoch."
     return plot(figure, name, title, "Training loss", text)
 
