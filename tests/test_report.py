@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -174,6 +175,7 @@ def test_a_number_of_no_record_cannot_be_printed():
 AGAIN = """
 import socket, sys
 from pathlib import Path
+from types import SimpleNamespace
 def refuse(*a, **k): raise SystemExit("network")
 socket.socket.connect = refuse
 from handgrad import report
@@ -318,3 +320,26 @@ def test_plots_of_one_candidate_and_one_epoch(folder):
     record = results["experiments"][1]
     one = records.Ref("x", {**record.value, "trials": record.value["trials"][8:9]})
     assert "svg" in plots.candidates("one", "3.3", one).svg
+
+
+def test_a_run_without_the_libraries_says_so_and_goes_on(folder, monkeypatch):
+    from handgrad.reproduce.folder import Folder
+    from handgrad.reproduce.job import _report
+
+    monkeypatch.setattr(report, "missing_libraries", lambda: "matplotlib not installed: ...")
+    heard = []
+    _report(Folder(folder), SimpleNamespace(notice=heard.append))
+    assert heard == ["report.html was not written: matplotlib not installed: ..."]
+    assert not (folder / "report.html").exists()
+
+
+def test_the_command_ends_with_one_line_for_a_folder_without_results(tmp_path, monkeypatch, capsys):
+    from handgrad.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["handgrad", "report", str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("handgrad: error: ")
+    assert "holds no results.json" in line
