@@ -58,6 +58,11 @@ def _plain(app, what, name, obj, options, lines):
             lines[i] = "".join(parts)
 
 
+def _skip(app, what, name, obj, skip, options):
+    """Leave out the fields of named tuples, which Python documents as "field number 0"."""
+    return True if type(obj).__name__ == "_tuplegetter" else None
+
+
 def _inline(self, node):
     self.body.append(mathml(node.astext()))
     raise nodes.SkipNode
@@ -75,4 +80,5 @@ def setup(app):
     app.add_html_math_renderer(
         "handgrad", inline_renderers=(_inline, None), block_renderers=(_block, None)
     )
+    app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-docstring", _plain, priority=400)  # before napoleon

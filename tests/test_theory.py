@@ -212,8 +212,9 @@ def test_batch_normalisation_in_both_readings(reading):
     env = batch(sympy.Rational(1, N_BATCH) if reading == "standard" else sympy.Integer(1))
     holds(f"bn-dx-{reading}", env, **BN)
     other = {"standard": "assignment", "assignment": "standard"}[reading]
-    with pytest.raises(AssertionError, match="is not"):
-        holds(f"bn-dx-{other}", env, **BN)
+    apart = define(f"bn-dx-{other}", env, n=N_BATCH, k=N_BATCH)[0] - env["dx"][0]
+    some = {symbol: i + 2 for i, symbol in enumerate(sorted(apart.free_symbols, key=str))}
+    assert abs(sympy.N(apart.subs(some))) > 0.1
 
 
 @proves("bn-paths")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Names of the code that stand in formulas: one upright word each, not a product of letters.
 WORDS = ("dout", "out", "dx", "dw", "db", "dy", "dz", "dP", "velocity", "momentum")
-_GREEK = {"d\\gamma": "dγ", "d\\beta": "dβ"}
+_GREEK = {"d\\gamma": "dgamma", "d\\beta": "dbeta"}
 _WORDS = re.compile(
     rf"(?<![\\A-Za-z])({'|'.join(WORDS + tuple(map(re.escape, _GREEK)))})(?![A-Za-z])"
 )
@@ -62,7 +62,8 @@ def mathml(latex: str, *, display: bool = False) -> str:
     element = convert("".join(parts), display="block" if display else "inline")
     # A word is a name, not an operator: no space of an operator's around it.
     for word in (*_GREEK.values(), *WORDS):
-        element = element.replace(f"<mo>{word}</mo>", f"<mi>{word}</mi>")
+        shown = word.replace("gamma", "γ").replace("beta", "β")
+        element = element.replace(f"<mo>{word}</mo>", f"<mi>{shown}</mi>")
     # Browsers align table cells by style alone (MathML Core).
     element = _ALIGN.sub(r'columnalign="\1" style="text-align: \1"', element)
     alternative = html.escape(" ".join(latex.split()), quote=True)
