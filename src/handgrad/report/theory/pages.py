@@ -58,5 +58,5 @@ def pages() -> tuple[Page, ...]:
         heading, _, text = source(name).partition("\n")
         number, _, title = heading.removeprefix("# ").partition(" ")
         html = to_html(text, first_heading=3)
-        result.append(Page(name.replace("_", "-"), number, title, html))
+        result.append(Page(name.replace("_", "-"), number, title.replace("'", "’"), html))
     return tuple(result)

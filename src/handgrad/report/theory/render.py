@@ -88,7 +88,7 @@ def _parser() -> "MarkdownIt":
         from mdit_py_plugins.dollarmath import dollarmath_plugin
     except ImportError as error:
         raise _missing(error) from None
-    parser = MarkdownIt("commonmark").enable("table")
+    parser = MarkdownIt("commonmark", {"typographer": True}).enable(["table", "smartquotes"])
     parser.use(dollarmath_plugin, allow_labels=True, allow_space=True, double_inline=False)
     for rule, render in (
         ("math_inline", _inline),
@@ -137,6 +137,8 @@ def to_html(markdown: str, *, first_heading: int) -> str:
     for token in tokens:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{int(token.tag[1]) - 2 + first_heading}"
+        if token.type == "fence":  # its last blank line is for doctest
+            token.content = token.content.rstrip("\n") + "\n"
         for child in token.children or ():
             if child.type == "link_open":
                 target = re.fullmatch(r"([a-z_]+)\.md(#.*)?", str(child.attrGet("href")))
