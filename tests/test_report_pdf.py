@@ -93,3 +93,10 @@ def test_a_missing_library_is_named_with_what_to_install(library, monkeypatch, t
     monkeypatch.setitem(sys.modules, library, None)
     with pytest.raises(pdf.PdfError, match=rf"{library}.*`pip install 'handgrad\[pdf\]'"):
         pdf.write_pdf(PAGE.format(FORMULA), tmp_path / "page.pdf")
+
+
+def test_a_missing_system_library_is_named_too():
+    error = pdf._missing(OSError("cannot load library 'libpango'"))
+    assert "Pango" in str(error)
+    assert "apt install" in str(error)
+    assert "pip" not in str(error)

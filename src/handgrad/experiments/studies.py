@@ -127,13 +127,17 @@ def _gradient_lengths(data: Dataset, budget: StudyBudget, rng: np.random.Generat
     caption = (
         f"{depth} hidden layers of {_UNITS} units and an output layer, weights of variance 2/D, "
         f"{len(X)} rows of {data.name}. At the start the last layer's gradient is "
-        f"{ratios['sigmoid, at the start']:.3g} times as long as the first's with sigmoids, "
-        f"{ratios['ReLU, at the start']:.3g} times with ReLU. {later.capitalize()} of SGD with "
+        f"{_times(ratios['sigmoid, at the start'])} times as long as the first's with sigmoids, "
+        f"{_times(ratios['ReLU, at the start'])} times with ReLU. {later.capitalize()} of SGD with "
         f"momentum 0.9 and learning rate 0.02 the loss is {losses['sigmoid', later]:.3f} with "
         f"sigmoids and {losses['ReLU', later]:.3f} with ReLU (guessing: ln 10 = "
         f"{math.log(10):.3f})."
     )
     return Findings(caption, tuple(series))
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f}" if ratio >= 10 else f"{ratio:.2f}"
 
 
 def _dropout_means(data: Dataset, budget: StudyBudget, rng: np.random.Generator) -> Findings:
@@ -196,15 +200,15 @@ def _divergence(data: Dataset, budget: StudyBudget, rng: np.random.Generator) ->
         series.append(Series(name, tuple(x for x, _ in points), tuple(y for _, y in points)))
         finite = [(y, x) for x, y in points if y is not None]
         last = points[-1][1]
-        low, at = min(finite)
+        low, at = min(finite, default=(math.inf, 0.0))  # of a run that is lost within ten steps
         ends = "not finite" if last is None else f"{last:.3g}"
-        words.append(f"{name}: lowest {low:.3g} (step {at:.0f}), at the end {ends}")
+        words.append(f"{name}, {low:.3g} (step {at:.0f}) and {ends}")
     caption = (
         f"Three hidden layers of {_UNITS} units on {len(X)} rows of {data.name}, SGD with "
         f"momentum 0.9 and batches of {_BATCH}, the same initial weights and batches each time; "
         f"each point is the mean of {_TOGETHER} steps. The first run, in which the learning rate "
-        f"rises to 0.3, then the same with one thing changed. {'; '.join(words)}. Guessing gives "
-        f"ln 10 = {math.log(10):.3f}."
+        f"rises to 0.3, then the same with one thing changed. Lowest loss and loss at the end: "
+        f"{'; '.join(words)}. Guessing gives ln 10 = {math.log(10):.3f}."
     )
     return Findings(caption, tuple(series))
 

@@ -70,11 +70,13 @@ def write_pdf(html: str, path: Path) -> None:
 
 
 def _missing(error: Exception) -> PdfError:
-    name = error.name if isinstance(error, ImportError) else "Pango (a system library)"
-    return PdfError(
-        f"a PDF needs {name}, which is not installed; install it with "
-        "`pip install 'handgrad[pdf]'`, or print report.html from a browser"
-    )
+    if isinstance(error, ImportError):
+        cure = f"{error.name}, which is not installed; `pip install 'handgrad[pdf]'` brings it"
+    else:
+        cure = (
+            "the system's library Pango, which is not installed; Debian: `apt install libpangoft2-1.0-0`"
+        )
+    return PdfError(f"a PDF needs {cure}; or print report.html from a browser")
 
 
 def _with_pictures(html: str) -> str:
