@@ -48,7 +48,7 @@ def found(text, script, tmp_path, *flags):
     """Open a page with a script in it; return what the script puts into window.done()."""
     done = (
         "window.done = x => { document.body.textContent = "
-        f"'{MARK}' + btoa(unescape(encodeURIComponent(JSON.stringify(x)))) + ';' }};"
+        f"'{MARK[:4]}' + '{MARK[4:]}' + btoa(unescape(encodeURIComponent(JSON.stringify(x)))) + ';' }};"
     )
     file = tmp_path / "page.html"
     file.write_text(text.replace("</body>", f"<script>{done}{script}</script></body>"))
