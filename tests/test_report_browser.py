@@ -48,7 +48,8 @@ def found(text, script, tmp_path, *flags):
     """Open a page with a script in it; return what the script puts into window.done()."""
     done = (
         "window.done = x => { document.body.textContent = "
-        f"'{MARK[:4]}' + '{MARK[4:]}' + btoa(unescape(encodeURIComponent(JSON.stringify(x)))) + ';' }};"
+        f"'{MARK[:4]}' + '{MARK[4:]}'"  # in two parts: the script itself is not what is found
+        " + btoa(unescape(encodeURIComponent(JSON.stringify(x)))) + ';' };"
     )
     file = tmp_path / "page.html"
     file.write_text(text.replace("</body>", f"<script>{done}{script}</script></body>"))
@@ -89,7 +90,8 @@ def test_a_phone_needs_no_sideways_scrolling_but_in_tables(page, tmp_path):
       onload = () => {
         const inner = document.querySelector('iframe').contentDocument;
         const wide = [...inner.querySelectorAll('body *')].filter(e =>
-          e.getBoundingClientRect().right > 361 && !e.closest('.scroll, svg, math[display=block], pre, .skip'));
+          e.getBoundingClientRect().right > 361 &&
+          !e.closest('.scroll, svg, math[display=block], pre, .skip'));
         done({page: inner.documentElement.scrollWidth, inner: inner.querySelectorAll('p').length,
               wide: wide.slice(0, 5).map(e => e.outerHTML.slice(0, 200))});
       };
