@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 ARGS   ?=
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: reproduce test lint bench clean
+.PHONY: reproduce test lint bench docs clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -15,6 +15,7 @@ help:
 	@echo "make test [ARGS=...]       run the tests (ARGS go to pytest)"
 	@echo "make lint                  ruff, mypy and the import rules"
 	@echo "make bench [ARGS=...]      time training against PyTorch and scikit-learn"
+	@echo "make docs                  build the site in docs/_build/html"
 	@echo "make clean                 remove the virtual environment and caches"
 
 # The stamps make a second call quick: they are older than what they were built from only after a change.
@@ -26,12 +27,14 @@ $(VENV)/python.stamp:
 
 $(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) ..."
-	$(PIP) -e ".[cifar,fast,torch]"
+	$(PIP) -e ".[cifar,fast,report,torch]"
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) with the development tools ..."
 	$(PIP) -e ".[dev]"
+	@# For the report's accessibility test, which says so when it is skipped.
+	@npm install --silent --no-save --no-audit --no-fund --fetch-timeout=20000 --fetch-retries=1 --prefix $(VENV)/npm axe-core@4.14.1 2>/dev/null || true
 	@touch $@ $(VENV)/run.stamp
 
 reproduce: $(VENV)/run.stamp
@@ -43,6 +46,10 @@ test: $(VENV)/dev.stamp
 bench: $(VENV)/dev.stamp
 	@$(BIN)/handgrad bench $(ARGS)
 
+docs: $(VENV)/dev.stamp
+	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -50,4 +57,4 @@ lint: $(VENV)/dev.stamp
 	@$(BIN)/lint-imports
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

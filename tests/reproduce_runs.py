@@ -17,8 +17,9 @@ LAUNCH = (
 LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); " + LAUNCH
 
 
-def arguments(*extra, questions="2", jobs=1):
+def arguments(*extra, questions="2", jobs=1, report=False):
     base = ["reproduce", "--profile", "smoke", "--offline", "--out", "out"]
+    base += [] if report else ["--no-report"]  # seconds, in each of many runs
     return [*base, "--questions", questions, "--jobs", str(jobs), *extra]
 
 

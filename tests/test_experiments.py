@@ -47,7 +47,7 @@ def test_the_items_of_the_assignment_are_there():
     assert [e.data for e in SEARCHED.values()] == ["course"] * 4 + ["mnist"] * 4
     assert list(RECIPES) == ["6.2", "6.3"]
     assert [e.data for e in RECIPES.values()] == ["cifar10"] * 2
-    assert QUESTIONS == (2, 3, 4, 5, 6)
+    assert QUESTIONS == (2, 3, 4, 5, 6, 7)
     for id, experiment in EXPERIMENTS.items():
         assert (experiment.id, experiment.question) == (id, int(id[0]))
         assert set(experiment.budgets) == set(PROFILES) == {"smoke", "standard", "full"}

@@ -14,6 +14,8 @@ from handgrad.layers import (
     fc_forward,
     relu_backward,
     relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
 )
 
 # fully connected ------------------------------------------------------------------------------
@@ -129,6 +131,43 @@ def test_integers_are_computed_in_float64():
     np.testing.assert_array_equal(halved, [[1.5, -1], [0.5, 2]])
     rectified, _ = relu_forward(whole)
     assert out.dtype == halved.dtype == rectified.dtype == np.float64
+
+
+# sigmoid --------------------------------------------------------------------------------------
+
+
+def test_sigmoid_by_hand():
+    x = np.array([0.0, np.log(3), -np.log(3), 1e4, -1e4])
+    out, cache = sigmoid_forward(x)
+    # 1 / (1 + exp(-ln 3)) = 1 / (1 + 1/3) = 3/4; the slope there is 3/4 * 1/4 = 3/16.
+    np.testing.assert_allclose(out, [0.5, 0.75, 0.25, 1, 0], rtol=1e-15)
+    dx = sigmoid_backward(np.full(5, 16.0), cache)
+    np.testing.assert_allclose(dx, [4, 3, 3, 0, 0], rtol=1e-15)
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (2, 3, 4, 2)])
+def test_sigmoid_gradients_match_numbers(shape):
+    rng = np.random.default_rng(15)
+    check_gradients(sigmoid_forward, sigmoid_backward, (3 * rng.standard_normal(shape),), rng=rng)
+
+
+def test_sigmoid_contract():
+    x = np.random.default_rng(16).standard_normal((4, 5))
+    check_contract(sigmoid_forward, sigmoid_backward, (x,), tolerance=1e-6)
+
+
+@LAWS
+@given(st.floats(-1e4, 1e4))
+def test_sigmoid_is_symmetric_and_its_slope_at_most_a_quarter(z):
+    (above, below), cache = sigmoid_forward(np.array([z, -z]))
+    assert abs(above + below - 1) < 1e-15
+    assert (sigmoid_backward(np.ones(2), cache) <= 0.25).all()
+
+
+def test_sigmoid_backward_says_which_shape_is_wrong():
+    _, cache = sigmoid_forward(np.zeros((4, 3)))
+    with pytest.raises(ValueError, match=r"sigmoid_backward: .*\(4, 3\).*\(3,\)"):
+        sigmoid_backward(np.zeros(3), cache)
 
 
 # dropout --------------------------------------------------------------------------------------

@@ -283,6 +283,17 @@ def test_scores_of_a_batch_norm_dropout_net_are_the_test_mode_layers():
     )
 
 
+def test_activations_are_each_layers_output_and_end_in_the_scores():
+    net = build([*HAND[:3], BatchNorm(), Dropout(0.5), *HAND[3:]], (2, 7, 7))
+    X = images(3)
+    net.state["running_var1"] += 2.0
+    outputs = net.activations(X)
+    assert [out.shape[1:] for out in outputs[:3]] == [(4, 4, 4), (4, 4, 4), (4, 3, 3)]
+    assert len(outputs) == len(net.layers)
+    np.testing.assert_array_equal(outputs[1], np.maximum(outputs[0], 0))
+    np.testing.assert_allclose(outputs[-1], net.loss(X), rtol=1e-12, atol=1e-12)
+
+
 def test_l2_is_in_loss_and_gradient_of_weights_only():
     description = [Conv(3, size=3, bias=True), BatchNorm(), ReLU(), Flatten(), Dense(4)]
     plain, decayed = build(description, (2, 5, 5)), build(description, (2, 5, 5), reg=0.7)

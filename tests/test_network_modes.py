@@ -5,7 +5,7 @@ import pytest
 from test_network import build, images, vgg11
 
 from handgrad.gradcheck import check_model
-from handgrad.network import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, ReLU
+from handgrad.network import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, ReLU, Sigmoid
 
 NETS = {
     "dense": ([Dense(6), ReLU(), Dense(3)], (4,)),
@@ -18,6 +18,7 @@ NETS = {
     "pool first": ([MaxPool(2), ReLU(), Dense(3)], (2, 6, 6)),
     "ReLU and pool first": ([ReLU(), MaxPool(2), Conv(3, size=2), Dense(3)], (2, 6, 6)),
     "batch norm": ([Dense(5), BatchNorm(), ReLU(), Dense(3)], (4,)),
+    "sigmoid": ([Dense(5), Sigmoid(), Dense(3)], (4,)),
     "batch norm first": ([BatchNorm(), Dense(3)], (4,)),
     "spatial batch norm": (
         [Conv(3, size=3), BatchNorm(), ReLU(), MaxPool(2), Dense(3)],

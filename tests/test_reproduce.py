@@ -8,6 +8,7 @@ import fcntl
 import functools
 import json
 import os
+import shutil
 import signal
 import time
 from dataclasses import replace
@@ -31,6 +32,7 @@ from reproduce_runs import (
 )
 from safetensors.numpy import load_file
 
+from handgrad.analysis import Analysis
 from handgrad.datasets import load_course
 from handgrad.errors import ResultsError
 from handgrad.experiments import EXPERIMENTS, Budget, Experiment
@@ -57,7 +59,7 @@ def reference(tmp_path_factory, worker_id):
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (shared / "seconds").exists():
             started = time.perf_counter()
-            finished(shared / "run", *arguments(questions="2,3,4,5,6", jobs=2))
+            finished(shared / "run", *arguments(questions="2,3,4,5,6", jobs=2, report=True))
             (shared / "seconds").write_text(str(time.perf_counter() - started))
     return shared / "run"
 
@@ -72,7 +74,7 @@ def test_smoke_takes_less_than_a_minute(reference):
 def test_results_have_the_schema_of_the_assignment(reference):
     record = json.loads((reference / "out/results.json").read_text())
     assert next(iter(record)) == "schema"
-    assert record["schema"] == SCHEMA == 1
+    assert record["schema"] == SCHEMA == 2
     assert record["profile"] == "smoke"
     assert record["environment"]["numpy"] == np.__version__
     assert set(record["data"]) == {"course", "mnist"}
@@ -135,6 +137,51 @@ def test_the_chosen_models_are_there_and_whole(reference):
             for key, array in expected.items():
                 assert arrays[key].shape == array.shape, (name, key)
                 assert np.isfinite(arrays[key]).all(), (name, key)
+
+
+def test_each_retraining_tells_of_its_one_pass_over_the_test_rows(reference):
+    for record in Results.read(reference / "out/results.json").experiments:
+        assert len(record.analyses) == len(record.histories) == len(record.seeds)
+        accuracies = []
+        for seed, name in zip(record.seeds, record.analyses, strict=True):
+            analysis = Analysis.read(reference / "out" / name)
+            assert (analysis.seed, analysis.rows) == (seed, record.test_interval.rows)
+            assert sum(map(sum, analysis.confusion)) == analysis.rows
+            assert len(analysis.mistakes) > 0
+            assert (analysis.calibration is None) == record.id.startswith("3")
+            assert (analysis.histogram is not None) == (record.data == "course")
+            titles = [sheet.title for sheet in analysis.sheets]
+            assert titles[0] in ("First-layer weights", "First-layer filters")
+            assert ("After pool 1" in titles) == record.id.startswith("5")
+            accuracies.append(analysis.accuracy)
+        assert tuple(accuracies) == record.test_accuracy.values
+        for name in record.histories:
+            assert (reference / "out" / name).is_file()
+
+
+def test_it_ends_with_the_report_and_the_records_alone_give_it_again(reference, tmp_path):
+    for library in ("jinja2", "matplotlib", "latex2mathml", "markdown_it"):
+        pytest.importorskip(library)
+    page = (reference / "out/report.html").read_bytes()
+    assert "All of it on one page: out/report.html" in (reference / "stdout").read_text()
+    records = tmp_path / "elsewhere"
+    names = ["results.json", *(reference / "out").rglob("seed-*/*.json*")]
+    for name in names:
+        file = reference / "out" / name
+        target = records / file.relative_to(reference / "out")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    finished(tmp_path, "report", "elsewhere", "--output", "again.html")
+    assert (tmp_path / "again.html").read_bytes() == page
+
+
+def test_a_lost_analysis_is_made_again_and_nothing_else_changes(reference, tmp_path):
+    run = finished(tmp_path, *arguments())
+    lost = run.out / "runs/2.4/seed-1/analysis.json"
+    before = numbers(run.out), lost.read_bytes()
+    lost.unlink()
+    finished(tmp_path, *arguments())
+    assert (numbers(run.out), lost.read_bytes()) == before
 
 
 def test_stand_ins_are_said_everywhere(reference):

@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="PyTorch is not installed")
 
 from vgg_generated import generated, tiny
 
+from handgrad.analysis import Analysis
 from handgrad.datasets import Dataset
 from handgrad.experiments import EXPERIMENTS, RecipeBudget
 from handgrad.reproduce import Job, recipe_stage, reproduce
@@ -73,6 +74,9 @@ def test_a_recipe_is_trained_with_each_seed_and_recorded(images, tmp_path, monke
             result = json.loads((folder.runs("6.3") / f"seed-{seed}/result.json").read_text())
             assert (result["test_accuracy"], result["test_accuracy_tta"]) == (test, mirrored)
             assert (folder.path / model).exists()
+        for name, test in zip(record.analyses, record.test_accuracy.values, strict=True):
+            assert Analysis.read(folder.path / name).accuracy == test
+        assert all((folder.path / name).exists() for name in record.histories)
 
 
 def test_what_is_done_is_not_done_again(images, tmp_path, monkeypatch):
@@ -86,6 +90,9 @@ def test_what_is_done_is_not_done_again(images, tmp_path, monkeypatch):
         assert not third.waiting
         assert third.seconds_left == 0
         assert third.record == second.record
+        (folder.final("6.3", 6) / "analysis.json").unlink()
+        fourth = stage_of(experiment(), folder, images, monkeypatch)
+        assert [task.seed for task in fourth.waiting] == [6]
 
 
 def test_the_ablation_is_judged_on_validation_rows_alone(images, tmp_path, monkeypatch):

@@ -77,6 +77,7 @@ def rule(name, inputs):
 OURS = {
     "fc": lambda inputs: layer("fc", inputs, "x", "w", "b"),
     "relu": lambda inputs: layer("relu", inputs, "x"),
+    "sigmoid": lambda inputs: layer("sigmoid", inputs, "x"),
     "conv": conv,
     "conv_1x1": conv,
     "conv_full_image": conv,

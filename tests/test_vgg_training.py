@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -17,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from vgg_generated import generated, tiny
 
 from handgrad import vgg
+from handgrad.analysis import Analysis
 from handgrad.errors import CheckpointError, DataError, NonFiniteLossError
 from handgrad.vgg import RECIPES, RunResult, run_recipe, training
 from handgrad.vgg.ablation import CHANGES
@@ -130,6 +132,7 @@ def test_a_run_learns_and_leaves_its_record(data, tmp_path):
     assert [json.loads(line) for line in lines] == seen
     assert RunResult(**json.loads((tmp_path / "result.json").read_text())) == result
     assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "analysis.json",
         "checkpoint.pt",
         "history.jsonl",
         "model.safetensors",
@@ -161,6 +164,21 @@ def test_a_finished_run_is_returned_as_it_is(data, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "training_batches", None)
     monkeypatch.setattr(training, "evaluate", None)
     assert run(data, tmp_path, evaluate_test=True) == result
+
+
+def test_what_it_does_on_the_test_rows_is_recorded_and_made_again_where_lost(data, tmp_path):
+    result = run(data, tmp_path, evaluate_test=True, seed=3)
+    path = tmp_path / "analysis.json"
+    analysis, before = Analysis.read(path), path.read_bytes()
+    assert (analysis.seed, analysis.rows) == (3, len(data.y_test))
+    assert analysis.accuracy == result.test_accuracy
+    assert [sum(line) for line in analysis.confusion] == np.bincount(data.y_test).tolist()
+    assert all(mistake.png for mistake in analysis.mistakes)
+    assert analysis.sheets[0].tiles == tiny().widths[0]
+    path.unlink()
+    again = run(data, tmp_path, evaluate_test=True, seed=3)
+    assert path.read_bytes() == before
+    assert (again.test_accuracy, again.history) == (result.test_accuracy, result.history)
 
 
 def test_the_seed_decides_the_weights_to_the_last_bit(data, tmp_path):

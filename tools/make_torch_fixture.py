@@ -134,6 +134,7 @@ def compute() -> dict[str, Case]:
             b=normal(4),
         ),
         "relu": layer(F.relu, 2, {}, x=np.array([[-1.5, -0.0, 0.0], [0.01, -0.01, 2.0]])),
+        "sigmoid": layer(torch.sigmoid, 20, {}, x=np.array([[-800.0, -2.5, 0.0], [0.3, 4, 800]])),
         "conv": conv(3, (2, 3, 5, 4), (2, 3, 3, 2)),
         "conv_1x1": conv(4, (2, 3, 2, 3), (4, 3, 1, 1)),
         "conv_full_image": conv(5, (2, 2, 3, 4), (3, 2, 3, 4)),

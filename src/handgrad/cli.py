@@ -15,6 +15,7 @@ import handgrad
 from handgrad.cli_bench import bench_command
 from handgrad.cli_data import data_group
 from handgrad.cli_progress import TerminalWatcher
+from handgrad.cli_report import report_command
 from handgrad.errors import HandgradError
 from handgrad.experiments import PROFILES, QUESTIONS
 from handgrad.reproduce import Job, reproduce
@@ -48,6 +49,7 @@ def cli() -> None:
 
 cli.add_command(data_group)
 cli.add_command(bench_command)
+cli.add_command(report_command)
 
 
 @cli.command("reproduce")
@@ -90,6 +92,7 @@ cli.add_command(bench_command)
     default=processors,
     help="Worker processes; results do not depend on it.  [default: one a processor]",
 )
+@click.option("--no-report", is_flag=True, help="Do not end by writing report.html.")
 def reproduce_command(
     questions: tuple[int, ...],
     profile: str,
@@ -98,6 +101,7 @@ def reproduce_command(
     out: Path | None,
     seed: int,
     jobs: int,
+    no_report: bool,
 ) -> None:
     """Run the assignment's experiments and report them.
 
@@ -114,6 +118,7 @@ def reproduce_command(
         jobs=jobs,
         data_dir=data_dir,
         offline=offline,
+        report=not no_report,
     )
     with TerminalWatcher(job) as watcher:
         results = reproduce(job, watcher)

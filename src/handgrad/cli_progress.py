@@ -14,6 +14,7 @@ from rich.status import Status
 from rich.table import Column, Table
 
 from handgrad import kernels
+from handgrad.experiments import StudyExperiment
 from handgrad.reproduce import Job, summary
 from handgrad.reproduce.stages import Stage
 from handgrad.results import ExperimentRecord, Results
@@ -97,7 +98,10 @@ class TerminalWatcher:
             f"results in {escape(str(job.out))}",
             highlight=False,
         )
-        self._console.print(plan)
+        if stages:
+            self._console.print(plan)
+        if job.studies:
+            self._console.print("Question 7 is measured at the end: some seconds", highlight=False)
         self._console.print(f"Expected time: about {duration(seconds)}", highlight=False)
         self._started = time.perf_counter()
         self._left_seconds = seconds * job.jobs
@@ -145,6 +149,10 @@ class TerminalWatcher:
             f"test {100 * test.mean:.2f} %",
         )
 
+    def measuring(self, study: StudyExperiment) -> None:
+        """Say what is being measured."""
+        self._console.print(f"{study.id} {study.title}", markup=False, highlight=False)
+
     def _milestone(self, experiment: str, text: str, note: str) -> None:
         if self._bars is not None:
             if experiment in self._rows:
@@ -174,7 +182,11 @@ class TerminalWatcher:
                 f"[bold]{row.test}[/]\n{row.interval}",
                 f"{row.parameters}\n{row.seconds}",
             )
-        console.print(table)
+        if results.experiments:
+            console.print(table)
+        for study in results.studies:
+            text = f"{study.id} {study.title}. {study.caption}"
+            console.print(text, markup=False, highlight=False)
         for missing in results.not_run:
             text = f"Not run: {missing.id} {missing.title}: {missing.reason}"
             console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
@@ -186,3 +198,8 @@ class TerminalWatcher:
             highlight=False,
             soft_wrap=True,
         )
+        page = self._job.out / "report.html"
+        if page.exists():
+            console.print(
+                f"All of it on one page: {escape(str(page))}", highlight=False, soft_wrap=True
+            )

@@ -192,6 +192,19 @@ class ReLU(_WithoutParameters):
 
 
 @dataclass(frozen=True)
+class Sigmoid(_WithoutParameters):
+    """1 / (1 + exp(-x)); for question 7.1, which shows why ReLU replaced it."""
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """sigmoid_forward."""
+        return layers.sigmoid_forward(x)
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """sigmoid_backward."""
+        return layers.sigmoid_backward(dout, cache), {}
+
+
+@dataclass(frozen=True)
 class MaxPool(_WithoutParameters):
     """Max pooling over size x size windows; stride defaults to size."""
 

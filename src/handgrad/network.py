@@ -34,6 +34,7 @@ from handgrad.descriptions import (
     Layer,
     MaxPool,
     ReLU,
+    Sigmoid,
 )
 from handgrad.fused import fuse
 from handgrad.randomness import default_rng
@@ -48,6 +49,7 @@ __all__ = [
     "MaxPool",
     "Network",
     "ReLU",
+    "Sigmoid",
 ]
 
 Array = NDArray[Any]
@@ -65,7 +67,7 @@ class Network:
 
     Parameters
     ----------
-    layers : sequence of Dense, Conv, BatchNorm, ReLU, MaxPool, Dropout, Flatten
+    layers : sequence of Dense, Conv, BatchNorm, ReLU, Sigmoid, MaxPool, Dropout, Flatten
     input_shape : tuple of int
         The shape of one example: (D,) or (C, H, W).
     loss : 'softmax', 'logistic' or 'svm'
@@ -150,6 +152,7 @@ class Network:
         if len(shape) != 1 or (loss in _BINARY and shape != (1,)):
             needed = "(1,)" if loss in _BINARY else "(C,)"
             raise ValueError(f"Network: {loss} needs outputs of shape {needed}; got {shape}")
+        self._layers_alone = steps
         self._steps = fuse(steps)
         with_parameters = [i for i, (_, names) in enumerate(self._steps) if names]
         # The backward pass ends here: nothing below has a parameter to move.
@@ -229,6 +232,16 @@ class Network:
                 if name.startswith("W"):
                     loss += 0.5 * self.reg * kernels.add_l2(grads[name], w, self.reg)
         return loss, {name: grads[name] for name in self.params}
+
+    def activations(self, X: Array) -> list[Array]:
+        """Give the test-mode output of each of ``layers`` for X (N, *input_shape), in order."""
+        out = np.asarray(X).astype(self.dtype, copy=False)
+        context = Context("test", self.rng)
+        outputs = []
+        for layer, names in self._layers_alone:
+            out, _ = layer.forward(out, self._own(names), context)
+            outputs.append(out)
+        return outputs
 
     def _own(self, names: dict[str, str]) -> dict[str, Array]:
         """A layer's parameters and state, under its own names."""

@@ -129,6 +129,18 @@ RULES: dict[str, Rule] = {
 }
 
 
+def clipped(grads: Mapping[str, Array], max_norm: float) -> dict[str, Array]:
+    """Shorten gradients that are too long: g' = g * min(1, max_norm / norm), of all g together.
+
+    norm is the length of all gradients as one vector. A zero gradient stays zero; one that is not
+    finite stays so, for the loss to report. Pascanu et al., "On the difficulty of training
+    recurrent neural networks", ICML 2013.
+    """
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))
+    factor = min(1.0, max_norm / norm) if norm > 0 else 1.0
+    return {name: g * g.dtype.type(factor) for name, g in grads.items()}
+
+
 # For a Solver, which owns its arrays: the same steps in place, in one pass over memory.
 
 _KINDS: dict[Rule, int] = {

@@ -14,7 +14,7 @@ from typing import Any, Self
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,9 @@ class ExperimentRecord:
     models: tuple[str, ...]  # file names relative to results.json
     # Test accuracy with the vote of each image's mirror image (question 6).
     test_accuracy_mirrored: Spread | None = None
+    # One a seed, named as the models: each epoch's line, and what the model did on the test rows.
+    histories: tuple[str, ...] = ()
+    analyses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,34 @@ class NotRun:
     id: str
     title: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Series:
+    """One line of a plot: a name and its points; a None in ``y`` is a gap."""
+
+    name: str
+    x: tuple[float, ...]
+    y: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A small measurement that a written answer rests on (question 7), as a plot's lines.
+
+    ``id`` is the question, '7.1'; the labels name quantity and unit; ``command`` measures it
+    again, ``seconds`` is what that took.
+    """
+
+    id: str
+    title: str
+    caption: str
+    x_label: str
+    y_label: str
+    log_y: bool
+    series: tuple[Series, ...]
+    command: str
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -116,6 +147,7 @@ class Results:
     data: Mapping[str, DataRecord]
     experiments: tuple[ExperimentRecord, ...]
     not_run: tuple[NotRun, ...] = ()
+    studies: tuple[Study, ...] = ()
     schema: int = SCHEMA
 
     def write(self, path: Path) -> None:
@@ -147,9 +179,17 @@ class Results:
                 data={name: DataRecord(**data) for name, data in record["data"].items()},
                 experiments=tuple(_experiment(entry) for entry in record["experiments"]),
                 not_run=tuple(NotRun(**entry) for entry in record["not_run"]),
+                studies=tuple(_study(entry) for entry in record["studies"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ResultsError(f"{path} is damaged ({error}); delete it and run again") from None
+
+
+def _study(entry: dict[str, Any]) -> Study:
+    series = tuple(
+        Series(line["name"], tuple(line["x"]), tuple(line["y"])) for line in entry["series"]
+    )
+    return Study(**{**entry, "series": series})
 
 
 def _experiment(entry: dict[str, Any]) -> ExperimentRecord:
@@ -163,6 +203,8 @@ def _experiment(entry: dict[str, Any]) -> ExperimentRecord:
             "trials": tuple(Trial(**trial) for trial in entry["trials"]),
             "seeds": tuple(entry["seeds"]),
             "models": tuple(entry["models"]),
+            "histories": tuple(entry["histories"]),
+            "analyses": tuple(entry["analyses"]),
             "val_accuracy": spread(entry["val_accuracy"]),
             "test_accuracy": spread(entry["test_accuracy"]),
             "test_accuracy_mirrored": None if mirrored is None else spread(mirrored),

@@ -8,20 +8,25 @@ from handgrad.experiments.base import (
     RecipeBudget,
     RecipeExperiment,
 )
+from handgrad.experiments.studies import STUDIES, StudyExperiment
 
 EXPERIMENTS: dict[str, Experiment | RecipeExperiment] = {
     experiment.id: experiment
     for module in (binary, mnist_dense, mnist_conv, cifar10_vgg)
     for experiment in module.EXPERIMENTS
 }
-QUESTIONS = tuple(sorted({experiment.question for experiment in EXPERIMENTS.values()}))
+QUESTIONS = tuple(
+    sorted({experiment.question for experiment in (*EXPERIMENTS.values(), *STUDIES.values())})
+)
 
 __all__ = [
     "EXPERIMENTS",
     "PROFILES",
     "QUESTIONS",
+    "STUDIES",
     "Budget",
     "Experiment",
     "RecipeBudget",
     "RecipeExperiment",
+    "StudyExperiment",
 ]

@@ -10,7 +10,7 @@ NumPy can turn into numbers is computed in float64. No function modifies an argu
 ``batchnorm_forward``, which writes the running statistics into ``bn_param``. A wrong shape or
 parameter is a ValueError that states the rule and what was received.
 
-Each backward's docstring states its derivative in the code's own symbols; docs/derivations.md
+Each backward's docstring states its derivative in the code's own symbols; handgrad.report.theory
 proves it.
 """
 
@@ -29,6 +29,8 @@ from handgrad.layers.dense import (
     fc_forward,
     relu_backward,
     relu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
 )
 from handgrad.layers.losses import logistic_loss, softmax_loss, svm_loss
 from handgrad.layers.normalisation import (
@@ -57,6 +59,8 @@ __all__ = [
     "max_pool_forward",
     "relu_backward",
     "relu_forward",
+    "sigmoid_backward",
+    "sigmoid_forward",
     "softmax_loss",
     "spatial_batchnorm_backward",
     "spatial_batchnorm_forward",

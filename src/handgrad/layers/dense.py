@@ -1,4 +1,4 @@
-"""Fully connected, ReLU and dropout: the layers of a network without images."""
+"""Fully connected, ReLU, sigmoid and dropout: the layers of a network without images."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -94,6 +94,29 @@ def relu_backward(dout: ArrayLike, cache: Array) -> Array:
         dout.shape == x.shape, "relu_backward", f"dout must be of x's shape {x.shape}", dout=dout
     )
     return dout * (x > 0)
+
+
+def sigmoid_forward(x: ArrayLike) -> tuple[Array, Array]:
+    """Logistic sigmoid: out = 1 / (1 + exp(-x)), element by element; x of any shape.
+
+    Not in the assignment, whose question 7.1 asks why networks of it are hard to train. Computed
+    from exp(-abs(x)), which cannot overflow.
+    """
+    x = floating(x)
+    with np.errstate(under="ignore"):  # exp(-1e4) is 0, and that is the right answer
+        small = np.exp(-np.abs(x))  # in (0, 1]
+        out = np.where(x >= 0, x.dtype.type(1), small) / (1 + small)
+    return out, out
+
+
+def sigmoid_backward(dout: ArrayLike, cache: Array) -> Array:
+    """Gradient of the sigmoid: dx = dout * out * (1 - out), at most dout / 4."""
+    dout = floating(dout)
+    out = cache
+    rule = f"dout must be of x's shape {out.shape}"
+    require(dout.shape == out.shape, "sigmoid_backward", rule, dout=dout)
+    with np.errstate(under="ignore"):
+        return np.asarray(dout * (out * (1 - out)))
 
 
 class DropoutCache(NamedTuple):

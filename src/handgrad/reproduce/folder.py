@@ -2,8 +2,9 @@
 
 manifest.json   what the folder was made for; another profile, seed, data or version is refused
 search/         one journal of candidates an experiment
-runs/ID/        candidate-NNN/history.jsonl, seed-S/{history.jsonl, model.safetensors, run.json}
-results.json    the record; summary.md the same for people
+runs/ID/        candidate-NNN/history.jsonl,
+                seed-S/{history.jsonl, model.safetensors, analysis.json, run.json}
+results.json    the record; summary.md the same for people, report.html all of it
 """
 
 import fcntl
@@ -20,6 +21,8 @@ import handgrad
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
 from handgrad.results import SCHEMA
+
+ANALYSIS = "analysis.json"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,11 @@ class Folder:
         """summary.md."""
         return self.path / "summary.md"
 
+    @property
+    def report(self) -> Path:
+        """report.html."""
+        return self.path / "report.html"
+
     def journal(self, experiment: str) -> Path:
         """The journal of an experiment's search."""
         return self.path / "search" / f"{experiment}.journal"
@@ -54,6 +62,10 @@ class Folder:
         """The folder of a retraining of the chosen candidate."""
         return self.runs(experiment) / f"seed-{seed}"
 
+    def of_seeds(self, experiment: str, seeds: Iterable[int], name: str) -> tuple[str, ...]:
+        """Name one file of each retraining, as results.json does."""
+        return self.relative(self.final(experiment, seed) / name for seed in seeds)
+
 
 @contextmanager
 def opened(path: Path, *, profile: str, seed: int) -> Iterator[Folder]:
@@ -67,7 +79,9 @@ def opened(path: Path, *, profile: str, seed: int) -> Iterator[Folder]:
     folder = Folder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        known = {"manifest.json", "search", "runs", "results.json", "summary.md", ".lock"}
+        known = {
+            "manifest.json", "search", "runs", "results.json", "summary.md", "report.html", ".lock",
+        }  # fmt: skip
         strangers = sorted(
             entry.name
             for entry in path.iterdir()
@@ -119,12 +133,12 @@ def claim_data(folder: Folder, data: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def code_hash() -> str:
-    """Hash the package's source, but for the command line, which only prints."""
+    """Hash the package's source, but for the command line and the report, which only show."""
     package = Path(handgrad.__file__).parent
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         name = file.relative_to(package).as_posix()
-        if not name.startswith("cli"):
+        if not name.startswith(("cli", "report/")):
             digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 

@@ -5,12 +5,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from handgrad import report
 from handgrad.datasets import Dataset
 from handgrad.errors import DataError
-from handgrad.experiments import EXPERIMENTS, Experiment, RecipeExperiment
+from handgrad.experiments import (
+    EXPERIMENTS,
+    STUDIES,
+    Experiment,
+    RecipeExperiment,
+    StudyExperiment,
+)
 from handgrad.files import write_atomically
 from handgrad.reproduce import folder as folders
-from handgrad.reproduce import summary
+from handgrad.reproduce import studies, summary
 from handgrad.reproduce.environment import environment, processors
 from handgrad.reproduce.folder import Folder
 from handgrad.reproduce.pool import Pool
@@ -42,6 +49,8 @@ class Job:
         Download nothing.
     command : str
         For the record.
+    report : bool
+        End by writing report.html.
     """
 
     questions: Sequence[int]
@@ -52,11 +61,17 @@ class Job:
     jobs: int = field(default_factory=processors)
     data_dir: Path | None = None
     offline: bool = False
+    report: bool = True
 
     @property
     def experiments(self) -> list[Experiment | RecipeExperiment]:
         """The experiments of the questions, in order."""
         return [e for e in EXPERIMENTS.values() if e.question in self.questions]
+
+    @property
+    def studies(self) -> list[StudyExperiment]:
+        """The measurements of question 7, if it is among the questions."""
+        return [s for s in STUDIES.values() if s.question in self.questions]
 
 
 class Watcher(Protocol):
@@ -80,9 +95,12 @@ class Watcher(Protocol):
     def finished(self, record: ExperimentRecord) -> None:
         """Hear that an experiment has ended."""
 
+    def measuring(self, study: StudyExperiment) -> None:
+        """Hear that a study of question 7 begins: some seconds."""
+
 
 def reproduce(job: Job, watcher: Watcher) -> Results:
-    """Run a job to its end and write results.json and summary.md.
+    """Run a job to its end and write results.json, summary.md and report.html.
 
     May be interrupted at any moment, also by kill -9: the same call goes on where it was and ends
     with the same numbers (times excepted).
@@ -105,6 +123,10 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
         ]
         watcher.planned(stages, seconds_left(stages) / job.jobs)
         _work(job, stages, watcher)
+        measured = studies.measure(
+            job.studies, before.studies if before else (), data, job.profile, job.seed,
+            watcher.measuring,
+        )  # fmt: skip
 
         records = {record.id: record for record in (before.experiments if before else ())}
         records |= {stage.record.id: stage.record for stage in stages if stage.record}
@@ -117,10 +139,22 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
             data={**(before.data if before else {}), **sources},
             experiments=tuple(records[id] for id in EXPERIMENTS if id in records),
             not_run=tuple(missing for missing in not_run if missing.id not in records),
+            studies=measured,
         )
         results.write(folder.results)
         write_atomically(folder.summary, summary.markdown(results))
+        if job.report:
+            _report(folder, watcher)
     return results
+
+
+def _report(folder: Folder, watcher: Watcher) -> None:
+    """Write report.html; without the libraries for it, say so and go on."""
+    lacking = report.missing_libraries()
+    if lacking is None:
+        report.write(folder.path, folder.report)
+    else:
+        watcher.notice(f"report.html was not written: {lacking}")
 
 
 def _load(job: Job, watcher: Watcher) -> tuple[dict[str, Dataset], list[NotRun]]:
@@ -128,7 +162,7 @@ def _load(job: Job, watcher: Watcher) -> tuple[dict[str, Dataset], list[NotRun]]
     data: dict[str, Dataset] = {}
     reasons: dict[str, str] = {}
     not_run = []
-    for experiment in job.experiments:
+    for experiment in (*job.experiments, *job.studies):
         name = experiment.data
         optional = isinstance(experiment, RecipeExperiment)  # the others have stand-ins
         if optional and not torch_is_installed():

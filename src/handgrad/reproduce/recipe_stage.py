@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from handgrad.datasets import Dataset
 from handgrad.experiments import EXPERIMENTS, RecipeBudget, RecipeExperiment
-from handgrad.reproduce.folder import Folder
+from handgrad.reproduce.folder import ANALYSIS, Folder
 from handgrad.reproduce.stages import Stage
 from handgrad.reproduce.tasks import DataRequest, Task, load
 from handgrad.reproduce.training import Report
@@ -154,7 +154,9 @@ class RecipeStage(Stage):
         left: list[RecipeTask] = []
         for task in planned:
             result = read_result(task.out)
-            if result is not None:
+            # Without its analysis a retraining is judged again, from its last checkpoint.
+            whole = task.change is not None or (task.out / ANALYSIS).exists()
+            if result is not None and whole:
                 self._take(task, result)
                 continue
             recipe, rows = recipe_of(task)
@@ -189,6 +191,9 @@ class RecipeStage(Stage):
         if not self._left:
             self.record = self._make_record()
 
+    def _of_seeds(self, name: str) -> tuple[str, ...]:
+        return self._folder.of_seeds(self.experiment.id, self._seeds, name)
+
     def _make_record(self) -> ExperimentRecord:
         runs = [self._runs[seed] for seed in self._seeds]
         plain = [run.test_accuracy for run in runs if run.test_accuracy is not None]
@@ -219,10 +224,7 @@ class RecipeStage(Stage):
             epochs=self._recipe.epochs,
             train_seconds=Spread.of([run.seconds for run in runs]).mean,
             search_seconds=sum(trial.seconds for trial in trials),
-            models=self._folder.relative(
-                [
-                    self._folder.runs(self.experiment.id) / f"seed-{seed}" / "model.safetensors"
-                    for seed in self._seeds
-                ]
-            ),
+            models=self._of_seeds("model.safetensors"),
+            histories=self._of_seeds("history.jsonl"),
+            analyses=self._of_seeds(ANALYSIS),
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from handgrad.datasets import Dataset
 from handgrad.experiments import Experiment, RecipeExperiment
-from handgrad.reproduce.folder import Folder
+from handgrad.reproduce.folder import ANALYSIS, Folder
 from handgrad.reproduce.plan import estimate
 from handgrad.reproduce.summary import chosen_text
 from handgrad.reproduce.tasks import CandidateTask, DataRequest, FinalTask, Task
@@ -140,6 +140,9 @@ class SearchStage(Stage):
             f"(validation {100 * max(tried):.2f} %)"
         )
 
+    def _of_seeds(self, name: str) -> tuple[str, ...]:
+        return self._folder.of_seeds(self.experiment.id, self._seeds, name)
+
     def _make_record(self) -> ExperimentRecord:
         runs = [self._runs[seed] for seed in self._seeds]
         test = Spread.of([run.test_accuracy for run in runs])
@@ -158,12 +161,9 @@ class SearchStage(Stage):
             epochs=runs[0].epochs,
             train_seconds=Spread.of([run.seconds for run in runs]).mean,
             search_seconds=sum(trial.seconds for trial in trials),
-            models=self._folder.relative(
-                [
-                    self._folder.final(self.experiment.id, seed) / "model.safetensors"
-                    for seed in self._seeds
-                ]
-            ),
+            models=self._of_seeds("model.safetensors"),
+            histories=self._of_seeds("history.jsonl"),
+            analyses=self._of_seeds(ANALYSIS),
         )
 
 

@@ -96,6 +96,9 @@ def markdown(results: Results) -> str:
         mark = " **Stand-in: these numbers say nothing about the real data.**" * data.stand_in
         lines.append(f"- {name}: {data.source}.{mark}")
         lines += [f"  - {file}: SHA-256 {digest}" for file, digest in data.sha256.items()]
+    if results.studies:
+        lines += ["", "## Question 7: measurements behind the answers", ""]
+        lines += [f"- {s.id} {s.title}. {s.caption}" for s in results.studies]
     for missing in results.not_run:
         lines += ["", f"**Not run: {missing.id} {missing.title}.** {missing.reason}."]
     lines += ["", "## Candidates", ""]

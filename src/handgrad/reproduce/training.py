@@ -21,6 +21,8 @@ from handgrad.errors import NonFiniteLossError, ResultsError
 from handgrad.experiments import Budget, Experiment
 from handgrad.files import write_atomically
 from handgrad.network import Network
+from handgrad.reproduce.folder import ANALYSIS
+from handgrad.reproduce.test_pass import test_pass
 from handgrad.selection import Params, Search
 from handgrad.solver import Solver
 
@@ -114,7 +116,7 @@ class Diverged:
 def read_final(folder: Path, params: Params) -> FinalRun | None:
     """Read this candidate's retraining, or None if it is not done."""
     record = folder / "run.json"
-    if not record.exists():
+    if not (record.exists() and (folder / ANALYSIS).exists()):
         return None
     try:
         run = FinalRun(**json.loads(record.read_text(encoding="utf-8")))
@@ -165,7 +167,8 @@ def run_final(
 ) -> FinalRun | Diverged:  # fmt: skip
     """Retrain a candidate with one seed and evaluate the test rows, once.
 
-    Leaves history.jsonl, model.safetensors and, written last, run.json for ``read_final``.
+    Leaves history.jsonl, model.safetensors, analysis.json and, written last, run.json for
+    ``read_final``.
     """
     try:
         network, solver = _train(
@@ -175,17 +178,19 @@ def run_final(
         # Another candidate will be trained here next; it must not find this one's checkpoint.
         (folder / "checkpoint.safetensors").unlink(missing_ok=True)
         return Diverged(str(error))
+    mean, std = standardisation
+    analysis = test_pass(network, data, (mean, std), seed)
     run = FinalRun(
         params=params,
         seed=seed,
         val_accuracy=solver.best_val_acc,
-        test_accuracy=solver.check_accuracy(data.X_test, data.y_test),
+        test_accuracy=analysis.accuracy,
         test_rows=len(data.X_test),
         parameters=sum(array.size for array in network.params.values()),
         epochs=budget.final_epochs,
         seconds=solver.history[-1]["seconds"],
     )
-    mean, std = standardisation
+    analysis.write(folder / ANALYSIS)
     checkpoints.write(
         folder / "model.safetensors",
         {**network.params, **network.state, "input_mean": mean, "input_std": std},

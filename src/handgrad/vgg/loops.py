@@ -132,6 +132,43 @@ def test(testloader: Batches, net: nn.Module, device: torch.device | str) -> flo
     return right / seen
 
 
+def probabilities(
+    net: nn.Module, split: Split, normalize: Normalizer, here: World
+) -> tuple[Tensor, Tensor]:
+    """Score a split in eval mode: class probabilities without and with the mirror image's vote.
+
+    Parameters
+    ----------
+    net, split, normalize, here
+        As `evaluate` takes them.
+
+    Returns
+    -------
+    (plain, both) : tuple of Tensor, shape (N, classes)
+        On every rank those of all rows. The second is the sum over an image and its mirror image.
+    """
+    was_training = net.training
+    net.eval()
+    begin, end = here.share(len(split))
+    plain: list[Tensor] = []
+    both: list[Tensor] = []
+    with torch.no_grad():
+        for start in range(begin, end, EVALUATION_BATCH):
+            images = normalize(split.centre(start, min(start + EVALUATION_BATCH, end)))
+            plain.append(F.softmax(net(images), 1))
+            both.append(plain[-1] + F.softmax(net(images.flip(3)), 1))
+    net.train(was_training)
+    # Every rank puts zeros where the others' rows are, so that the sum over ranks joins the parts.
+    before_after = (0, 0, begin, len(split) - end)
+    first, second = (here.total(F.pad(torch.cat(part), before_after)) for part in (plain, both))
+    return first, second
+
+
+def right_share(probabilities: Tensor, labels: Tensor) -> float:
+    """Share of rows whose largest probability is the label's, in [0, 1]."""
+    return int((probabilities.argmax(1) == labels).sum()) / len(labels)
+
+
 def evaluate(
     net: nn.Module, split: Split, normalize: Normalizer, here: World
 ) -> tuple[float, float]:
@@ -154,22 +191,8 @@ def evaluate(
         Shares of rows scored right; the second from the mean of the class probabilities of the
         image and its mirror image.
     """
-    was_training = net.training
-    net.eval()
-    right = torch.zeros(2, dtype=torch.float64, device=here.device)
-    begin, end = here.share(len(split))
-    with torch.no_grad():
-        for start in range(begin, end, EVALUATION_BATCH):
-            stop = min(start + EVALUATION_BATCH, end)
-            images = normalize(split.centre(start, stop))
-            plain = F.softmax(net(images), 1)
-            both = plain + F.softmax(net(images.flip(3)), 1)
-            labels = split.labels[start:stop]
-            right[0] += (plain.argmax(1) == labels).sum()
-            right[1] += (both.argmax(1) == labels).sum()
-    net.train(was_training)
-    shares = here.total(right) / len(split)
-    return float(shares[0]), float(shares[1])
+    plain, both = probabilities(net, split, normalize, here)
+    return right_share(plain, split.labels), right_share(both, split.labels)
 
 
 def loss_is_finite(loss: float, where: str, learning_rate: float) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
+from handgrad import pictures
+from handgrad.analysis import CLASS_NAMES, Analysis, analyse
 from handgrad.files import write_atomically
 from handgrad.vgg.checkpoint import (
     check_same_run,
@@ -27,10 +30,19 @@ from handgrad.vgg.checkpoint import (
 )
 from handgrad.vgg.distributed import World, join
 from handgrad.vgg.images import ImageData, Normalizer, Split, training_batches
-from handgrad.vgg.loops import arithmetic, evaluate, loss_is_finite
+from handgrad.vgg.loops import (
+    arithmetic,
+    evaluate,
+    loss_is_finite,
+    probabilities,
+    right_share,
+)
 from handgrad.vgg.net import VGG, parameter_count
 from handgrad.vgg.optimizers import make_optimizers, set_rate
 from handgrad.vgg.recipes import Recipe
+
+ANALYSIS = "analysis.json"
+"""What the run's network did on the test rows (`handgrad.analysis`), in the run's folder."""
 
 Progress = Callable[[dict[str, Any]], None]
 """Called on rank 0 after every epoch with that epoch's line of the history."""
@@ -96,7 +108,8 @@ def run_recipe(
         the same weights to the last bit, however often the run was stopped between.
     out : Path
         Folder of this run, made if need be: checkpoint.pt after every epoch, history.jsonl; at the
-        end model.safetensors (the weights that were judged) and result.json. Only rank 0 writes.
+        end model.safetensors (the weights that were judged), analysis.json if the test rows were
+        judged, and result.json. Only rank 0 writes.
     evaluate_test : bool
         Also judge the test rows, once, after the last epoch.
     progress : callable or None
@@ -276,7 +289,8 @@ class _Run:
         """Judge the finished network and write result.json."""
         path = self.out / "result.json"
         known: RunResult | None = None
-        if self.here.leads and self.was_finished and path.exists():
+        judged = not evaluate_test or (self.out / ANALYSIS).exists()
+        if self.here.leads and self.was_finished and judged and path.exists():
             with contextlib.suppress(ValueError, TypeError):  # not ours: judge again
                 known = RunResult(**json.loads(path.read_text()))
         known = self.here.from_leader(known)
@@ -287,7 +301,10 @@ class _Run:
         test_tta: float | None = None
         if evaluate_test:
             split = Split(self.data.X_test, self.data.y_test, device=self.here.device)
-            test, test_tta = evaluate(self.averaged, split, self.normalize, self.here)
+            plain, both = probabilities(self.averaged, split, self.normalize, self.here)
+            test, test_tta = right_share(plain, split.labels), right_share(both, split.labels)
+            if self.here.leads:
+                self._analyse(plain).write(self.out / ANALYSIS)
         result = RunResult(
             recipe=self.recipe.name,
             seed=self.seed,
@@ -304,6 +321,20 @@ class _Run:
             write_atomically(self.out / "model.safetensors", safetensors.torch.save(weights))
             write_atomically(path, json.dumps(vars(result), indent=1) + "\n")
         return self.here.from_leader(result)
+
+    def _analyse(self, test_probabilities: Tensor) -> Analysis:
+        """Summarise the pass over the test rows, and draw the first filters."""
+        filters = next(p for p in self.averaged.parameters() if p.ndim == 4)
+        caption = "Three colour channels a filter, as colours: grey is zero, all on one scale."
+        sheet = pictures.coloured(filters.detach().cpu().numpy(), "First-layer filters", caption, 8)
+        return analyse(
+            np.asarray(self.data.y_test),
+            seed=self.seed,
+            classes=CLASS_NAMES["cifar10"],
+            probabilities=test_probabilities.double().cpu().numpy(),
+            images=np.asarray(self.data.X_test),
+            sheets=[sheet],
+        )
 
     def _identity(self) -> dict[str, Any]:
         return {"recipe": self.recipe.to_dict(), "seed": self.seed, "processes": self.here.size}

@@ -1,0 +1,63 @@
+"""How a recorded value is shown: the one way by which a number gets onto the page.
+
+Each filter gives an element with the value as it stands in the record and its place there, so
+that a reader, and a test, can look it up.
+"""
+
+from collections.abc import Callable, Mapping
+
+from jinja2 import Environment
+from markupsafe import Markup, escape
+
+from handgrad.report.records import Ref
+
+STYLES: Mapping[str, Callable[[float], str]] = {
+    "percent": lambda value: f"{100 * value:.2f}",
+    "percent1": lambda value: f"{100 * value:.1f}",
+    "count": lambda value: f"{value:,}",
+    "plain": str,
+    "seconds": lambda value: f"{value:.2f}" if value < 10 else f"{value:.1f}",
+    "fixed": lambda value: f"{value:.3f}",
+    "short": lambda value: f"{value:.4g}",
+}
+
+
+def _number(ref: Ref, style: str) -> Markup:
+    value = ref.value
+    if value is None:
+        return Markup('<span class="none" data-record="{}">none</span>').format(ref.place)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{ref.place} is not a number: {value!r}")
+    return Markup('<data value="{}" data-style="{}" data-record="{}">{}</data>').format(
+        repr(value), style, ref.place, STYLES[style](value)
+    )
+
+
+def _filter(style: str) -> Callable[[Ref], Markup]:
+    return lambda ref: _number(ref, style)
+
+
+def text(ref: Ref) -> Markup:
+    """Show a recorded string (or anything else that is not to be formatted) as it stands."""
+    return Markup('<span data-record="{}">{}</span>').format(ref.place, ref.value)
+
+
+def params(ref: Ref) -> Markup:
+    """Show a candidate's hyperparameters: 'hidden dim 50, reg 0.001'."""
+    parts = []
+    for name, value in ref.items():
+        number = isinstance(value.value, int | float) and not isinstance(value.value, bool)
+        shown = _number(value, "plain") if number else text(value)
+        parts.append(Markup("{} {}").format(name.replace("_", " "), shown))
+    return Markup(", ").join(parts)
+
+
+def picture(png: Ref) -> Markup:
+    """Give the src of a picture that is recorded as a PNG in base64."""
+    return Markup("data:image/png;base64,{}").format(png.value)
+
+
+def add_filters(environment: Environment) -> None:
+    """Make the filters known to templates."""
+    environment.filters.update({style: _filter(style) for style in STYLES})
+    environment.filters.update(text=text, params=params, picture=picture, escape=escape)

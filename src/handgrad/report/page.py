@@ -1,0 +1,189 @@
+"""Gather what the page shows, draw its plots, and fill the template."""
+
+import functools
+import importlib.resources
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from handgrad.report import formats, plots, records, theory
+from handgrad.report.assignment import QUESTIONS, Question
+from handgrad.report.records import Ref
+from handgrad.report.svg import Plot
+
+_PICTURE_WIDTH, _PICTURE_HEIGHT = 480, 200
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment as the template needs it.
+
+    ``curves`` etc. are None or empty where the folder lacks the record. ``shades`` tints the
+    errors of the confusion matrix, ``scales`` enlarges the pictures: looks, not numbers to read.
+    """
+
+    record: Ref
+    slug: str
+    data: Ref
+    public: Ref | None
+    ablation: bool
+    candidates: Plot | None
+    curves: tuple[Plot, ...]
+    histories: tuple[Ref | None, ...]
+    analysis: Ref | None
+    calibration: Plot | None
+    histogram: Plot | None
+    shades: tuple[tuple[str, ...], ...]
+    scales: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """A recorded measurement behind a written answer."""
+
+    record: Ref
+    plot: Plot
+
+
+def _slug(number: str) -> str:
+    return "q" + number.replace(".", "-")
+
+
+def _experiment(folder: Path, results: Ref, record: Ref, public: Ref) -> Experiment:
+    id = record["id"].value
+    slug, title = _slug(id), f"{id} {record['title'].value}"
+    histories = [records.history(folder, name) for name in record["histories"].value]
+    kept = [(s, h) for s, h in zip(record["seeds"].value, histories, strict=False) if h]
+    curves: tuple[Plot, ...] = ()
+    if kept:
+        seeds, lines = [seed for seed, _ in kept], [line for _, line in kept]
+        curves = (
+            plots.loss_curves(f"{slug}-loss", title, seeds, lines),
+            plots.accuracy_curves(f"{slug}-accuracy", title, seeds, lines),
+        )
+    analysis = next(
+        filter(None, (records.analysis(folder, name) for name in record["analyses"].value)), None
+    )
+    trials = [t for t in record["trials"].value if t["val_accuracy"] is not None]
+    ablation = any("change" in t["params"] for t in trials)
+    draw = plots.ablation if ablation else plots.candidates
+    calibration = histogram = None
+    if analysis and analysis["calibration"]:
+        bins = analysis["calibration"]
+        calibration = plots.calibration(f"{slug}-calibration", title, bins)
+    if analysis and analysis["histogram"]:
+        scores, classes = analysis["histogram"], analysis["classes"]
+        histogram = plots.histogram(f"{slug}-scores", title, scores, classes)
+    return Experiment(
+        record=record,
+        slug=slug,
+        data=results["data"][record["data"].value],
+        public=public["ranges"][id] if id in public["ranges"].value else None,
+        ablation=ablation,
+        candidates=draw(f"{slug}-candidates", title, record) if trials else None,
+        curves=curves,
+        histories=tuple(histories),
+        analysis=analysis,
+        calibration=calibration,
+        histogram=histogram,
+        shades=_shades(analysis["confusion"].value) if analysis else (),
+        scales=tuple(_scale(s) for s in analysis["sheets"]) if analysis else (),
+    )
+
+
+def _shades(confusion: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
+    """Give each entry's count as a share of the largest error's, for its tint."""
+    most = max((n for i, line in enumerate(confusion) for j, n in enumerate(line) if i != j))
+    return tuple(tuple(f"{min(1.0, n / (most or 1)):.2f}" for n in line) for line in confusion)
+
+
+def _scale(sheet: Ref) -> int:
+    """Enlarge a picture so that its pixels can be seen."""
+    across, down = _PICTURE_WIDTH // sheet["width"].value, _PICTURE_HEIGHT // sheet["height"].value
+    return int(max(1, min(16, across, down if sheet["tiles"].value == 1 else across)))
+
+
+def _theory_html(page: theory.Page) -> Markup:
+    """Fit a theory page in: headings under its title, what is wide in boxes that scroll."""
+    html = re.sub(r"(</?h)([3-5])\b", lambda m: f"{m[1]}{int(m[2]) + 1}", page.html)
+    numbers = itertools.count(1)
+
+    def box(_: re.Match[str]) -> str:
+        label = Markup.escape(f"Table {next(numbers)} of {page.title}")
+        return f'<div class="scroll" role="region" tabindex="0" aria-label="{label}"><table>'
+
+    html = re.sub("<table>", box, html).replace("</table>", "</table></div>")
+    # What scrolls must be reachable by the keyboard.
+    html = re.sub(r'(<math [^>]*display="block")', r'\1 tabindex="0"', html)
+    html = html.replace("<pre>", '<pre tabindex="0">')
+    return Markup(html.replace("<th>", '<th scope="col">'))
+
+
+def _style_sheet() -> Markup:
+    folder = importlib.resources.files("handgrad.report") / "templates"
+    return Markup((folder / "style.css").read_text(encoding="utf-8"))
+
+
+@functools.cache
+def public_solutions() -> Ref:
+    """Give what public solutions state, as a record of its own."""
+    file = importlib.resources.files("handgrad.report") / "public_solutions.json"
+    return Ref("public_solutions.json#", json.loads(file.read_text(encoding="utf-8")))
+
+
+def _by_question(items: Sequence[Experiment]) -> Mapping[int, list[Experiment]]:
+    found: dict[int, list[Experiment]] = {question.number: [] for question in QUESTIONS}
+    for item in items:
+        found[int(item.record["id"].value.split(".")[0])].append(item)
+    return found
+
+
+def render(folder: Path) -> str:
+    """Render the page of a results folder."""
+    results = records.read(folder)
+    public = public_solutions()
+    experiments = [_experiment(folder, results, e, public) for e in results["experiments"]]
+    studies: dict[str, list[Study]] = {}
+    for number, record in enumerate(results["studies"]):
+        plot = plots.study(f"study-{number}", record)
+        studies.setdefault(record["id"].value, []).append(Study(record, plot))
+    pages = theory.pages()
+    environment = Environment(
+        loader=PackageLoader("handgrad.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    formats.add_filters(environment)
+    return environment.get_template("page.html").render(
+        results=results,
+        experiments=experiments,
+        questions=QUESTIONS,
+        by_question=_by_question(experiments),
+        question_not_run=_not_run(results),
+        before=[page for page in pages if not page.number.startswith("7")],
+        after=[page for page in pages if page.number.startswith("7")],
+        page_titles={page.slug: page.title for page in pages},
+        studies=studies,
+        public=public,
+        style=_style_sheet(),
+        theory_html=_theory_html,
+    )
+
+
+def _not_run(results: Ref) -> Mapping[int, list[Ref]]:
+    found: dict[int, list[Ref]] = {question.number: [] for question in QUESTIONS}
+    for missing in results["not_run"]:
+        found[int(missing["id"].value.split(".")[0])].append(missing)
+    return found
+
+
+__all__ = ["Experiment", "Question", "Study", "public_solutions", "render"]

@@ -1,0 +1,267 @@
+"""The page's plots; each draws recorded numbers as they are.
+
+Colour never stands alone: lines differ in their dashes and markers, too.
+"""
+
+import functools
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from handgrad.report.records import Ref
+from handgrad.report.svg import GRID, INK, PAPER, SERIES, STYLE, Plot, plot
+
+_WIDTH, _HEIGHT = 4.6, 2.9  # inches; a phone shows about 1 point as 1 pixel
+_DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2)), (0, (3, 3)))
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_ROW_INCHES = 0.24
+
+
+def _styled(draw: Callable[..., Plot]) -> Callable[..., Plot]:
+    @functools.wraps(draw)
+    def styled(*arguments: Any) -> Plot:
+        with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):  # whatever the user's own style
+            return draw(*arguments)
+
+    return styled
+
+
+def _axes(height: float = _HEIGHT) -> tuple[Figure, Axes]:
+    """Make a plot of one panel. Fixed margins: a layout engine would draw everything twice."""
+    figure = Figure(figsize=(_WIDTH, height))
+    figure.subplots_adjust(left=0.145, right=0.985, bottom=0.46 / height)
+    return figure, figure.add_subplot()
+
+
+def _line(axes: Axes, number: int, x: Sequence[float], y: Sequence[Any], **more: Any) -> None:
+    kind = number % len(SERIES)
+    axes.plot(
+        x,
+        [float("nan") if value is None else value for value in y],
+        **{
+            "color": SERIES[kind],
+            "linestyle": _DASHES[kind],
+            "marker": _MARKERS[kind],
+            "markevery": max(1, len(x) // 10),
+            "markerfacecolor": PAPER if number % 2 else SERIES[kind],
+            **more,
+        },
+    )
+
+
+def _epochs(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+
+
+def _legend(axes: Axes, columns: int = 3) -> None:
+    """Put the legend above the axes; one of many lines makes the figure higher."""
+    rows = -(-len(axes.get_legend_handles_labels()[0]) // columns)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    bottom = figure.subplotpars.bottom * figure.get_figheight()
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(0, rows - 2))
+    height = figure.get_figheight()
+    figure.subplots_adjust(bottom=bottom / height, top=1 - (0.08 + 0.2 * rows) / height)
+    axes.legend(
+        loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, handlelength=3.0,
+        columnspacing=1.2, borderpad=0.2,
+    )  # fmt: skip
+
+
+@_styled
+def loss_curves(name: str, title: str, seeds: Sequence[int], histories: Sequence[Ref]) -> Plot:
+    """Draw the mean training loss of each epoch, one line a seed."""
+    figure, axes = _axes()
+    for number, (seed, history) in enumerate(zip(seeds, histories, strict=True)):
+        key = "loss" if "loss" in history.value[0] else "train_loss"
+        x = [line["epoch"] for line in history.value]
+        _line(axes, number, x, [line[key] for line in history.value], label=f"seed {seed}")
+    axes.set(xlabel="epoch", ylabel="mean training loss")
+    _epochs(axes)
+    _legend(axes, 3)
+    text = "A line a seed: the mean training loss of each epoch, against the epoch."
+    return plot(figure, name, title, "Training loss", text)
+
+
+@_styled
+def accuracy_curves(name: str, title: str, seeds: Sequence[int], histories: Sequence[Ref]) -> Plot:
+    """Draw training and validation accuracy after each epoch, two lines a seed."""
+    figure, axes = _axes()
+    for number, (seed, history) in enumerate(zip(seeds, histories, strict=True)):
+        colour = SERIES[number % len(SERIES)]
+        for key, dashes, label in (
+            ("val_accuracy", "-", f"seed {seed}, validation"),
+            ("train_accuracy", (0, (2, 2)), f"seed {seed}, training"),
+        ):
+            known = [line for line in history.value if line.get(key) is not None]
+            x = [line["epoch"] for line in known]
+            y = [100 * line[key] for line in known]
+            fill = colour if key == "val_accuracy" else PAPER
+            _line(
+                axes, number, x, y, color=colour, linestyle=dashes, markerfacecolor=fill,
+                label=label,
+            )  # fmt: skip
+    axes.set(xlabel="epoch", ylabel="accuracy (%)")
+    _epochs(axes)
+    _legend(axes, 2)
+    text = (
+        "Two lines a seed, against the epoch: accuracy on validation rows (solid, filled markers) "
+        "and on training rows (dotted, hollow markers)."
+    )
+    return plot(figure, name, title, "Accuracy", text)
+
+
+@_styled
+def candidates(name: str, title: str, record: Ref) -> Plot:
+    """Draw every candidate's validation accuracy, once for each hyperparameter that varies."""
+    trials = [t for t in record["trials"].value if t["val_accuracy"] is not None]
+    chosen = record["chosen"].value
+    values: dict[str, list[Any]] = {}
+    for trial in trials:
+        for key, value in trial["params"].items():
+            if value not in values.setdefault(key, []):
+                values[key].append(value)
+    varied = {
+        key: sorted(found, key=lambda v: v if isinstance(v, int | float) else 0)
+        for key, found in values.items()
+        if len(found) > 1
+    } or values
+    rows = {
+        key: [textwrap.fill(str(value), 24) for value in found] for key, found in varied.items()
+    }
+    heights = [sum(1 + label.count("\n") * 0.6 for label in rows[key]) + 0.6 for key in varied]
+    height = _ROW_INCHES * sum(heights) + 0.45 * len(heights) + 0.5
+    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    panels = figure.subplots(len(varied), 1, sharex=True, height_ratios=heights, squeeze=False)
+    for axes, (key, found) in zip(panels[:, 0], varied.items(), strict=True):
+        others = [t for t in trials if t["params"] != chosen]
+        winners = [t for t in trials if t["params"] == chosen]
+        for kind, group in (("others", others), ("chosen", winners)):
+            axes.plot(
+                [100 * t["val_accuracy"] for t in group],
+                [found.index(t["params"][key]) for t in group],
+                linestyle="none",
+                marker="o" if kind == "others" else "*",
+                markersize=4.5 if kind == "others" else 12,
+                color=SERIES[0] if kind == "others" else SERIES[1],
+                markeredgecolor=SERIES[0] if kind == "others" else PAPER,
+                markerfacecolor="none" if kind == "others" else SERIES[1],
+                label="candidate" if kind == "others" else "the chosen one",
+            )
+        axes.set_yticks(range(len(found)), rows[key])
+        axes.set_ylim(len(found) - 0.4, -0.6)
+        axes.set_title(key.replace("_", " "), loc="left")
+    panels[-1, 0].set_xlabel("validation accuracy (%)")
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2
+    )  # fmt: skip
+    text = (
+        "One panel for each hyperparameter; each circle is a candidate, placed by its value and "
+        "its validation accuracy; a star marks the chosen one. The table has the same numbers."
+    )
+    return plot(figure, name, title, "Validation accuracy of every candidate", text)
+
+
+@_styled
+def ablation(name: str, title: str, record: Ref) -> Plot:
+    """Draw the validation accuracy of each single change of the improved net."""
+    trials = [t for t in record["trials"].value if t["val_accuracy"] is not None]
+    figure = Figure(figsize=(_WIDTH, _ROW_INCHES * len(trials) + 0.9), layout="constrained")
+    axes = figure.add_subplot()
+    reference = next((t for t in trials if t["params"]["group"] == "none"), None)
+    if reference is not None:
+        axes.axvline(
+            100 * reference["val_accuracy"], color=SERIES[1], linestyle=_DASHES[1],
+            label="nothing changed",
+        )  # fmt: skip
+    groups = list(dict.fromkeys(t["params"]["group"] for t in trials))
+    for position, trial in enumerate(trials):
+        kind = groups.index(trial["params"]["group"]) % len(SERIES)
+        axes.plot(
+            [100 * trial["val_accuracy"]], [position], marker=_MARKERS[kind],
+            color=SERIES[0], linestyle="none",
+        )  # fmt: skip
+    axes.set_yticks(range(len(trials)), [t["params"]["change"] for t in trials])
+    axes.set_ylim(len(trials) - 0.4, -0.6)
+    axes.set_xlabel("validation accuracy (%)")
+    if reference is not None:
+        figure.legend(loc="outside upper center")
+    text = (
+        "One mark for each change, placed by validation accuracy; a dashed vertical line is the "
+        "net without a change. The table has the same numbers."
+    )
+    return plot(figure, name, title, "Single changes", text)
+
+
+@_styled
+def calibration(name: str, title: str, record: Ref) -> Plot:
+    """Draw accuracy against confidence, bin by bin, with the line of a calibrated model."""
+    figure, axes = _axes()
+    known = [b for b in record["bins"].value if b["count"]]
+    axes.plot([0, 100], [0, 100], color=INK, linewidth=1, linestyle=_DASHES[2], label="calibrated")
+    _line(
+        axes, 0, [100 * b["confidence"] for b in known], [100 * b["accuracy"] for b in known],
+        label="this model", markevery=1,
+    )  # fmt: skip
+    axes.set(xlabel="mean confidence of the bin (%)", ylabel="accuracy of the bin (%)")
+    axes.set(xlim=(0, 102), ylim=(0, 104))
+    _legend(axes, 2)
+    text = (
+        "Accuracy against confidence, a marker for each bin of test rows; the dotted diagonal is a "
+        "model that is right as often as it is sure. The table has the same numbers."
+    )
+    return plot(figure, name, title, "Calibration", text)
+
+
+@_styled
+def histogram(name: str, title: str, record: Ref, classes: Ref) -> Plot:
+    """Draw the decision scores of a binary model, class by class, with border and margin."""
+    figure, axes = _axes()
+    edges = record["edges"].value
+    fills = ({"hatch": "////", "facecolor": "none"}, {"facecolor": SERIES[1], "alpha": 0.45})
+    for number, (label, counts) in enumerate(
+        zip(classes.value, record["counts"].value, strict=True)
+    ):
+        axes.stairs(
+            counts, edges, fill=True, edgecolor=SERIES[number], linewidth=1.2,
+            label=f"class {label}", **fills[number],
+        )  # fmt: skip
+    axes.axvline(0, color=INK, linewidth=1.4, label="border")
+    for side in (-1, 1):
+        axes.axvline(
+            side, color=INK, linewidth=1, linestyle=_DASHES[1],
+            label="margin" if side == 1 else None,
+        )  # fmt: skip
+    axes.grid(axis="x", visible=False)
+    axes.set(xlabel="decision score", ylabel="test rows")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(axes, 4)
+    text = (
+        "Histogram of the decision scores of the test rows, one for each class (hatched and "
+        "filled); the solid vertical line is the border, the dashed ones the margin."
+    )
+    return plot(figure, name, title, "Decision scores of the test rows", text)
+
+
+@_styled
+def study(name: str, record: Ref) -> Plot:
+    """Draw a recorded study: its series as lines."""
+    figure, axes = _axes(3.2)
+    for number, series in enumerate(record["series"].value):
+        _line(axes, number, series["x"], series["y"], label=series["name"])
+    axes.set(xlabel=record["x_label"].value, ylabel=record["y_label"].value)
+    if record["log_y"].value:
+        axes.set_yscale("log")
+    axes.grid(color=GRID)
+    _legend(axes, 2)
+    names = ", ".join(series["name"] for series in record["series"].value)
+    text = (
+        f"Lines of {record['y_label'].value} against {record['x_label'].value}: {names}. "
+        "The table has the same numbers."
+    )
+    return plot(figure, name, record["id"].value, record["title"].value, text)

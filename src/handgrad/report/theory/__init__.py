@@ -1,0 +1,10 @@
+"""The written half of the assignment: questions 1 and 7 as pages, one markdown file a topic.
+
+The same files are the derivations of the documentation, and tests/test_theory.py evaluates the
+formulas in them: what is displayed is what is checked.
+"""
+
+from handgrad.report.theory.pages import Page, pages
+from handgrad.report.theory.render import mathml
+
+__all__ = ["Page", "mathml", "pages"]

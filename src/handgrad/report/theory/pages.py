@@ -1,0 +1,62 @@
+"""The pages of the theory, in reading order, read from the markdown files beside this module."""
+
+import functools
+import importlib.resources
+from dataclasses import dataclass
+
+from handgrad.report.theory.render import to_html
+
+# File name without .md, in reading order.
+ORDER = (
+    "notation",
+    "fully_connected",
+    "relu",
+    "dropout",
+    "batch_normalisation",
+    "convolution",
+    "losses",
+    "max_pooling",
+    "sigmoid_networks",
+    "dropout_at_inference",
+    "diverging_loss",
+)
+
+
+@dataclass(frozen=True)
+class Page:
+    """One topic.
+
+    Attributes
+    ----------
+    slug : str
+        For an anchor: 'batch-normalisation'. Links between pages are ``#theory-SLUG``.
+    number : str
+        The assignment's: '1.4'.
+    title : str
+        Plain text, without the number.
+    html : str
+        The text without its title; headings start at h3.
+    """
+
+    slug: str
+    number: str
+    title: str
+    html: str
+
+
+def source(name: str) -> str:
+    """Return the markdown of a page, by its name in ORDER."""
+    folder = importlib.resources.files("handgrad.report.theory")
+    return (folder / f"{name}.md").read_text(encoding="utf-8")
+
+
+@functools.cache
+def pages() -> tuple[Page, ...]:
+    """Render every page; the same bytes every time."""
+    result = []
+    for name in ORDER:
+        heading, _, text = source(name).partition("\n")
+        number, _, title = heading.removeprefix("# ").partition(" ")
+        html = to_html(text, first_heading=3)
+        result.append(Page(name.replace("_", "-"), number, title.replace("'", "’"), html))
+    return tuple(result)

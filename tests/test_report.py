@@ -1,0 +1,345 @@
+"""The report: every number is in a record, the same bytes again, valid, self-contained."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import report_records
+
+from handgrad import report
+from handgrad.errors import ResultsError
+from handgrad.report import ReportError
+
+html5lib = pytest.importorskip("html5lib")
+for library in ("jinja2", "matplotlib", "latex2mathml", "markdown_it"):
+    pytest.importorskip(library)
+
+from handgrad.report import formats, plots, records, theory  # noqa: E402
+
+SMALL = 5_000_000  # bytes
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("report")
+    report_records.write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return report.build(folder)
+
+
+@pytest.fixture(scope="module")
+def tree(page):
+    parser = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False)
+    return parser.parse(page)  # raises at the first mistake
+
+
+def classes(element):
+    return element.get("class", "").split()
+
+
+def lookup(folder, place):
+    """Follow a file name and a JSON pointer without any code of the report."""
+    name, _, pointer = place.partition("#")
+    path = folder / name
+    if name == "public_solutions.json":
+        path = Path(report.__file__).parent / name
+    text = path.read_text(encoding="utf-8")
+    if name.endswith(".jsonl"):
+        value = [json.loads(line) for line in text.splitlines()]
+    else:
+        value = json.loads(text)
+    for step in pointer.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        value = value[int(key)] if isinstance(value, list) else value[key]
+    return value
+
+
+# every number is recorded -----------------------------------------------------------------------
+
+
+def as_shown(style, value):
+    """Say a number again, written down apart from the report's formats."""
+    if style in ("percent", "percent1"):
+        return format(100 * value, ".2f" if style == "percent" else ".1f")
+    if style == "seconds":
+        return format(value, ".2f" if value < 10 else ".1f")
+    return format(value, {"count": ",", "plain": "", "fixed": ".3f", "short": ".4g"}[style])
+
+
+def test_each_number_of_the_page_is_the_one_in_the_record_it_names(folder, tree):
+    numbers = tree.findall(".//data")
+    assert len(numbers) > 500
+    for element in numbers:
+        value = lookup(folder, element.get("data-record"))
+        assert isinstance(value, int | float)
+        assert json.loads(element.get("value")) == value, element.get("data-record")
+        assert element.text == as_shown(element.get("data-style"), value)
+    used = {element.get("data-style") for element in numbers}
+    assert used == set(formats.STYLES), "every format is shown by some record here"
+
+
+def test_each_text_taken_from_a_record_is_what_the_record_says(folder, tree):
+    texts = [e for e in tree.iter() if e.get("data-record") and e.tag != "data"]
+    assert len(texts) > 100
+    for element in texts:
+        value = lookup(folder, element.get("data-record"))
+        assert "".join(element.itertext()) == ("none" if value is None else str(value))
+
+
+# What carries digits without being a result: the assignment's own numbers, and "95 %".
+NOT_RESULTS = re.compile(
+    r"\b[1-7](\.[1-5])?(, [1-7]\.[1-5])?(?= The code)|(?<=Question )[1-7]|\b95 %|SHA-256|VGG11"
+    r"|CIFAR-10|question 4 out|(?<=--questions )[1-7]|(?<=question )[1-7]"
+)
+
+
+def test_no_other_digit_stands_on_the_page(folder, tree):
+    """Whatever is not a recorded value, a derivation or a plot's axis has no number in it."""
+    body = tree.find("body")
+    assert body is not None
+
+    def text(element):
+        tag = element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
+        if tag in ("svg", "nav", "style", "code") or element.get("data-record"):
+            return ""
+        if "theory" in classes(element):  # prose and formulas, but for the studies in them
+            return " ".join(text(e) for e in element.iter() if "study" in classes(e))
+        return " ".join(
+            [element.text or "", *(text(child) + (child.tail or "") for child in element)]
+        )
+
+    # A file name of the record is a key, which has no place of its own.
+    files = {f for d in lookup(folder, "results.json#/data").values() for f in d["sha256"]}
+    rest = text(body)
+    for name in (*files, "cifar10"):
+        rest = rest.replace(name, "")
+    rest = NOT_RESULTS.sub("", rest)
+    found = [rest[max(0, m.start() - 40) : m.end() + 20] for m in re.finditer(r"\d", rest)]
+    assert not found
+
+
+def test_plots_draw_recorded_numbers_only(folder, monkeypatch):
+    from matplotlib.axes import Axes
+
+    recorded: set[float] = {0.0, -1.0, 1.0, 100.0}  # reference lines: diagonal, border, margin
+
+    def collect(value):
+        if isinstance(value, dict):
+            value = list(value.values())
+        if isinstance(value, list):
+            for entry in value:
+                collect(entry)
+        elif isinstance(value, int | float):
+            recorded.update((float(value), 100 * value))
+
+    for name in ("results.json", *(str(p.relative_to(folder)) for p in folder.rglob("*.json*"))):
+        collect(lookup(folder, name + "#"))
+    drawn: list[float] = []
+    plain, stairs = Axes.plot, Axes.stairs
+
+    def plot(axes, x, y, **rest):
+        drawn.extend(np.asarray(x, float).tolist())
+        if rest.get("linestyle") != "none":  # rows of dots stand at their row's position
+            drawn.extend(np.asarray(y, float).tolist())
+        return plain(axes, x, y, **rest)
+
+    def stair(axes, values, edges, **rest):
+        drawn.extend([*map(float, values), *map(float, edges)])
+        return stairs(axes, values, edges, **rest)
+
+    monkeypatch.setattr(Axes, "plot", plot)
+    monkeypatch.setattr(Axes, "stairs", stair)
+    report.build(folder)
+    known = [value for value in drawn if not np.isnan(value)]
+    assert len(known) > 500
+    assert set(known) <= recorded
+
+
+def test_a_number_of_no_record_cannot_be_printed():
+    with pytest.raises(TypeError, match=r"results.json#/x is not a number: 'high'"):
+        formats._number(records.Ref("results.json#/x", "high"), "percent")
+
+
+# one file, the same again -----------------------------------------------------------------------
+
+AGAIN = """
+import socket, sys
+from pathlib import Path
+from types import SimpleNamespace
+def refuse(*a, **k): raise SystemExit("network")
+socket.socket.connect = refuse
+from handgrad import report
+report.write(*map(Path, sys.argv[1:]))
+"""
+
+
+def test_another_process_makes_the_same_bytes_without_torch_numba_or_network(
+    folder, page, tmp_path
+):
+    (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')")
+    (tmp_path / "numba.py").write_text("raise SystemExit('numba was imported')")
+    (tmp_path / "matplotlibrc").write_text("font.size: 30\n")  # a user's own style is no matter
+    source = str(Path(report.__file__).parents[2])
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), source]),
+        "PYTHONHASHSEED": "7",
+        "TZ": "Pacific/Auckland",
+        "MPLCONFIGDIR": str(tmp_path / "mpl"),
+    }
+    subprocess.run(
+        [sys.executable, "-c", AGAIN, str(folder), str(tmp_path / "again.html")],
+        cwd=tmp_path, env=environment, check=True,
+    )  # fmt: skip
+    assert (tmp_path / "again.html").read_bytes() == page.encode()
+
+
+def test_one_small_file_that_asks_for_nothing(page, tree):
+    assert len(page.encode()) < SMALL
+    assert not tree.findall(".//script")
+    for element in tree.iter():
+        for name, value in element.attrib.items():
+            name = name.rpartition("}")[2] if isinstance(name, str) else name[1]
+            assert not str(name).startswith("on"), "no script"
+            if name in ("src", "srcset", "poster", "action") or (
+                name == "href" and element.tag != "a"
+            ):
+                assert value.startswith(("data:", "#")), (element.tag, value)
+    style = "".join(e.text or "" for e in tree.iter("style"))
+    assert "url(" not in style
+    assert "@import" not in style
+
+
+def test_ids_are_unique_and_links_lead_somewhere(tree):
+    ids = [element.get("id") for element in tree.iter() if element.get("id")]
+    assert len(ids) == len(set(ids))
+    for element in tree.iter("a"):
+        target = element.get("href")
+        if target.startswith("#"):
+            assert target[1:] in ids, target
+    for element in tree.iter():
+        for name in ("aria-labelledby", "aria-describedby"):
+            assert set((element.get(name) or "").split()) <= set(ids)
+
+
+def test_html_in_a_record_stays_text(page):
+    assert "<b>" not in page.split("</style>")[1].split('<section id="q1"')[0]
+    assert "&lt;b&gt;&amp;amp;é" in page
+
+
+# what it shows ----------------------------------------------------------------------------------
+
+
+def test_the_contents_list_every_item_of_the_assignment(tree):
+    contents = tree.find(".//nav")
+    numbers = (
+        " ".join("".join(e.itertext()) for e in contents.iter("span") if "number" in classes(e))
+        .replace(",", " ")
+        .split()
+    )
+    theory_numbers = [page.number for page in theory.pages()]
+    assert set(numbers) >= {"2.1", "2.2", "2.4", "3.1", "3.2", "3.3", "4.1", "5.4", "6.1", "6.2"}
+    assert set(numbers) >= set(theory_numbers)
+    assert {"1.1", "1.2", "1.3", "1.4", "1.5", "7.1", "7.2", "7.3"} <= set(theory_numbers)
+
+
+def test_stand_ins_and_what_did_not_run_are_marked(page):
+    assert page.count("stand-in data</span>") >= 2 * 2  # in the table and at each experiment
+    assert "Not run: " in page
+    assert "there is no &lt;torch&gt;" in page
+    assert "This run left question 4 out" in page
+
+
+def test_every_picture_has_a_text_and_every_table_a_caption_and_scopes(tree):
+    pictures = tree.findall(".//img")
+    assert len(pictures) > 50
+    assert all(picture.get("alt") for picture in pictures)
+    svgs = tree.findall(".//{http://www.w3.org/2000/svg}svg") or tree.findall(".//svg")
+    assert len(svgs) > 12
+    for svg in svgs:
+        children = [c.tag.rpartition("}")[2] for c in svg][:2]
+        assert children == ["title", "desc"]
+    for table in tree.iter("table"):
+        assert all(head.get("scope") for head in table.iter("th"))
+    derived = {t for s in tree.iter("section") if "theory" in classes(s) for t in s.iter("table")}
+    assert all(t.find("caption") is not None for t in tree.iter("table") if t not in derived)
+
+
+def test_a_folder_without_analyses_says_so(tmp_path):
+    report_records.write(tmp_path)
+    for file in tmp_path.rglob("analysis.json"):
+        file.unlink()
+    page = report.build(tmp_path)
+    assert page.count("This folder has no record of what the model did on the test rows") == 4
+
+
+def test_a_study_without_a_page_of_its_number_is_no_reason_to_fail(folder, page):
+    assert "Gradient norms" in page
+
+
+# bad input --------------------------------------------------------------------------------------
+
+
+def test_no_results_is_one_line(tmp_path):
+    with pytest.raises(ReportError, match=r"holds no results.json; `handgrad reproduce --out"):
+        report.build(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["history.jsonl", "analysis.json"])
+def test_a_damaged_record_is_named(tmp_path, name):
+    report_records.write(tmp_path)
+    (tmp_path / "runs/2.4/seed-0" / name).write_text('{"seed": ')
+    with pytest.raises(ResultsError, match=rf"seed-0/{name} is damaged"):
+        report.build(tmp_path)
+
+
+def test_missing_libraries_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_NEEDED", ("json", "not_installed_at_all"))
+    with pytest.raises(ReportError, match=r"no report: not_installed_at_all not installed: `pip"):
+        report.build(tmp_path)
+
+
+def test_an_output_that_cannot_be_written_is_one_line(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "build", lambda folder: "<!doctype html>")
+    with pytest.raises(ReportError, match=r"cannot write .*nowhere/x.html \(No such file"):
+        report.write(folder, tmp_path / "nowhere/x.html")
+
+
+def test_plots_of_one_candidate_and_one_epoch(folder):
+    results = records.read(folder)
+    record = results["experiments"][1]
+    one = records.Ref("x", {**record.value, "trials": record.value["trials"][8:9]})
+    assert "svg" in plots.candidates("one", "3.3", one).svg
+
+
+def test_a_run_without_the_libraries_says_so_and_goes_on(folder, monkeypatch):
+    from handgrad.reproduce.folder import Folder
+    from handgrad.reproduce.job import _report
+
+    monkeypatch.setattr(report, "missing_libraries", lambda: "matplotlib not installed: ...")
+    heard = []
+    _report(Folder(folder), SimpleNamespace(notice=heard.append))
+    assert heard == ["report.html was not written: matplotlib not installed: ..."]
+    assert not (folder / "report.html").exists()
+
+
+def test_the_command_ends_with_one_line_for_a_folder_without_results(tmp_path, monkeypatch, capsys):
+    from handgrad.cli import main
+
+    monkeypatch.setattr(sys, "argv", ["handgrad", "report", str(tmp_path / "nowhere")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("handgrad: error: ")
+    assert "holds no results.json" in line

@@ -1,0 +1,552 @@
+"""The theory's formulas, read out of its pages and evaluated as they are displayed.
+
+Each forward formula must give what handgrad.layers gives; each gradient must be SymPy's derivative
+of the displayed forward formula, and what the layer's backward returns.
+"""
+
+import doctest
+
+import numpy as np
+import pytest
+import sympy
+from latex_values import BLOCKS, Formula, equations
+from theory_proofs import (
+    PROVED,
+    assert_same,
+    define,
+    derivative,
+    holds,
+    pairing,
+    proves,
+    symbols,
+)
+
+from handgrad import layers, optim
+from handgrad.report.theory import pages as theory_pages
+from handgrad.report.theory.pages import ORDER, source
+
+RNG = np.random.default_rng(0)
+
+
+def normal(*shape):
+    return RNG.standard_normal(shape)
+
+
+# 1, 1.1, 1.2 ----------------------------------------------------------------------------------
+
+
+@proves("chain-rule")
+def test_the_rule():
+    x = symbols("x", 2)
+    out = np.array([x[0] * x[1], sympy.sin(x[0]), x[1] ** 3], dtype=object)
+    dout = symbols("dout", 3)
+    env = {"x": x, "out": out, "dout": dout, "dx": derivative(pairing(dout, out), x)}
+    holds("chain-rule", env, i=2, j=3)
+
+
+@proves("fc-forward", "fc-partials", "fc-gradients", "fc-arrays")
+def test_fully_connected():
+    N, D, M = 2, 3, 4
+    x, w, b, dout = symbols("x", N, D), symbols("w", D, M), symbols("b", M), symbols("dout", N, M)
+    env = {"x": x, "w": w, "b": b, "dout": dout}
+    sizes = {"n": N, "d": D, "m": M}
+    env["out"] = define("fc-forward", env, **sizes)
+    L = pairing(dout, env["out"])
+    env |= {"dx": derivative(L, x), "dw": derivative(L, w), "db": derivative(L, b)}
+    holds("fc-gradients", env, **sizes)
+    holds("fc-arrays", env, **sizes)
+    for which, k in enumerate((N, M, M)):
+        holds("fc-partials", env, only=which, **sizes, k=k)
+
+    numbers = {"x": normal(N, D), "w": normal(D, M), "b": normal(M), "dout": normal(N, M)}
+    out, cache = layers.fc_forward(numbers["x"], numbers["w"], numbers["b"])
+    assert_same(define("fc-forward", numbers, **sizes), out)
+    for which, gradient in enumerate(layers.fc_backward(numbers["dout"], cache)):
+        assert_same(define("fc-gradients", numbers, which, **sizes), gradient)
+
+
+@proves("relu-forward", "relu-backward", "relu-kink")
+def test_relu():
+    x = np.array([sympy.Symbol("u", positive=True), sympy.Symbol("v", negative=True)])
+    env = {"x": x, "dout": symbols("dout", 2)}
+    env["out"] = define("relu-forward", env, i=2)
+    env["dx"] = derivative(pairing(env["dout"], env["out"]), x)
+    holds("relu-backward", env, i=2)
+    holds("relu-kink", {"h": sympy.Symbol("h", positive=True)})
+
+    x, dout = np.array([1.5, -2.0, 0.0]), normal(3)  # 0: the convention
+    out, cache = layers.relu_forward(x)
+    assert_same(define("relu-forward", {"x": x}, i=3), out)
+    assert_same(
+        define("relu-backward", {"x": x, "dout": dout}, i=3), layers.relu_backward(dout, cache)
+    )
+
+
+# 1.3 and 7.2: dropout ---------------------------------------------------------------------------
+
+
+def coins(p, count, scale=1):
+    """Every outcome of independent coins m with P(m = 1) = p, and its probability."""
+    outcomes = []
+    for place in np.ndindex(*(2,) * count):
+        mask = np.array([sympy.Integer(bit) for bit in place], dtype=object)
+        chance = sympy.prod([p if bit else 1 - p for bit in place])
+        outcomes.append(({"m": mask}, chance))
+    return outcomes
+
+
+@proves(
+    "dropout-train", "dropout-backward", "dropout-moments", "dropout-test", "dropout-inverted"
+)  # fmt: skip
+def test_dropout():
+    p, x, dout = sympy.Symbol("p", positive=True), symbols("x", 2), symbols("dout", 2)
+    env = {"x": x, "p": p, "dout": dout, "m": symbols("m", 2), "outcomes": coins(p, 2)}
+
+    def out(which):
+        return lambda env: define(which, env, side=1, i=2)
+
+    for form in ("dropout-train", "dropout-test", "dropout-inverted"):
+        value = define(form, env, side=1, i=2)
+        gradient = derivative(pairing(dout, value), x)
+        backward = {"dropout-train": ("dropout-backward", 0)}.get(form, (form, -1))
+        assert_same(define(backward[0], env, backward[1], i=2), gradient)
+    holds("dropout-moments", env | {"out": out("dropout-train")}, i=2)
+    holds("dropout-inverted", env | {"out": out("dropout-inverted")}, only=1, i=2)
+    # The test pass is the mean of the training pass.
+    mean = define("dropout-moments", env, 0, i=2)
+    assert_same(define("dropout-test", env, 0, i=2), mean)
+
+    x, dout, p = normal(6), normal(6), 0.7
+    for mode in ("train", "test"):
+        ours, cache = layers.dropout_forward(x, {"p": p, "mode": mode, "seed": 1})
+        mask = (np.random.RandomState(1).rand(6) < p).astype(float)
+        assert 0 < mask.sum() < 6
+        numbers = {"x": x, "dout": dout, "p": p, "m": mask}
+        assert_same(define(f"dropout-{mode}", numbers, 0, i=6), ours)
+        backward = ("dropout-backward", 0) if mode == "train" else ("dropout-test", 1)
+        assert_same(define(*[backward[0], numbers, backward[1]], i=6),
+                    layers.dropout_backward(dout, cache))  # fmt: skip
+
+
+@proves(
+    "dropout-unit", "dropout-unit-moments", "dropout-unit-test", "dropout-unit-inverted",
+    "dropout-jensen", "dropout-geometric",
+)  # fmt: skip
+def test_dropout_at_a_layers_input():
+    D, J = 3, 2
+    p = sympy.Symbol("p", positive=True)
+    env = {
+        "p": p, "x": symbols("x", D), "w": symbols("w", D, J), "b": symbols("b", J),
+        "outcomes": coins(p, D),
+        "z": lambda env: define("dropout-unit", env, d=D, j=J),
+    }  # fmt: skip
+    holds("dropout-unit-moments", env, d=D, j=J)
+    mean = define("dropout-unit-moments", env, 0, side=0, d=D, j=J)
+    assert_same(define("dropout-unit-test", env, d=D, j=J), mean)
+    holds("dropout-unit-inverted", env, d=D, j=J)
+    holds("dropout-jensen", {"p": p, "outcomes": coins(p, 2)})
+
+    # Our layers: dropout, then fully connected, in test mode.
+    x, w, b = normal(1, D), normal(D, J), normal(J)
+    dropped, _ = layers.dropout_forward(x, {"p": 0.6, "mode": "test"})
+    out, _ = layers.fc_forward(dropped, w, b)
+    numbers = {"p": 0.6, "x": x[0], "w": w, "b": b}
+    assert_same(define("dropout-unit-test", numbers, d=D, j=J), out[0])
+
+    # The geometric mean, with numbers: two inputs, three classes.
+    w, x = normal(2, 3), normal(2)
+
+    def scores(env):
+        return (x * env["m"].astype(float)) @ w
+
+    def probabilities(env):
+        return np.exp(scores(env)) / np.exp(scores(env)).sum()
+
+    env = {"outcomes": coins(0.7, 2), "z": scores, "q": probabilities}
+    holds("dropout-geometric", env, c=3, j=3)
+
+
+# 1.4 batch normalisation --------------------------------------------------------------------
+
+
+N_BATCH = 3
+BN = {"n": N_BATCH, "k": N_BATCH}
+
+
+def batch(kappa):
+    """A batch of three symbols, with the displayed statistics as expressions of it."""
+    x, dout = symbols("x", N_BATCH), symbols("dout", N_BATCH)
+    env = {
+        "x": x, "dout": dout, "N": sympy.Integer(N_BATCH), "\\kappa": kappa,
+        "\\gamma": sympy.Symbol("gamma", real=True), "\\beta": sympy.Symbol("beta", real=True),
+        "\\epsilon": sympy.Symbol("epsilon", positive=True),
+    }  # fmt: skip
+    for which, name in enumerate(("\\mu", "v", "\\sigma")):
+        env[name] = define("bn-statistics", env, which, n=N_BATCH)
+    env["hat x"] = define("bn-forward", env, 0, n=N_BATCH)
+    env["out"] = define("bn-forward", env, 1, n=N_BATCH)
+    env["d\\gamma"] = define("bn-parameters", env, 0, n=N_BATCH)
+    env["d\\beta"] = define("bn-parameters", env, 1, n=N_BATCH)
+    env["g"] = env["\\gamma"] * dout
+    env["L"] = pairing(dout, env["out"])
+    env["dx"] = derivative(env["L"], x)
+    return env
+
+
+BN_LABELS = ("bn-statistics", "bn-forward", "bn-parameters")
+
+
+@proves(*BN_LABELS, "bn-dmu", "bn-dsigma", "bn-sum-of-paths", "bn-dx", "bn-orthogonal")
+@pytest.mark.parametrize("kappa", ["standard", "the assignment's"])
+def test_batch_normalisation_by_sympy(kappa):
+    env = batch(sympy.Rational(1, N_BATCH) if kappa == "standard" else sympy.Integer(1))
+    assert_same(sympy.diff(env["L"], env["\\gamma"]), env["d\\gamma"])
+    assert_same(sympy.diff(env["L"], env["\\beta"]), env["d\\beta"])
+    for label in ("bn-dmu", "bn-dsigma", "bn-sum-of-paths", "bn-dx", "bn-orthogonal"):
+        holds(label, env, **BN)
+
+
+@proves("bn-dx-standard", "bn-dx-assignment")
+@pytest.mark.parametrize("reading", ["standard", "assignment"])
+def test_batch_normalisation_in_both_readings(reading):
+    env = batch(sympy.Rational(1, N_BATCH) if reading == "standard" else sympy.Integer(1))
+    holds(f"bn-dx-{reading}", env, **BN)
+    other = {"standard": "assignment", "assignment": "standard"}[reading]
+    apart = define(f"bn-dx-{other}", env, n=N_BATCH, k=N_BATCH)[0] - env["dx"][0]
+    some = {symbol: i + 2 for i, symbol in enumerate(sorted(apart.free_symbols, key=str))}
+    assert abs(sympy.N(apart.subs(some))) > 0.1
+
+
+@proves("bn-paths")
+def test_batch_normalisation_path_by_path():
+    """With x held still, mu and sigma are variables of their own."""
+    env = batch(sympy.Rational(1, N_BATCH))
+    env["\\mu"], env["\\sigma"] = sympy.symbols("mu sigma", real=True)
+    env["hat x"] = define("bn-forward", env, 0, n=N_BATCH)
+    env["out"] = define("bn-forward", env, 1, n=N_BATCH)
+    env["L"] = pairing(env["dout"], env["out"])
+    holds("bn-paths", env, **BN)
+
+
+@proves(*BN_LABELS, "bn-dx-standard", "bn-running", "bn-test")
+def test_batch_normalisation_by_our_layer():
+    N, eps, momentum = 5, 1e-5, 0.9
+    x, dout, gamma, beta = normal(N), normal(N), normal(1), normal(1)
+    running = {"running_mean": normal(1), "running_var": abs(normal(1))}
+    env = {
+        "x": x, "dout": dout, "N": N, "\\kappa": 1 / N, "\\gamma": gamma[0], "\\beta": beta[0],
+        "\\epsilon": eps,
+    }  # fmt: skip
+    for mode in ("train", "test"):
+        param = {"mode": mode, "eps": eps, "momentum": momentum, **running}
+        out, cache = layers.batchnorm_forward(x[:, None], gamma, beta, param)
+        dx, dgamma, dbeta = layers.batchnorm_backward(dout[:, None], cache)
+        if mode == "train":
+            for which, name in enumerate(("\\mu", "v", "\\sigma")):
+                env[name] = define("bn-statistics", env, which, n=N)
+            for name, now in (("running_mean", env["\\mu"]), ("running_var", env["v"])):
+                moving = {"r": running[name][0], "momentum": momentum, "\\mu": now}
+                assert_same(define("bn-running", moving), param[name][0])
+        else:
+            env["\\mu"], env["v"] = running["running_mean"][0], running["running_var"][0]
+            env["\\sigma"] = define("bn-statistics", env, 2, n=N)
+        env["hat x"] = define("bn-forward", env, 0, n=N)
+        assert_same(define("bn-forward", env, 1, n=N), out[:, 0])
+        env["d\\gamma"] = define("bn-parameters", env, 0, n=N)
+        env["d\\beta"] = define("bn-parameters", env, 1, n=N)
+        assert_same([env["d\\gamma"], env["d\\beta"]], [dgamma[0], dbeta[0]])
+        label = "bn-dx-standard" if mode == "train" else "bn-test"
+        assert_same(define(label, env, k=N), dx[:, 0])
+
+
+def test_a_constant_feature_passes_a_gradient_of_the_stated_size():
+    _, cache = layers.batchnorm_forward(np.ones((2, 1)), np.ones(1), np.zeros(1), {"mode": "train"})
+    dx, _, _ = layers.batchnorm_backward(np.array([[1.0], [-1.0]]), cache)
+    np.testing.assert_allclose(dx[:, 0], [316.2277660, -316.2277660])
+
+
+# 1.5 convolution ------------------------------------------------------------------------------
+
+
+IMAGE, FILTER = (4, 3), (2, 2)
+FULL = {"i": 5, "j": 4}  # H + HH - 1, W + WW - 1
+FILT = {"i": 3, "j": 2}  # H - HH + 1, W - WW + 1
+TAPS, PIXELS = {"k": 2, "l": 2}, {"p": 4, "q": 3}
+
+
+@proves("conv-full", "conv-filt")
+def test_the_two_operations_are_the_codes():
+    env = {"x": normal(*IMAGE), "w": normal(*FILTER)}
+    full = define("conv-full", env, **FULL, **TAPS)
+    assert_same(full, layers.convolve_full(env["x"], env["w"]))
+    assert_same(define("conv-filt", env, **FILT, **TAPS), layers.filter_valid(env["x"], env["w"]))
+    swapped = {"x": env["w"], "w": env["x"]}
+    assert_same(full, define("conv-full", swapped, **FULL, k=4, l=3))  # it commutes
+
+
+@proves(
+    "conv-full", "conv-full-partials", "conv-full-dx", "conv-full-dw", "conv-full-identities"
+)  # fmt: skip
+def test_full_convolution():
+    env = {"x": symbols("x", *IMAGE), "w": symbols("w", *FILTER), "dy": symbols("dy", 5, 4)}
+    env["y"] = define("conv-full", env, **FULL, **TAPS)
+    holds("conv-full", env, **FULL, **TAPS)  # the symbol *full is the same operation
+    L = pairing(env["dy"], env["y"])
+    env |= {"dx": derivative(L, env["x"]), "dw": derivative(L, env["w"])}
+    holds("conv-full-partials", env, only=0, **FULL, **PIXELS)
+    holds("conv-full-partials", env, only=1, **FULL, **TAPS)
+    holds("conv-full-dx", env, **FULL, **PIXELS, **TAPS)
+    holds("conv-full-dw", env, **FULL, **PIXELS, **TAPS)
+    holds("conv-full-identities", env)
+
+
+@proves(
+    "conv-filt", "conv-filt-partials", "conv-filt-dx", "conv-filt-dw", "conv-filt-identities"
+)  # fmt: skip
+def test_filtering():
+    env = {"x": symbols("x", *IMAGE), "w": symbols("w", *FILTER), "dout": symbols("dout", 3, 2)}
+    env["out"] = define("conv-filt", env, **FILT, **TAPS)
+    holds("conv-filt", env, **FILT, **TAPS)
+    L = pairing(env["dout"], env["out"])
+    env |= {"dx": derivative(L, env["x"]), "dw": derivative(L, env["w"])}
+    holds("conv-filt-partials", env, only=0, **FILT, **PIXELS)
+    holds("conv-filt-partials", env, only=1, **FILT, **TAPS)
+    holds("conv-filt-dx", env, **FILT, **PIXELS, **TAPS)
+    holds("conv-filt-dw", env, **FILT, **PIXELS, **TAPS)
+    holds("conv-filt-identities", env)
+
+
+@proves("conv-full-identities")
+def test_the_full_identities_with_our_operations():
+    """Beside SymPy: the two products of numbers, against central differences."""
+    from handgrad.gradcheck import check_gradients
+
+    def forward(x, w):
+        return layers.convolve_full(x, w), (x, w)
+
+    def backward(dy, cache):
+        env = {"x": cache[0], "w": cache[1], "dy": dy}
+        return tuple(np.asarray(define("conv-full-identities", env, which)) for which in (0, 1))
+
+    check_gradients(forward, backward, [normal(*IMAGE), normal(*FILTER)], rng=RNG)
+
+
+@proves("conv-forward", "conv-backward")
+def test_convolution_layer():
+    sizes = {"n": 2, "c": 2, "f": 3, **FILT, **TAPS}
+    env = {"x": normal(2, 2, *IMAGE), "w": normal(3, 2, *FILTER), "dout": normal(2, 3, 3, 2)}
+    out, cache = layers.conv_forward(env["x"], env["w"])
+    assert_same(define("conv-forward", env, **sizes), out)
+    dx, dw = layers.conv_backward(env["dout"], cache)
+    assert_same(define("conv-backward", env, 0, **sizes, **PIXELS), dx)
+    assert_same(define("conv-backward", env, 1, **sizes), dw)
+
+
+# 2 to 4: losses -------------------------------------------------------------------------------
+
+
+@proves(
+    "sigmoid", "logistic-loss", "logistic-gradient", "cross-entropy", "cross-entropy-gradient",
+    "logistic-stable",
+)  # fmt: skip
+def test_logistic_loss():
+    holds("sigmoid", {"z": sympy.Symbol("z", real=True)}, only=1)
+    env = {"x": symbols("x", 2), "N": sympy.Integer(2)}
+    env["y"] = np.array([sympy.Integer(1), sympy.Integer(-1)], dtype=object)
+    env["t"] = np.array([sympy.Integer(1), sympy.Integer(0)], dtype=object)
+    losses = [define(label, env, n=2) for label in ("logistic-loss", "cross-entropy")]
+    gradients = [define(f"{label}-gradient", env, n=2) for label in ("logistic", "cross-entropy")]
+    for loss, gradient in zip(losses, gradients, strict=True):
+        assert_same(gradient, derivative(loss, env["x"]))
+    assert_same(gradients[0], gradients[1])
+
+    x, y = 3 * normal(5), np.array([1, -1, -1, 1, 1])
+    numbers = {"x": x, "y": y, "t": (1 + y) / 2, "N": 5}
+    loss, dx = layers.logistic_loss(x, y)
+    for label in ("logistic-loss", "cross-entropy"):
+        assert_same(define(label, numbers, n=5), loss)
+    for label in ("logistic-gradient", "cross-entropy-gradient"):
+        assert_same(define(label, numbers, n=5), dx)
+    for z in (-30.0, -1.5, 0.0, 2.0):
+        holds("logistic-stable", {"z": z})
+    # Where the plain form overflows, the stable one is what the code gives.
+    assert define("logistic-stable", {"z": -1000.0}) == layers.logistic_loss([-1000.0], [1])[0]
+    with pytest.raises(OverflowError):
+        define("logistic-stable", {"z": -1000.0}, side=0)
+
+
+@proves("hinge")
+def test_hinge_loss():
+    x, y = np.array([0.5, 2.0, -0.3, -4.0, 1.0]), np.array([1, 1, -1, 1, 1])  # the last: the kink
+    loss, dx = layers.svm_loss(x, y)
+    env = {"x": x, "y": y, "N": 5}
+    assert_same(define("hinge", env, 0, n=5), loss)
+    assert_same(define("hinge", env, 1, n=5), dx)
+    inside, outside = sympy.Symbol("u", negative=True), sympy.Symbol("v", positive=True)
+    for moving, score in ((inside, inside), (outside, 1 + outside)):
+        env = {"x": np.array([score]), "y": np.array([sympy.Integer(1)]), "N": sympy.Integer(1)}
+        slope = sympy.diff(define("hinge", env, 0, n=1), moving)
+        assert_same(define("hinge", env, 1, n=1), np.array([slope]))
+
+
+@proves("softmax", "softmax-loss", "softmax-gradient", "softmax-shift")
+def test_softmax_loss():
+    N, C = 2, 3
+    sizes = {"n": N, "c": C, "j": C}
+    env = {"x": symbols("x", N, C), "y": np.array([2, 0]), "N": sympy.Integer(N)}
+    env["p"] = define("softmax", env, **sizes)
+    env["a"] = sympy.Symbol("a", real=True)
+    holds("softmax-shift", env, **sizes)
+    loss = define("softmax-loss", env, **sizes)
+    assert_same(define("softmax-gradient", env, **sizes), derivative(loss, env["x"]))
+
+    numbers = {"x": 3 * normal(N, C), "y": np.array([2, 0]), "N": N}
+    numbers["p"] = define("softmax", numbers, **sizes)
+    holds("softmax-loss", numbers | {"L": layers.softmax_loss(numbers["x"], numbers["y"])[0]},
+          **sizes)  # fmt: skip
+    _, dx = layers.softmax_loss(numbers["x"], numbers["y"])
+    assert_same(define("softmax-gradient", numbers, **sizes), dx)
+
+
+# 5 max pooling --------------------------------------------------------------------------------
+
+
+@proves("pool-forward", "pool-backward", "pool-relu")
+def test_max_pooling():
+    x = RNG.permutation(20).reshape(4, 5).astype(float)
+    param = {"pool_height": 2, "pool_width": 2, "stride": 1}
+    out, cache = layers.max_pool_forward(x[None, None], param)
+    dout = normal(*out.shape)
+    windows = [(i, j) for i in range(3) for j in range(4)]
+    winners = np.array(
+        [max(((i + a) * 5 + j + b for a in (0, 1) for b in (0, 1)), key=x.ravel().__getitem__)
+         for i, j in windows]
+    )  # fmt: skip
+    env = {"x": x.ravel(), "a": winners, "dout": dout.ravel()}
+    assert_same(define("pool-forward", env, w=12), out.ravel())
+    dx = layers.max_pool_backward(dout, cache)
+    assert_same(define("pool-backward", env, w=12, i=20), dx.ravel())
+    for pair in ([1.0, 2.0], [-1.0, 2.0], [-2.0, -1.0], [3.0, -1.0]):
+        holds("pool-relu", {"x": np.array(pair)})
+
+
+# 7.1 and 7.3 ----------------------------------------------------------------------------------
+
+
+@proves(
+    "sigmoid-forward", "sigmoid-backward", "sigmoid-quarter", "gradient-variance",
+    "sigmoid-shrinks", "one-example",
+)  # fmt: skip
+def test_sigmoid_networks():
+    env = {"x": symbols("x", 2), "dout": symbols("dout", 2)}
+    env["out"] = define("sigmoid-forward", env, i=2)
+    env["dx"] = derivative(pairing(env["dout"], env["out"]), env["x"])
+    holds("sigmoid-backward", env, i=2)
+    holds("sigmoid-quarter", {"out": symbols("out", 2)}, i=2)
+    holds("sigmoid-shrinks", {"M": sympy.Symbol("M", positive=True)})
+
+    x, dout = normal(4), normal(4)
+    out, cache = layers.sigmoid_forward(x)
+    assert_same(define("sigmoid-forward", {"x": x}, i=4), out)
+    numbers = {"out": out, "dout": dout}
+    assert_same(define("sigmoid-backward", numbers, i=4), layers.sigmoid_backward(dout, cache))
+
+    # Weights of mean 0 and variance tau^2: signs times tau, each with probability 1/2.
+    D, M, tau = 2, 2, sympy.Symbol("tau", positive=True)
+    dz = symbols("dz", M)
+    outcomes = [
+        ({"dx": (tau * (1 - 2 * np.array(bits, dtype=object).reshape(D, M))) @ dz},
+         sympy.Rational(1, 2 ** (D * M)))
+        for bits in np.ndindex(*(2,) * (D * M))
+    ]  # fmt: skip
+    holds("gradient-variance", {"outcomes": outcomes, "dz": dz, "\\tau": tau}, d=D, m=M)
+
+    x, dz = abs(normal(1, 3)), normal(1, 2)
+    _, dw, _ = layers.fc_backward(dz, layers.fc_forward(x, normal(3, 2), normal(2))[1])
+    assert_same(define("one-example", {"x": x[0], "dz": dz[0]}, d=3, m=2), dw)
+
+
+@proves("gd-quadratic", "momentum-recurrence", "momentum-limit", "clipping")
+def test_divergence():
+    w, rate, curvature = sympy.symbols("w eta lambda", positive=True)
+    env = {"w": w, "\\eta": rate, "\\lambda": curvature}
+    env["dw"] = sympy.diff(define("gd-quadratic", env, 0), w)
+    assert_same(define("gd-quadratic", env, 1), env["dw"])
+    env["w'"] = optim.sgd(w, env["dw"], {"learning_rate": rate})[0]
+    holds("gd-quadratic", env, only=2)
+
+    momentum = sympy.Symbol("rho", positive=True)
+    path, config = [np.array([w])], {"learning_rate": rate, "momentum": momentum}
+    config["velocity"] = np.array([sympy.Symbol("velocity")])
+    for _ in range(2):
+        step, config = optim.sgd_momentum(path[-1], curvature * path[-1], config)
+        path.append(step)
+    env |= {"\\rho": momentum, "w'": path[1][0], "w''": path[2][0]}
+    holds("momentum-recurrence", env)
+    at_limit = env | {"\\eta": 2 * (1 + momentum) / curvature}
+    assert_same(define("momentum-limit", at_limit, side=0), 0)
+
+    long = {"W1": normal(3, 2), "b1": normal(2)}
+    flat = np.concatenate([long["W1"].ravel(), long["b1"]])
+    for c in (0.5, 100.0):
+        ours = optim.clipped(long, c)
+        wanted = np.array([define("clipping", {"dw": flat, "c": c})[i] for i in range(8)])
+        assert_same(np.concatenate([ours["W1"].ravel(), ours["b1"]]), wanted)
+
+
+def test_the_limits_of_the_rate_are_where_our_rules_begin_to_diverge():
+    """The parabola 1/2 * 4 * w^2: limits 2/4, and 2 * (1 + 0.9)/4 with momentum 0.9."""
+
+    def distance(rule, config):
+        w = np.array([1.0])
+        for _ in range(2000):
+            w, config = rule(w, 4 * w, config)
+        return abs(w[0])
+
+    for rule, config, limit in (
+        (optim.sgd, {}, 0.5),
+        (optim.sgd_momentum, {"momentum": 0.9}, 0.95),
+    ):
+        assert distance(rule, {**config, "learning_rate": 0.99 * limit}) < 1e-3
+        assert distance(rule, {**config, "learning_rate": 1.01 * limit}) > 1e3
+
+
+# The pages themselves ---------------------------------------------------------------------------
+
+
+def test_every_displayed_formula_is_checked():
+    unlabelled = {label for label in BLOCKS if label.startswith("unlabelled")}
+    assert all("=" not in BLOCKS[label] for label in unlabelled)  # no equation without a label
+    assert set(BLOCKS) - unlabelled == PROVED
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_examples_in_the_text(name):
+    result = doctest.DocTestRunner(verbose=False)
+    test = doctest.DocTestParser().get_doctest(source(name), {}, name, name, 0)
+    result.run(test)
+    assert result.failures == 0
+
+
+def test_a_wrong_formula_is_noticed(monkeypatch):
+    monkeypatch.setitem(BLOCKS, "fc-gradients", BLOCKS["fc-gradients"].replace("w_{dm}", "w_{md}"))
+    with pytest.raises(AssertionError, match=r"w_{md}.* is not "):
+        test_fully_connected()
+
+
+@pytest.mark.parametrize("latex", [r"x_n \wedge 2", r"\operatorname{tanh}(x)", "x_n + )"])
+def test_what_cannot_be_read_is_refused(latex):
+    with pytest.raises((SyntaxError, KeyError, IndexError)):
+        Formula(latex, {"n": 2}).value(0, {"x": np.ones(2)})
+
+
+def test_a_block_is_split_into_its_equations():
+    assert [e.free for e in equations("fc-gradients", n=1, d=1, m=1)] == [
+        ["n", "d"], ["d", "m"], ["m"],
+    ]  # fmt: skip
+
+
+def test_pages_are_the_same_bytes_each_time():
+    first = theory_pages()
+    theory_pages.cache_clear()
+    assert theory_pages() == first
