@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from handgrad.bench.compare import Measured, disagreement, record
+from handgrad.bench.plots import scaling_picture
 from handgrad.bench.report import markdown
 from handgrad.bench.scaling import names, scaled
 from handgrad.bench.workloads import WORKLOADS
@@ -66,9 +67,21 @@ def test_data_fit_the_workloads(work):
     assert len(y) == len(X)
 
 
-def test_scaling_varies_one_size_at_a_time():
-    assert len(names()) == 12
+def test_scaling_varies_one_size_at_a_time(tmp_path):
+    every = names()
+    assert len(every) == len(set(every)) == 5 + 4 + 3 - 1  # 28 x 28 and 32 filters are the same
     assert scaled("convnet:16:56:8").input_shape == (1, 56, 56)
+    works = [
+        {**record(scaled(name), [measured("handgrad", 20.0), measured("torch", 40.0)])}
+        for name in every
+    ]
+    pytest.importorskip("matplotlib")
+    for copy in ("one.svg", "two.svg"):
+        scaling_picture({"workloads": works}, tmp_path / copy)
+    picture = (tmp_path / "one.svg").read_text(encoding="utf-8")
+    assert picture == (tmp_path / "two.svg").read_text(encoding="utf-8")
+    for words in ("batch size", "image side, pixels", "filters", "4096", "fastest peer"):
+        assert f">{words}<" in picture
 
 
 def test_the_command_measures_and_writes(tmp_path):

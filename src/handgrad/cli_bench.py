@@ -9,6 +9,7 @@ import click
 
 from handgrad.bench.accuracy import seconds_to_accuracy
 from handgrad.bench.compare import environment, measure, record, sides
+from handgrad.bench.plots import scaling_picture
 from handgrad.bench.report import markdown
 from handgrad.bench.scaling import names, scaled
 from handgrad.bench.workloads import WORKLOADS
@@ -26,7 +27,8 @@ from handgrad.files import write_atomically
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The numbers; a table of the same name, .md, goes beside them.  "
+    help="The numbers; a table of the same name, .md, goes beside them, and of --scaling a plot, "
+    ".svg.  "
     "[default: benchmarks/results.json or benchmarks/scaling.json]",
 )
 def bench_command(
@@ -59,4 +61,6 @@ def bench_command(
         write_atomically(out, json.dumps(results, indent=1) + "\n")
     table = markdown(results)
     write_atomically(out.with_suffix(".md"), table)
+    if scaling and only is None and importlib.util.find_spec("matplotlib"):
+        scaling_picture(results, out.with_suffix(".svg"))
     click.echo(table)

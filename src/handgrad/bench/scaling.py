@@ -1,17 +1,46 @@
 """How the cost of ConvNet's step grows with batch, image and channels: workloads made by name."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from handgrad.bench.workloads import Workload, conv_net
 
-BATCHES = (16, 64, 256, 1024, 4096)
-IMAGES = (14, 28, 56, 112)
-FILTERS = (8, 32, 128)
+_BATCH, _SIDE, _FILTERS = 100, 28, 32
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One size that varies, the others as in the assignment's ConvNet."""
+
+    label: str
+    values: Sequence[int]
+    position: int  # of this size in a workload's name
+
+    @property
+    def cases(self) -> dict[str, int]:
+        """Workloads' names to this size."""
+        sizes = [_BATCH, _SIDE, _FILTERS]
+        return {_name(_with(sizes, self.position, value)): value for value in self.values}
+
+
+def _with(sizes: Sequence[int], position: int, value: int) -> list[int]:
+    return [*sizes[:position], value, *sizes[position + 1 :]]
+
+
+def _name(sizes: Sequence[int]) -> str:
+    return ":".join(["convnet", *map(str, sizes)])
+
+
+AXES = (
+    Axis("batch size", (16, 64, 256, 1024, 4096), 0),
+    Axis("image side, pixels", (14, 28, 56, 112), 1),
+    Axis("filters", (8, 32, 128), 2),
+)
 
 
 def names() -> list[str]:
     """Names like 'convnet:100:28:32': batch, image side, filters; one of them varied at a time."""
-    cases = [(batch, 28, 32) for batch in BATCHES]
-    cases += [(100, side, 32) for side in IMAGES] + [(100, 28, filters) for filters in FILTERS]
-    return [f"convnet:{batch}:{side}:{filters}" for batch, side, filters in cases]
+    return list(dict.fromkeys(name for axis in AXES for name in axis.cases))
 
 
 def scaled(name: str) -> Workload:

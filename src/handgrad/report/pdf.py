@@ -73,9 +73,7 @@ def _missing(error: Exception) -> PdfError:
     if isinstance(error, ImportError):
         cure = f"{error.name}, which is not installed; `pip install 'handgrad[pdf]'` brings it"
     else:
-        cure = (
-            "the system's library Pango, which is not installed; Debian: `apt install libpangoft2-1.0-0`"
-        )
+        cure = "the system's library Pango, which is not installed; Debian: `apt install libpangoft2-1.0-0`"
     return PdfError(f"a PDF needs {cure}; or print report.html from a browser")
 
 
