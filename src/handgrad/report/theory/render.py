@@ -54,7 +54,7 @@ def mathml(latex: str, *, display: bool = False) -> str:
         from latex2mathml.converter import convert
     except ImportError as error:
         raise _missing(error) from None
-    source = _OPERATION.sub(r"*_{\\text{\1}}", latex.replace("aligned}", "align*}"))
+    source = _OPERATION.sub(r"*_{\\text{\1}}\\,", latex.replace("aligned}", "align*}"))
     parts = [
         part if part.startswith("\\") and _TEXT.fullmatch(part) else _WORDS.sub(_word, part)
         for part in _TEXT.split(source)
