@@ -63,9 +63,7 @@ def write_pdf(html: str, path: Path) -> None:
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
     try:
         document = HTML(string=_with_pictures(_with_colours(html)), url_fetcher=inside)
-        content = document.write_pdf(
-            stylesheets=[CSS(string=_STYLE)], presentational_hints=True
-        )
+        content = document.write_pdf(stylesheets=[CSS(string=_STYLE)], presentational_hints=True)
     except FatalURLFetchingError as error:
         raise PdfError(f"the page is not whole: {error}; a report contains all it needs") from None
     try:
@@ -78,9 +76,8 @@ def _missing(error: Exception) -> PdfError:
     if isinstance(error, ImportError):
         cure = f"{error.name}, which is not installed; `pip install 'handgrad[pdf]'` brings it"
     else:
-        cure = (
-            "the system's library Pango, which is not installed; Debian: `apt install libpangoft2-1.0-0`"
-        )
+        cure = "the system's library Pango, which is not installed (Debian: apt install "
+        cure += "libpangoft2-1.0-0)"
     return PdfError(f"a PDF needs {cure}; or print report.html from a browser")
 
 
