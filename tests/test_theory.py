@@ -5,6 +5,9 @@ of the displayed forward formula, and what the layer's backward returns.
 """
 
 import doctest
+import re
+import sys
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -22,6 +25,8 @@ from theory_proofs import (
 )
 
 from handgrad import layers, optim
+from handgrad.errors import HandgradError
+from handgrad.report.theory import mathml, render
 from handgrad.report.theory import pages as theory_pages
 from handgrad.report.theory.pages import ORDER, source
 
@@ -544,6 +549,41 @@ def test_a_block_is_split_into_its_equations():
     assert [e.free for e in equations("fc-gradients", n=1, d=1, m=1)] == [
         ["n", "d"], ["d", "m"], ["m"],
     ]  # fmt: skip
+
+
+def test_pages_have_the_assignments_numbers_in_order():
+    numbers = [page.number for page in theory_pages()]
+    assert numbers == ["1", "1.1", "1.2", "1.3", "1.4", "1.5", "2–4", "5", "7.1", "7.2", "7.3"]
+
+
+def test_headings_links_and_anchors_fit_into_one_document():
+    slugs, ids = {page.slug for page in theory_pages()}, []
+    for page in theory_pages():
+        assert set(re.findall(r"<h(\d)", page.html)) <= {"3", "4"}
+        assert not re.search(r"\.md\b|\$", page.html)
+        ids += re.findall(r'\bid="([^"]+)"', page.html)
+        for target in re.findall(r'href="([^"]+)"', page.html):
+            assert target.removeprefix("#theory-") in slugs, target
+    assert sorted(ids) == sorted({f"formula-{label}" for label in BLOCKS if " " not in label})
+
+
+def test_a_formula_becomes_mathml_with_names_of_the_code_in_one_piece():
+    element = ElementTree.fromstring(mathml(r"d\gamma = \sum_n dout_n < x^{dx}", display=True))
+    space = "{http://www.w3.org/1998/Math/MathML}"
+    assert element.tag == f"{space}math"
+    assert element.get("display") == "block"
+    assert element.get("alttext") == r"d\gamma = \sum_n dout_n < x^{dx}"
+    assert [e.text for e in element.iter(f"{space}mi")] == ["dγ", "n", "dout", "n", "x", "dx"]
+    assert mathml("x").count("display=") == 1
+
+
+@pytest.mark.parametrize("library", ["latex2mathml.converter", "markdown_it"])
+def test_without_the_extra_one_line_says_what_to_install(library, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    render._parser.cache_clear()
+    with pytest.raises(HandgradError, match=r"pip install 'handgrad\[report\]'"):
+        render.to_html("$x$", first_heading=3)
+    render._parser.cache_clear()
 
 
 def test_pages_are_the_same_bytes_each_time():

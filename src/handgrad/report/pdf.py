@@ -26,7 +26,10 @@ _STYLE = """
     @bottom-center { content: counter(page); font: 8pt sans-serif; color: #444 }
 }
 img.formula { display: inline !important; image-rendering: auto !important }
-div.math { text-align: center; margin: .7em 0; break-inside: avoid }
+div.math { text-align: center; margin: .7em 0; break-inside: avoid; break-before: avoid }
+nav { columns: auto !important; font-size: 8.5pt !important }  /* columns: half of all the time */
+nav a { display: block !important; text-decoration: none !important }
+nav a::after { content: " " leader(".") " " target-counter(attr(href url), page) }
 .study details { display: none }  /* a plot's numbers: pages of them */
 """
 
@@ -60,7 +63,7 @@ def write_pdf(html: str, path: Path) -> None:
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
     try:
         document = HTML(string=_with_pictures(_with_colours(html)), url_fetcher=inside)
-        content = document.write_pdf(stylesheets=[CSS(string=_STYLE)])
+        content = document.write_pdf(stylesheets=[CSS(string=_STYLE)], presentational_hints=True)
     except FatalURLFetchingError as error:
         raise PdfError(f"the page is not whole: {error}; a report contains all it needs") from None
     try:
@@ -73,7 +76,8 @@ def _missing(error: Exception) -> PdfError:
     if isinstance(error, ImportError):
         cure = f"{error.name}, which is not installed; `pip install 'handgrad[pdf]'` brings it"
     else:
-        cure = "the system's library Pango, which is not installed; Debian: `apt install libpangoft2-1.0-0`"
+        cure = "the system's library Pango, which is not installed (Debian: apt install "
+        cure += "libpangoft2-1.0-0)"
     return PdfError(f"a PDF needs {cure}; or print report.html from a browser")
 
 

@@ -23,7 +23,6 @@ _WORDS = re.compile(
 )
 _TEXT = re.compile(r"(\\(?:text|operatorname)\{[^}]*\})")
 _OPERATION = re.compile(r"\*_\{(full|filt)\}")
-_ALIGN = re.compile(r'columnalign="(left|right)"')
 
 
 class MissingExtraError(HandgradError):
@@ -54,7 +53,7 @@ def mathml(latex: str, *, display: bool = False) -> str:
         from latex2mathml.converter import convert
     except ImportError as error:
         raise _missing(error) from None
-    source = _OPERATION.sub(r"*_{\\text{\1}}", latex.replace("aligned}", "align*}"))
+    source = _OPERATION.sub(r"*_{\\text{\1}}\\,", latex)
     parts = [
         part if part.startswith("\\") and _TEXT.fullmatch(part) else _WORDS.sub(_word, part)
         for part in _TEXT.split(source)
@@ -64,8 +63,6 @@ def mathml(latex: str, *, display: bool = False) -> str:
     for word in (*_GREEK.values(), *WORDS):
         shown = word.replace("gamma", "γ").replace("beta", "β")
         element = element.replace(f"<mo>{word}</mo>", f"<mi>{shown}</mi>")
-    # Browsers align table cells by style alone (MathML Core).
-    element = _ALIGN.sub(r'columnalign="\1" style="text-align: \1"', element)
     alternative = html.escape(" ".join(latex.split()), quote=True)
     return element.replace("<math ", f'<math alttext="{alternative}" ', 1)
 
