@@ -1,0 +1,6 @@
+"""Judge anybody's layers.py, and say what is wrong with it."""
+
+from handgrad.check.records import CaseResult, CheckReport
+from handgrad.check.session import CheckerFault, SubmissionError, check_submission
+
+__all__ = ["CaseResult", "CheckReport", "CheckerFault", "SubmissionError", "check_submission"]

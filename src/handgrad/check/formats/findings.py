@@ -1,0 +1,168 @@
+"""What a reader needs first: one line a function, and each mistake once with all that it breaks."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from handgrad.check.records import CaseResult, CheckReport
+
+# These use the layers: while a layer fails, a failure of theirs without a cause of its own is
+# most likely that layer's.
+_BUILT_ON_LAYERS = ("models", "solver")
+_CONTAINMENT = "each case ran in a child process with limits: containment, not a security boundary"
+
+
+@dataclass(frozen=True)
+class FunctionSummary:
+    """How the cases of one function went."""
+
+    group: str
+    function: str
+    cases: tuple[CaseResult, ...]
+
+    def count(self, status: str) -> int:
+        """How many of its cases have this status."""
+        return sum(case.status == status for case in self.cases)
+
+    @property
+    def status(self) -> str:
+        """'passed', 'failed' (which includes errors), or 'missing'."""
+        if all(case.status == "passed" for case in self.cases):
+            return "passed"
+        return "missing" if all(case.status == "missing" for case in self.cases) else "failed"
+
+    @property
+    def title(self) -> str:
+        """The function's name; the cases that time it are told apart from those that judge it."""
+        return f"{self.function} (time)" if self.group == "time" else self.function
+
+    @property
+    def tally(self) -> str:
+        """E.g. '5 of 9 passed', or why there is nothing to count."""
+        if self.status == "missing":
+            details = {case.detail.splitlines()[0] for case in self.cases if case.detail}
+            return details.pop() if len(details) == 1 else "not there, or not written yet"
+        return f"{self.count('passed')} of {len(self.cases)} passed"
+
+
+@dataclass
+class Finding:
+    """One failure to read, and those that it explains."""
+
+    case: CaseResult
+    also: list[CaseResult] = field(default_factory=list)  # the same cause
+    follow: list[CaseResult] = field(default_factory=list)  # no cause of their own found
+
+
+def by_function(cases: Iterable[CaseResult]) -> list[FunctionSummary]:
+    """One summary a function, in the order in which the functions were met."""
+    found: dict[tuple[str, str], list[CaseResult]] = {}
+    for case in cases:
+        found.setdefault((case.group, case.function), []).append(case)
+    return [FunctionSummary(*key, tuple(group)) for key, group in found.items()]
+
+
+def findings(cases: Iterable[CaseResult]) -> list[Finding]:
+    """Fold the failures: each mistake once, in the order in which the cases ran.
+
+    Two failures of one group with the same diagnosis, or with the same error, are one mistake. A
+    failure without a diagnosis joins its own function's first diagnosed one, as something that may
+    follow from it. Models and solver without a diagnosis join the first failing layer.
+    """
+    bad = [case for case in cases if case.status in ("failed", "error")]
+    heads: dict[tuple[str, ...], Finding] = {}
+    alone: list[CaseResult] = []
+    for case in bad:
+        key = _cause(case)
+        if key is None:
+            alone.append(case)
+        elif key in heads:
+            heads[key].also.append(case)
+        else:
+            heads[key] = Finding(case)
+    diagnosed: dict[tuple[str, str], Finding] = {}
+    for finding in heads.values():
+        for case in (finding.case, *finding.also):
+            diagnosed.setdefault((case.group, case.function), finding)
+    found = list(heads.values())
+    for case in alone:
+        own = diagnosed.get((case.group, case.function))
+        if own is not None:
+            own.follow.append(case)
+        else:
+            found.append(Finding(case))
+    order = {id(case): place for place, case in enumerate(bad)}
+    found.sort(key=lambda finding: order[id(finding.case)])
+    return _join_models_to_layers(found)
+
+
+def _cause(case: CaseResult) -> tuple[str, ...] | None:
+    """What two failures must share to be one mistake; None: the numbers did not tell."""
+    if case.diagnosis is not None:
+        return ("diagnosis", case.group, case.diagnosis)
+    if case.status == "error" and case.detail:
+        return ("error", case.group, case.function, case.detail.splitlines()[0])
+    return None
+
+
+def _join_models_to_layers(found: list[Finding]) -> list[Finding]:
+    layers = [f for f in found if f.case.group not in (*_BUILT_ON_LAYERS, "optim", "time")]
+    if not layers:
+        return found
+    kept = []
+    for finding in found:
+        case = finding.case
+        if case.group in _BUILT_ON_LAYERS and case.diagnosis is None and case.status == "failed":
+            layers[0].follow += [case, *finding.also, *finding.follow]
+        else:
+            kept.append(finding)
+    return kept
+
+
+def names(cases: Iterable[CaseResult], known: str) -> str:
+    """List cases briefly, grouped by function; that of ``known`` need not be said again.
+
+    >>> a = CaseResult("conv", "conv_backward", "N = 1", "failed")
+    >>> b = CaseResult("conv", "conv_forward", "even filter", "failed")
+    >>> names([a, b], "conv_backward")
+    'N = 1; conv_forward: even filter'
+    """
+    said: dict[str, list[str]] = {}
+    for case in cases:
+        said.setdefault(case.function, []).append(case.name)
+    return "; ".join(
+        (", ".join(each) if function == known else f"{function}: {', '.join(each)}")
+        for function, each in said.items()
+    )
+
+
+def printable(text: str) -> str:
+    r"""Make text of a submission harmless: no control characters, nothing UTF-8 cannot hold.
+
+    >>> printable("red \x1b[31m\ttab\nline \udc80")
+    'red \\x1b[31m\ttab\nline \\udc80'
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return re.sub(
+        r"[^\n\t -~]",
+        lambda found: (
+            found[0]
+            if unicodedata.category(found[0]) not in ("Cc", "Cf", "Cs", "Cn")
+            else found[0].encode("unicode_escape").decode()
+        ),
+        text,
+    )
+
+
+def repeatable(report: CheckReport) -> str:
+    """The versions of a report in one line."""
+    return ", ".join(f"{name} {version}" for name, version in report.environment.items())
+
+
+def containment() -> str:
+    """What the sandbox is and what it is not, and where to read on."""
+    return (
+        f"{_CONTAINMENT}. For code you do not trust, use a container: docs/check.md, 'In a "
+        "container'."
+    )
