@@ -10,6 +10,10 @@ from handgrad.check.records import CaseResult, CheckReport
 # These use the layers: while a layer fails, a failure of theirs without a cause of its own is
 # most likely that layer's.
 _BUILT_ON_LAYERS = ("models", "solver")
+# The functions of these share no code: the same cause in two of them is two mistakes.
+_INDEPENDENT = ("losses", "optim", "models", "solver")
+# These causes say what became of a case, not why.
+_SYMPTOMS = ("raises", "crashed", "timeout", "memory", "nonfinite", "wrong-shape", "factor-other")
 _CONTAINMENT = "each case ran in a child process with limits: containment, not a security boundary"
 
 
@@ -39,11 +43,11 @@ class FunctionSummary:
 
     @property
     def tally(self) -> str:
-        """E.g. '5 of 9 passed', or why there is nothing to count."""
+        """E.g. '5 of 9 cases', or why there is nothing to count."""
         if self.status == "missing":
             details = {case.detail.splitlines()[0] for case in self.cases if case.detail}
             return details.pop() if len(details) == 1 else "not there, or not written yet"
-        return f"{self.count('passed')} of {len(self.cases)} passed"
+        return f"{self.count('passed')} of {len(self.cases)} cases"
 
 
 @dataclass
@@ -66,7 +70,7 @@ def by_function(cases: Iterable[CaseResult]) -> list[FunctionSummary]:
 def findings(cases: Iterable[CaseResult]) -> list[Finding]:
     """Fold the failures: each mistake once, in the order in which the cases ran.
 
-    Two failures of one group with the same diagnosis, or with the same error, are one mistake. A
+    Two failures of one layer with the same diagnosis, or with the same error, are one mistake. A
     failure without a diagnosis joins its own function's first diagnosed one, as something that may
     follow from it. Models and solver without a diagnosis join the first failing layer.
     """
@@ -99,11 +103,12 @@ def findings(cases: Iterable[CaseResult]) -> list[Finding]:
 
 def _cause(case: CaseResult) -> tuple[str, ...] | None:
     """What two failures must share to be one mistake; None: the numbers did not tell."""
-    if case.diagnosis is not None:
-        return ("diagnosis", case.group, case.diagnosis)
-    if case.status == "error" and case.detail:
-        return ("error", case.group, case.function, case.detail.splitlines()[0])
-    return None
+    own = case.function if case.group in _INDEPENDENT else ""
+    if case.diagnosis in (None, *_SYMPTOMS):
+        if case.status == "error" and case.detail:
+            return ("error", case.group, own, case.detail.splitlines()[0])
+        return None if case.diagnosis is None else (case.diagnosis, case.group, case.function)
+    return ("cause", case.group, own, str(case.diagnosis))
 
 
 def _join_models_to_layers(found: list[Finding]) -> list[Finding]:

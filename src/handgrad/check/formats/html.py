@@ -1,0 +1,50 @@
+"""One HTML file that needs nothing else: the report as a page."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from handgrad.check.formats.findings import (
+    by_function,
+    containment,
+    findings,
+    names,
+    printable,
+    repeatable,
+)
+from handgrad.check.records import CheckReport
+from handgrad.check.rubric import Grades
+
+# Escapes every value: a submission decides what its error messages say.
+_PAGES = Environment(
+    loader=PackageLoader("handgrad.check.formats", "."),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PAGES.filters["printable"] = printable
+
+
+def as_html(report: CheckReport, grades: Grades | None = None, timing: bool = True) -> str:
+    """Give the report as one HTML page."""
+    summaries = by_function(report.cases)
+    return _PAGES.get_template("page.html.j2").render(
+        report=report,
+        grades=grades,
+        seconds=sum(report.timings.values()) if timing else None,
+        summaries=summaries,
+        counts={
+            status: sum(summary.status == status for summary in summaries)
+            for status in ("passed", "failed", "missing")
+        },
+        absent=[summary.function for summary in summaries if summary.status == "missing"],
+        findings=[
+            {
+                "case": finding.case,
+                "also": names(finding.also, finding.case.function),
+                "follow": names(finding.follow, finding.case.function),
+            }
+            for finding in findings(report.cases)
+        ],
+        versions=repeatable(report),
+        containment=containment(),
+    )
