@@ -1,18 +1,30 @@
 """Run all cases of one submission and give its report."""
 
-from collections.abc import Callable, Collection
+import contextlib
+import platform
+import re
+import shlex
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+import handgrad
+from handgrad.check.case import Case, Setting
+from handgrad.check.cases import GROUPS, all_cases
+from handgrad.check.conventions import ALIASES, SWITCH_OF_CAUSE, Convention, parse
+from handgrad.check.diagnosis import CAUSES
+from handgrad.check.errors import CheckerFault, SubmissionError
+from handgrad.check.judge import Judgement, judge
 from handgrad.check.records import CaseResult, CheckReport
-from handgrad.errors import HandgradError
+from handgrad.check.runner import Outcome, Runner, RunnerFault
+from handgrad.check.submission import UNITS, Submission, find_submission
 
-
-class SubmissionError(HandgradError):
-    """A submission cannot be loaded at all: not found, no Python, or its import fails."""
-
-
-class CheckerFault(Exception):
-    """The checker itself is at fault: never a learner's failure."""
+_PACKAGE = Path(handgrad.__file__).parent
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
+_PRIVATE = re.compile(r"[^\s'\"]*handgrad-check-[^/\s'\"]+(/case\d+)?(/parent)?/?")
 
 
 def check_submission(
@@ -35,7 +47,7 @@ def check_submission(
     seed : int, default 0
         Of the cases' inputs; the same seed gives the same inputs, whatever ``only`` selects.
     convention : str, default 'handgrad'
-        A preset or switches joined by commas (``conventions.PRESETS``).
+        A preset or switches joined by commas (``conventions.PRESETS``, ``SWITCHES``).
     only : collection of str, optional
         Groups ('conv', 'pool', ...) or functions ('conv_backward', ...) to run; default all.
     case : str, optional
@@ -48,8 +60,219 @@ def check_submission(
     Raises
     ------
     SubmissionError
-        When nothing of it can be loaded.
+        When nothing of it can be loaded, or an option names nothing that there is.
     CheckerFault
         When the checker itself fails.
     """
-    raise NotImplementedError
+    rules = parse(convention)
+    submission = find_submission(path)
+    with _faults("the cases cannot be made"):
+        cases = list(all_cases(Setting(rules, seed)))
+    chosen = _select(cases, submission, only, case)
+    hidden = None if submission.trusted else _PACKAGE
+    preload: Any = ((), ())
+    if submission.trusted:
+        entries = [entry for _, entry in submission.path]
+        preload = (entries, sorted(submission.modules.values()))
+    results: list[CaseResult] = []
+    timings: dict[str, float] = {}
+    recognised: dict[str, str] = {}
+    with Runner(hidden=hidden, preload=preload) as runner:
+        judged = _Judged(submission, rules, seed, runner, timeout)
+        judged.load()
+        for item in chosen:
+            if item.optional and not judged.has(item.unit, item.function):
+                continue
+            started = time.perf_counter()
+            result = judged.run(item, recognised)
+            timings[f"{item.function}: {item.name}"] = time.perf_counter() - started
+            results.append(result)
+            if on_case is not None:
+                on_case(result)
+        timings.update(judged.timings)
+    return CheckReport(
+        file=submission.file,
+        sha256=submission.sha256,
+        seed=seed,
+        convention=rules.name,
+        recognised=dict(sorted(recognised.items())),
+        environment={
+            "handgrad": handgrad.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "platform": f"{platform.system()} {platform.machine()}",
+        },
+        cases=tuple(results),
+        timings=timings,
+    )
+
+
+def _select(
+    cases: list[Case], submission: Submission, only: Collection[str] | None, name: str | None
+) -> list[Case]:
+    """The cases that the submission is asked, of those that the user wants."""
+    expected = set(UNITS) if submission.whole else set(submission.modules)
+    chosen = [case for case in cases if case.unit in expected]
+    if only is not None:
+        known = {*GROUPS, *(case.function for case in cases)}
+        for word in only:
+            if word not in known:
+                functions = sorted({case.function for case in cases})
+                raise SubmissionError(
+                    f"there is no group or function {word!r}; groups: {', '.join(GROUPS)}; "
+                    f"functions: {', '.join(functions)}"
+                )
+        chosen = [case for case in chosen if case.group in only or case.function in only]
+    if name is not None:
+        chosen = [case for case in chosen if case.name == name]
+    if not chosen:
+        raise SubmissionError(f"{submission.file}: no case fits what --only and --case ask for")
+    return chosen
+
+
+@contextlib.contextmanager
+def _faults(what: str) -> Iterator[None]:
+    """Turn any exception of the checker's own into a CheckerFault."""
+    try:
+        yield
+    except (SubmissionError, CheckerFault, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise CheckerFault(f"{what}: {type(error).__name__}: {error}") from error
+
+
+class _Judged:
+    """One submission in its child process."""
+
+    def __init__(
+        self,
+        submission: Submission,
+        convention: Convention,
+        seed: int,
+        runner: Runner,
+        timeout: float,
+    ) -> None:
+        self.submission, self.convention, self.seed = submission, convention, seed
+        self.runner, self.timeout = runner, timeout
+        self.names: dict[str, set[str]] = {}
+        self.broken: dict[str, str] = {}
+        self.timings: dict[str, float] = {}
+        self._request: dict[str, Any] = {
+            "modules": dict(submission.modules),
+            "aliases": ALIASES,
+            "sources": {
+                name: np.frombuffer(text, dtype=np.uint8)
+                for name, text in submission.sources.items()
+            },
+            "path": [list(entry) for entry in submission.path],
+            "trusted": submission.trusted,
+        }
+
+    def _ask(self, request: Mapping[str, Any], timeout: float) -> Outcome:
+        try:
+            return self.runner.run({**self._request, **request}, timeout)
+        except (RunnerFault, OSError, ValueError) as error:
+            raise CheckerFault(f"the child process: {error}") from error
+
+    def load(self) -> None:
+        """Import each module once and note its names; refuse a submission of which none loads."""
+        for unit, module in self.submission.modules.items():
+            outcome = self._ask({"list": True, "modules": {unit: module}}, max(self.timeout, 10))
+            modules = outcome.reply.get("modules")
+            found = modules.get(unit) if isinstance(modules, dict) else None
+            names = found.get("names") if isinstance(found, dict) else None
+            if isinstance(names, list):
+                self.names[unit] = {name for name in names if isinstance(name, str)}
+                continue
+            error = found.get("error") if isinstance(found, dict) else None
+            if isinstance(error, dict):
+                place = f"{error.get('file')}, line {error.get('line')}: {error.get('code')}"
+                said = f"{error.get('type')}: {error.get('text')} ({place})"
+            else:
+                said = _ending(outcome, max(self.timeout, 10))
+            self.broken[unit] = _clean(f"{unit}.py cannot be imported: {said}")
+        if not self.names:
+            raise SubmissionError(f"{self.submission.file}: {'; '.join(self.broken.values())}")
+
+    def has(self, unit: str, name: str) -> bool:
+        """Whether the submission defines a function, by any of its names."""
+        return any(alias in self.names.get(unit, ()) for alias in ALIASES.get(name, [name]))
+
+    def run(self, case: Case, recognised: dict[str, str]) -> CaseResult:
+        """Run and judge one case."""
+        for unit, name in case.needs:
+            if unit in self.broken:
+                return self._result(case, Judgement("error", "raises", self.broken[unit]))
+            if not self.has(unit, name):
+                where = f"{unit}.py" if unit in self.names else f"there is no {unit}.py with"
+                said = f"{where} has no {name}" if unit in self.names else f"{where} {name}"
+                return self._result(case, Judgement("missing", "not-written", f"{said}."))
+        timeout = self.timeout * case.patience
+        variants = [
+            {
+                "inputs": dict(variant.inputs),
+                "steps": list(variant.steps),
+                "returns": variant.returns(),
+            }
+            for variant in case.variants
+        ]
+        outcome = self._ask({"variants": variants}, timeout)
+        if outcome.ending != "replied":
+            return self._result(case, self._without_reply(outcome, timeout))
+        found = outcome.reply.get("variants")
+        well_formed = isinstance(found, list) and len(found) == len(variants)
+        if not well_formed or not all(isinstance(item, dict) for item in found or ()):
+            forged = Outcome("crashed", how="what came back is no answer to the case")
+            return self._result(case, self._without_reply(forged, timeout))
+        assert isinstance(found, list)
+        with _faults(f"judging {case.function}: {case.name}"):
+            judgement = judge(case, found)
+            if case.recognise is not None:
+                recognised.update(case.recognise([item.get("values") or {} for item in found]))
+        return self._result(case, judgement)
+
+    def _without_reply(self, outcome: Outcome, timeout: float) -> Judgement:
+        said = _ending(outcome, timeout)
+        return Judgement("error", outcome.ending, f"{said}. {CAUSES[outcome.ending].capitalize()}.")
+
+    def _result(self, case: Case, judgement: Judgement) -> CaseResult:
+        passed = judgement.status == "passed"
+        detail = _clean(judgement.detail)
+        switch = SWITCH_OF_CAUSE.get(judgement.cause or "")
+        if switch is not None and not passed:
+            detail += (
+                f" If your course does it this way, that is no mistake: run with "
+                f"--convention {switch}."
+            )
+        return CaseResult(
+            group=case.group,
+            function=case.function,
+            name=case.name,
+            status=judgement.status,
+            diagnosis=judgement.cause,
+            detail=detail,
+            read="" if passed else case.read,
+            repeat="" if passed else self._repeat(case),
+        )
+
+    def _repeat(self, case: Case) -> str:
+        words = ["handgrad", "check", self.submission.file, "--only", case.function]
+        words += ["--case", case.name, "--seed", str(self.seed)]
+        if self.convention.name != "handgrad":
+            words += ["--convention", self.convention.name]
+        return " ".join(f'"{word}"' if " " in word and '"' not in word else shlex.quote(word)
+                        for word in words)  # fmt: skip
+
+
+def _ending(outcome: Outcome, timeout: float) -> str:
+    """How a case ended without an answer, in words."""
+    if outcome.ending == "timeout":
+        return f"It did not end within {timeout:g} seconds"
+    if outcome.ending == "memory":
+        return "It ran out of the memory that a case may use (2 GiB)"
+    return f"It ended without an answer: {outcome.how}"
+
+
+def _clean(text: str) -> str:
+    """Without what differs between two equal runs: addresses and temporary folders."""
+    return _PRIVATE.sub("", _ADDRESS.sub("0x...", text))

@@ -74,7 +74,7 @@ def _file(place: Path, shown: str) -> Submission:
     # Its neighbours come along, for the imports in it; only the named file is judged.
     sources = _read(place.parent, shown, sorted(place.parent.glob("*.py")), keep=place)
     name = place.stem
-    package, entries = _layout(sources, place.parent.name)
+    package, entries = _layout(sources, place.resolve().parent.name)
     return Submission(
         file=shown,
         sha256=hashlib.sha256(sources[place.name]).hexdigest(),
