@@ -16,12 +16,12 @@ from handgrad.check.records import CheckReport
 from handgrad.check.rubric import Grade, Grades
 
 
-def as_gradescope(report: CheckReport, grades: Grades, timing: bool = True) -> str:
+def as_gradescope(report: CheckReport, grades: Grades, timing: bool = True, note: str = "") -> str:
     """Give the report as results.json."""
     tests: list[dict[str, Any]] = [_test(grade) for grade in grades.items]
     record: dict[str, Any] = {
         "score": grades.score,
-        "output": _about(report),
+        "output": (f"This report is {note}.\n" if note else "") + _about(report),
         "visibility": "visible",
         "tests": tests,
     }

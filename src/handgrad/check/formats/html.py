@@ -24,12 +24,15 @@ _PAGES = Environment(
 _PAGES.filters["printable"] = printable
 
 
-def as_html(report: CheckReport, grades: Grades | None = None, timing: bool = True) -> str:
+def as_html(
+    report: CheckReport, grades: Grades | None = None, timing: bool = True, note: str = ""
+) -> str:
     """Give the report as one HTML page."""
     summaries = by_function(report.cases)
     return _PAGES.get_template("page.html.j2").render(
         report=report,
         grades=grades,
+        note=note,
         seconds=sum(report.timings.values()) if timing else None,
         summaries=summaries,
         counts={

@@ -9,7 +9,7 @@ from handgrad.check.records import CaseResult, CheckReport
 _TAGS = {"failed": "failure", "missing": "failure", "error": "error"}
 
 
-def as_junit(report: CheckReport, timing: bool = True) -> str:
+def as_junit(report: CheckReport, timing: bool = True, note: str = "") -> str:
     """Give the report as JUnit XML; a missing function is a failure of type 'missing'."""
     root = ET.Element("testsuites")
     for number, summary in enumerate(by_function(report.cases)):
@@ -30,7 +30,7 @@ def as_junit(report: CheckReport, timing: bool = True) -> str:
         )
         _properties(suite, report)
         _cases(suite, summary.cases, seconds)
-        ET.SubElement(suite, "system-out").text = containment()
+        ET.SubElement(suite, "system-out").text = f"{note}\n{containment()}".strip()
         ET.SubElement(suite, "system-err")
     ET.indent(root, " ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, "unicode") + "\n"

@@ -24,14 +24,14 @@ _WIDTH = 100
 _STYLES = {"passed": "green", "failed": "bold red", "error": "bold red", "missing": "yellow"}
 
 
-def as_text(report: CheckReport, grades: Grades | None = None) -> str:
+def as_text(report: CheckReport, grades: Grades | None = None, note: str = "") -> str:
     """Give the whole report as plain text."""
     held = io.StringIO()
     printer = TextPrinter(Console(file=held, width=_WIDTH, color_system=None))
     printer.begin(report.file)
     for case in report.cases:
         printer.case(case)
-    printer.end(report, grades)
+    printer.end(report, grades, note)
     return held.getvalue()
 
 
@@ -53,7 +53,7 @@ class TextPrinter:
             self._flush()
         self._open.append(case)
 
-    def end(self, report: CheckReport, grades: Grades | None = None) -> None:
+    def end(self, report: CheckReport, grades: Grades | None = None, note: str = "") -> None:
         """Print what the cases amount to."""
         self._flush()
         for number, finding in enumerate(findings(report.cases), 1):
@@ -64,6 +64,8 @@ class TextPrinter:
         if grades is not None:
             self._grades(grades)
         self._facts(report)
+        if note:
+            self._line(Text(f"This report is {note}.", style="bold yellow"))
         self._line(verdict(report))
 
     def finding(self, finding: Finding, number: str = "") -> None:
