@@ -11,6 +11,8 @@ import click
 
 from handgrad.check import conventions
 from handgrad.check.autograder import write_autograder
+from handgrad.check.case import Setting
+from handgrad.check.cases import GROUPS, all_cases
 from handgrad.check.formats.output import FORMATS
 from handgrad.check.rubric import read_rubric
 from handgrad.check.starter import write_starter
@@ -136,7 +138,7 @@ def check_command(
         path=path or "",
         only=tuple(w for w in (n.strip() for n in only.split(",")) if w) if only else None,
         timing=not no_timing,
-        rubric=read_rubric(rubric) if rubric else None,
+        rubric=read_rubric(rubric, _gradable(options["convention"])) if rubric else None,
         **options,
     )
     if autograder is not None:
@@ -150,6 +152,14 @@ def check_command(
             raise click.UsageError("--watch shows text on the screen; leave --format, --output out")
         return watch_and_check(asked)
     return check_once(asked)
+
+
+def _gradable(convention: str) -> dict[str, list[str]]:
+    """What a rubric can name: each group and its functions."""
+    found: dict[str, dict[str, None]] = {group: {} for group in GROUPS}
+    for case in all_cases(Setting(conventions.parse(convention), 0)):
+        found[case.group][case.function] = None
+    return {group: list(functions) for group, functions in found.items()}
 
 
 def _starter(folder: Path, path: str | None) -> int:

@@ -76,8 +76,8 @@ class _Show:
         elif asked.style == "text":
             self._text = TextPrinter(console)
             self._text.begin(asked.path)
-        # What runs now, for those who wait; nobody waits at a log.
-        waiting = Console(stderr=True)
+        # What runs now, for those who wait; nobody waits at a log. On one terminal, one console.
+        waiting = console if self._text is not None else Console(stderr=True)
         self._status = waiting.status("starting") if waiting.is_terminal else None
         if self._status is not None:
             self._status.start()

@@ -14,6 +14,9 @@ _BUILT_ON_LAYERS = ("models", "solver")
 _INDEPENDENT = ("losses", "optim", "models", "solver")
 # These causes say what became of a case, not why.
 _SYMPTOMS = ("raises", "crashed", "timeout", "memory", "nonfinite", "wrong-shape", "factor-other")
+# This is said of any wrong gradient; next to a cause it says nothing more.
+_SAYS_LITTLE = "backward-of-another-forward"
+_CAUSE = " Likely cause:"
 _CONTAINMENT = "each case ran in a child process with limits: containment, not a security boundary"
 
 
@@ -46,6 +49,8 @@ class FunctionSummary:
         """E.g. '5 of 9 cases', or why there is nothing to count."""
         if self.status == "missing":
             details = {case.detail.splitlines()[0] for case in self.cases if case.detail}
+            if all(detail.startswith("not written yet") for detail in details):
+                return "not written yet"
             return details.pop() if len(details) == 1 else "not there, or not written yet"
         return f"{self.count('passed')} of {len(self.cases)} cases"
 
@@ -94,8 +99,10 @@ def findings(cases: Iterable[CaseResult]) -> list[Finding]:
         own = diagnosed.get((case.group, case.function))
         if own is not None:
             own.follow.append(case)
-        else:
-            found.append(Finding(case))
+            continue
+        found.append(Finding(case))
+        if case.diagnosis is not None:
+            diagnosed[case.group, case.function] = found[-1]
     order = {id(case): place for place, case in enumerate(bad)}
     found.sort(key=lambda finding: order[id(finding.case)])
     return _join_models_to_layers(found)
@@ -104,6 +111,8 @@ def findings(cases: Iterable[CaseResult]) -> list[Finding]:
 def _cause(case: CaseResult) -> tuple[str, ...] | None:
     """What two failures must share to be one mistake; None: the numbers did not tell."""
     own = case.function if case.group in _INDEPENDENT else ""
+    if case.diagnosis == _SAYS_LITTLE:
+        return None
     if case.diagnosis in (None, *_SYMPTOMS):
         if case.status == "error" and case.detail:
             return ("error", case.group, own, case.detail.splitlines()[0])
@@ -158,6 +167,11 @@ def printable(text: str) -> str:
         ),
         text,
     )
+
+
+def detail_lines(case: CaseResult) -> list[str]:
+    """What a case has to say, the likely cause in a line of its own."""
+    return printable(case.detail).replace(_CAUSE, f"\n{_CAUSE.strip()}").splitlines()
 
 
 def repeatable(report: CheckReport) -> str:

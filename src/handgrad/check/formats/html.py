@@ -5,6 +5,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from handgrad.check.formats.findings import (
     by_function,
     containment,
+    detail_lines,
     findings,
     names,
     printable,
@@ -43,6 +44,7 @@ def as_html(
         findings=[
             {
                 "case": finding.case,
+                "detail": detail_lines(finding.case),
                 "also": names(finding.also, finding.case.function),
                 "follow": names(finding.follow, finding.case.function),
             }

@@ -3,7 +3,12 @@
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
-from handgrad.check.formats.findings import by_function, containment, printable
+from handgrad.check.formats.findings import (
+    by_function,
+    containment,
+    detail_lines,
+    printable,
+)
 from handgrad.check.records import CaseResult, CheckReport
 
 _TAGS = {"failed": "failure", "missing": "failure", "error": "error"}
@@ -72,7 +77,7 @@ def _cases(suite: ET.Element, cases: Sequence[CaseResult], seconds: Sequence[flo
 
 def explained(case: CaseResult) -> list[str]:
     """The lines that explain a case that did not pass."""
-    lines = [case.detail]
+    lines = detail_lines(case)
     if case.read:
         lines.append(f"read: {case.read}")
     if case.repeat:

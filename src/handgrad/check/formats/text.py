@@ -12,6 +12,7 @@ from handgrad.check.formats.findings import (
     FunctionSummary,
     by_function,
     containment,
+    detail_lines,
     findings,
     names,
     printable,
@@ -72,8 +73,8 @@ class TextPrinter:
         """Print one mistake: what is wrong, what to read, how to repeat it."""
         case = finding.case
         self._line(Text(f"{number}{case.function}: {printable(case.name)}", style="bold red"))
-        for line in printable(case.detail).splitlines():
-            self._wrapped(line, indent="   ")
+        for line in detail_lines(case):
+            self._wrapped(line, "   ", style="bold" if line.startswith("Likely cause") else "")
         if case.read:
             self._wrapped(f"read: {case.read}", indent="   ", hanging="         ")
         if case.repeat:
