@@ -1,1 +1,1 @@
-"""Submissions for `handgrad check` to judge: a right one, broken ones, right ones in other styles."""
+"""Submissions for `handgrad check` to judge: a right one, broken ones, other right ones."""

@@ -256,7 +256,7 @@ OPTIM = [
         "momentum-averaged",
         "scales the gradient by 1 - momentum",
         VELOCITY,
-        '    v = config["momentum"] * v - (1 - config["momentum"]) * config["learning_rate"] * dw\n',
+        VELOCITY.replace("* dw", '* (1 - config["momentum"]) * dw'),
         "factor-other",
     ),
     rule(
