@@ -22,7 +22,7 @@ from handgrad.check.formats.findings import by_function, printable
 from handgrad.check.formats.html import as_html
 from handgrad.check.records import CaseResult, CheckReport
 from handgrad.check.rubric import Rubric
-from handgrad.check.submission import find_submission
+from handgrad.check.submission import UNITS, find_submission
 from handgrad.errors import HandgradError
 from handgrad.files import write_atomically
 
@@ -49,6 +49,7 @@ class Outcome:
 
     submission: Submission
     report: CheckReport | None = None
+    sha256: str = ""
     problem: str = ""
     fault: bool = False  # the checker's, not the submission's
     reused: bool = False
@@ -89,22 +90,24 @@ def submissions(folder: Path) -> list[Submission]:
 
 
 def _below(folder: Path) -> Submission:
-    """A student's folder: the highest folder with a layers.py in it."""
-    level = [folder]
-    for _ in range(_DEPTH + 1):
-        holding = [place for place in level if (place / "layers.py").is_file()]
-        if len(holding) == 1:
-            return Submission(folder.name, holding[0])
-        if holding:
-            several = ", ".join(str((h / "layers.py").relative_to(folder)) for h in holding)
-            return Submission(folder.name, folder, f"several layers.py: {several}")
-        level = [
-            below
-            for place in level
-            for below in sorted(place.iterdir())
-            if below.is_dir() and not below.is_symlink() and not below.name.startswith((".", "__"))
-        ]
+    """A student's folder: the highest folder with a layers.py, or with another module of ours."""
+    for names in (("layers.py",), tuple(f"{unit}.py" for unit in UNITS)):
+        level = [folder]
+        for _ in range(_DEPTH + 1):
+            holding = [place for place in level if any((place / name).is_file() for name in names)]
+            if len(holding) == 1:
+                return Submission(folder.name, holding[0])
+            if holding:
+                several = ", ".join(str(place.relative_to(folder)) for place in holding)
+                return Submission(folder.name, folder, f"several folders could be meant: {several}")
+            level = [below for place in level for below in sorted(place.iterdir()) if _open(below)]
     return Submission(folder.name, folder, "no layers.py in it")
+
+
+def _open(folder: Path) -> bool:
+    """Whether to look into a folder; a link could lead anywhere."""
+    hidden = folder.name.startswith((".", "__"))
+    return folder.is_dir() and not folder.is_symlink() and not hidden
 
 
 def run(batch: Batch, on_done: Callable[[Outcome], None]) -> list[Outcome]:
@@ -188,7 +191,7 @@ def _judge(batch: Batch, submission: Submission, running: _Processes) -> Outcome
         return Outcome(submission, problem=str(error))
     report = _known(record, {**batch.settings, "sha256": sha256})
     if report is not None:
-        return Outcome(submission, report, reused=True)
+        return Outcome(submission, report, sha256, reused=True)
     with tempfile.TemporaryDirectory(prefix="handgrad-batch-") as place:
         result = Path(place) / "report.json"
         where = batch.folder
@@ -204,15 +207,15 @@ def _judge(batch: Batch, submission: Submission, running: _Processes) -> Outcome
         words += ["--format", "json", "--no-timing", "--output", str(result), *batch.options]
         code, said = running.call(words, where, _environment())
         last = said.strip().splitlines()[-1] if said.strip() else f"exit code {code}"
-        last = last.removeprefix("handgrad: error: ")
         if code == 2:
-            return Outcome(submission, problem=last)
+            last = last.removeprefix("handgrad: error: ").removeprefix(f"{relative}: ")
+            return Outcome(submission, sha256=sha256, problem=last)
         if code not in (0, 1):
-            return Outcome(submission, problem=f"checker: {last}", fault=True)
+            return Outcome(submission, sha256=sha256, problem=f"not judged: {last}", fault=True)
         written = json.loads(result.read_text(encoding="utf-8"))
     kept = {"settings": {**batch.settings, "sha256": written["sha256"]}, "report": written}
     write_atomically(record, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    return Outcome(submission, _report(written))
+    return Outcome(submission, _report(written), written["sha256"])
 
 
 def _environment() -> dict[str, str]:
@@ -253,10 +256,13 @@ def as_csv(outcomes: Sequence[Outcome], rubric: Rubric | None = None) -> str:
     """One row a submission: counts of cases, score, and a column a function with its status."""
     rows = []
     for outcome in outcomes:
-        row: dict[str, Any] = {"name": outcome.submission.name, "problem": outcome.problem}
+        row: dict[str, Any] = {
+            "name": outcome.submission.name,
+            "sha256": outcome.sha256,
+            "problem": outcome.problem,
+        }
         report = outcome.report
         if report is not None:
-            row["sha256"] = report.sha256
             row |= {status: report.count(status) for status in _NUMBERS}  # type: ignore[arg-type]
             row |= {f"{s.title}": s.status for s in by_function(report.cases)}
         if rubric is not None:

@@ -68,16 +68,16 @@ def find_submission(path: str | Path) -> Submission:
 def _file(place: Path, shown: str) -> Submission:
     if place.suffix != ".py":
         raise SubmissionError(f"{shown}: not a Python file (.py)")
-    if not place.stem.isidentifier():
-        raise SubmissionError(f"{shown}: its name is not one that Python can import; rename it")
     unit = place.stem if place.stem in UNITS else "layers"
     # Its neighbours come along, for the imports in it; only the named file is judged.
     sources = _read(place.parent, shown, sorted(place.parent.glob("*.py")), keep=place)
-    name = place.stem
+    # Under a name that Python can import: 'smith-4711.py' is one of many in a batch.
+    name = place.stem if place.stem.isidentifier() else re.sub(r"\W", "_", f"_{place.stem}")
+    sources[f"{name}.py"] = sources.pop(place.name)
     package, entries = _layout(sources, place.resolve().parent.name)
     return Submission(
         file=shown,
-        sha256=hashlib.sha256(sources[place.name]).hexdigest(),
+        sha256=hashlib.sha256(sources[f"{name}.py"]).hexdigest(),
         modules={unit: f"{package}{name}"},
         sources={f"{entries[0][1]}/{key}": text for key, text in sources.items()},
         path=entries,
@@ -127,9 +127,7 @@ def _layout(sources: Mapping[str, bytes], folder: str) -> tuple[str, tuple[tuple
     return (f"{name}." if relative else ""), entries
 
 
-def _read(
-    root: Path, shown: str, files: list[Path], keep: Path | None = None
-) -> dict[str, bytes]:
+def _read(root: Path, shown: str, files: list[Path], keep: Path | None = None) -> dict[str, bytes]:
     """Read the sources; a judged file must fit, its neighbours only come along if they do."""
     sources: dict[str, bytes] = {}
     total = 0
