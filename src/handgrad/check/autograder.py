@@ -41,7 +41,9 @@ def write_autograder(out: Path, options: Sequence[str], rubric: Path | None) -> 
         Copied in; without one each function is worth a point.
     """
     package = Path(handgrad.__file__).parent
-    words = [*options, "--rubric", "rubric.toml"] if rubric is not None else list(options)
+    words = shlex.join(options)
+    if rubric is not None:
+        words += ' --rubric "$source/rubric.toml"'
     contents: dict[str, tuple[int, bytes]] = {
         "setup.sh": (_SCRIPT, _setup().encode()),
         "run_autograder": (_SCRIPT, _run(words).encode()),
@@ -109,7 +111,7 @@ source="${{AUTOGRADER_SOURCE:-$autograder/source}}"
 
 # The Python of the versions in requirements.txt; any from 3.11 will do.
 python=""
-for candidate in {minor} python3.13 python3.12 python3.11 python3; do
+for candidate in {minor} python3 python3.13 python3.12 python3.11; do
   if command -v "$candidate" >/dev/null &&
     "$candidate" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
   then python="$candidate"; break; fi
@@ -127,7 +129,7 @@ fi
 """
 
 
-def _run(options: Sequence[str]) -> str:
+def _run(options: str) -> str:
     return f"""#!/usr/bin/env bash
 # Judges one submission and writes results.json; needs no network.
 # handgrad {handgrad.__version__}
@@ -139,11 +141,12 @@ results="${{AUTOGRADER_RESULTS:-$autograder/results}}"
 python="${{AUTOGRADER_PYTHON:-$autograder/venv/bin/python}}"
 
 mkdir -p "$results"
-cd "$source"
+# From inside the submission, so that the commands in the report run at home as they stand; -P keeps
+# that folder off the checker's own path.
+cd "$submission" || exit 3
 export PYTHONPATH="$source/source" PYTHONDONTWRITEBYTECODE=1
-# -P: the submission's folder is never on the checker's own path.
-"$python" -P -m handgrad check "$submission" --format gradescope \\
-  --output "$results/results.json" {shlex.join(options)}
+"$python" -P -m handgrad check . --format gradescope \\
+  --output "$results/results.json" {options}
 code=$?
 # 0 and 1: judged. 2: not loadable, which results.json says, too. Anything else is a fault of the
 # autograder and no learner's failure: Gradescope reports it as such when there are no results.
