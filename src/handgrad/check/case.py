@@ -42,7 +42,7 @@ class Want:
     name: str
     value: Any
     dtype: str = "any"
-    tolerance: float = 1e-7
+    tolerance: float = 1e-9
     wrong: Wrong = field(default_factory=dict)
     places: Mapping[str, Array] = field(default_factory=dict)
     label: str = ""
@@ -114,6 +114,7 @@ class Case:
     patience: float = 1.0  # times the usual limit
     recognise: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]] | None = None
     optional: bool = False  # left out when the function is absent
+    timing: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None
 
 
 @dataclass(frozen=True)

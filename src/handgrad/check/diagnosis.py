@@ -14,7 +14,7 @@ CAUSES: dict[str, str] = {
     # Shapes, sums and axes.
     "transposed": "it is transposed",
     "wrong-shape": "it has the wrong shape",
-    "not-summed": "a sum over the examples is missing",
+    "not-summed": "a sum (over the examples, or over filters or channels) is missing",
     "wrong-axis": "it is summed (or averaged) over the wrong axis",
     "averaged-not-summed": "it is averaged where it should be summed",
     "summed-over-wrong-index": "two indices of a sum are mixed up",
@@ -24,6 +24,7 @@ CAUSES: dict[str, str] = {
     "mask-twice": "the mask or its factor is applied twice",
     "upstream-ignored": "the upstream gradient dout is ignored: it is what one gets for a dout of "
     "ones",
+    "wrong-mask": "the mask is taken from dout: it is the forward's input that decides",
     "gradient-zero": "it is zero everywhere",
     "bias-ignored": "the bias b is left out",
     "no-relu": "there is no ReLU: negative numbers come through (between two layers, it makes "
@@ -38,13 +39,18 @@ CAUSES: dict[str, str] = {
     "one (the first) should be",
     "ties-wrong": "only windows with ties are wrong: exactly one of the largest pixels, the first, "
     "should be paid",
+    "stride-ignored": "the stride is ignored: the windows move by their own height or width",
     "overlap-lost": "where windows overlap, a pixel keeps what the last window paid instead of "
     "adding up",
     "uncovered-border-lost": "rows or columns that no window covers are mistreated: they are "
     "ignored in the output and have gradient 0",
+    "only-without-overlap": "it is right where windows do not overlap and wrong where they do",
+    "only-stride-1": "it is right for stride 1 and wrong for others",
+    "negative-pixels": "it is wrong where all pixels of a window are negative",
     "only-n1": "it is right for one example (N = 1) and wrong for several",
     "only-c1": "it is right for one channel (C = 1) and wrong for several",
     "only-n1-c1": "it is right for one example of one channel (N = C = 1) and wrong for several",
+    "only-f1": "it is right for one filter (F = 1) and wrong for several",
     "only-square": "it is right for square images and filters and wrong for others",
     "even-filter-fails": "it is right for odd filter sizes and wrong for even ones",
     "1x1-filter-fails": "it fails for 1x1 filters",
@@ -60,7 +66,7 @@ CAUSES: dict[str, str] = {
     "divided by N",
     "variance-for-deviation": "it divides by the variance (or keeps the deviation) where the "
     "standard deviation (or the variance) is meant",
-    "eps-outside-root": "eps is outside the square root: sqrt(var) + eps instead of sqrt(var + eps)",
+    "eps-outside-root": "eps is outside the square root: sqrt(var) + eps, not sqrt(var + eps)",
     "eps-missing": "eps is left out",
     "batch-mean-gradient-missing": "the gradient treats the batch's mean and variance as "
     "constants; they depend on x, too",
@@ -74,7 +80,10 @@ CAUSES: dict[str, str] = {
     "keep-drop-swapped": "keep and drop are confused: p is the probability to keep a unit",
     "no-test-scaling": "test mode does not scale: it should return p * x",
     "inverted-scaling": "training divides by p (inverted dropout)",
+    "no-train-scaling": "training does not divide by the probability to keep (this is not inverted "
+    "dropout)",
     "test-mode-drops": "test mode drops units",
+    "keep-fraction-wrong": "it keeps another fraction of the units than p says",
     "not-random": "nothing is dropped, or always the same units",
     "mask-per-row": "whole rows or columns are dropped together: every unit needs its own draw",
     "global-random-state": "the global random generator is seeded or moved though a seed was "

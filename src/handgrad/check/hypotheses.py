@@ -43,7 +43,7 @@ def explain(got: Array, want: Want, numbers: Mapping[str, float]) -> list[Explan
         candidate = np.asarray(wrong() if callable(wrong) else wrong, dtype=np.float64)
         apart = candidate.shape != value.shape or not close(candidate, value, 10 * tolerance)
         if apart and (close(got, candidate, tolerance) or _same_nonfinite(got, candidate)):
-            found.append(Explanation(cause))
+            found.append(Explanation(cause.strip()))  # 'cause ' is another way to the same
     if got.shape != value.shape:
         return found + _of_another_shape(got, value, tolerance)
     if not np.isfinite(got).all():
@@ -107,7 +107,7 @@ def _by_number(
     if got.dtype == np.float64 and want.tolerance < _TIGHT:
         rounded = value.astype(np.float32).astype(np.float64)
         single = bool((got == got.astype(np.float32)).all()) and not (rounded == value).all()
-        if single or close(got, value, 3e-6):
+        if close(got, value, 1e-4 if single else 3e-6):
             found.append(Explanation("float32-forced", "it agrees in float32's digits only"))
     if scale > 0 and (np.trunc(value) != value).any():
         cut = close(got, np.trunc(value), 1e-12) or close(got, np.floor(value), 1e-12)

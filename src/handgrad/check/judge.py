@@ -202,35 +202,38 @@ def _common(case: Case, problems: Sequence[Problem]) -> Explanation | None:
         return None
     # The first of those named most often; order has the most telling first.
     best = max(order, key=lambda cause: (cause not in _WEAK, counts[cause]))
-    return remarks[best]
+    # What fits less than half of the failures fits by chance: it explains nothing.
+    return remarks[best] if 2 * counts[best] >= len(problems) else None
 
 
 _WEAK = {"raises", "wrong-shape", "nonfinite", "borders-wrong", "factor-other"}
 
-_PATTERNS: tuple[tuple[str, Callable[[Mapping[str, float]], bool]], ...] = (
-    ("1x1-filter-fails", lambda n: n.get("filter") != 1),
-    ("even-filter-fails", lambda n: not n.get("even")),
-    ("only-n1", lambda n: n.get("N") == 1),
-    ("only-c1", lambda n: n.get("C") == 1),
-    ("only-n1-c1", lambda n: n.get("N") == 1 and n.get("C") == 1),
-    ("only-square", lambda n: bool(n.get("square"))),
+# A cause, and the number of a variant that is 1 where it strikes (or: other than 1, for 'N', 'C').
+_PATTERNS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
+    ("1x1-filter-fails", "1x1", bool),
+    ("even-filter-fails", "even", bool),
+    ("uncovered-border-lost", "uncovered", bool),
+    ("only-without-overlap", "overlap", bool),
+    ("negative-pixels", "negative", bool),
+    ("only-n1", "N", lambda number: number != 1),
+    ("only-c1", "C", lambda number: number != 1),
+    ("only-n1-c1", "N*C", lambda number: number != 1),
+    ("only-square", "oblong", bool),
+    ("only-stride-1", "stride", lambda number: number != 1),
 )
 
 
 def _pattern(case: Case, problems: Sequence[Problem]) -> Explanation | None:
-    """A property that all right variants have and no wrong one."""
+    """A property that every wrong variant has and no right one."""
     wrong = {id(problem.variant) for problem in problems}
     right = [variant.numbers for variant in case.variants if id(variant) not in wrong]
     failed = [variant.numbers for variant in case.variants if id(variant) in wrong]
     if not right:
         return None
-    for cause, holds in _PATTERNS:
-        key = {"1x1-filter-fails": "filter", "even-filter-fails": "even", "only-n1": "N"}.get(
-            cause, "C" if "c1" in cause else "square"
-        )
-        if not all(key in numbers for numbers in (*right, *failed)):
+    for cause, key, strikes in _PATTERNS:
+        if any(key not in numbers for numbers in (*right, *failed)):
             continue
-        if all(map(holds, right)) and not any(map(holds, failed)):
+        if all(strikes(n[key]) for n in failed) and not any(strikes(n[key]) for n in right):
             return Explanation(cause)
     return None
 

@@ -1,7 +1,6 @@
 """Run all cases of one submission and give its report."""
 
 import contextlib
-import platform
 import re
 import shlex
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import handgrad
+from handgrad.check.begin import versions
 from handgrad.check.case import Case, Setting
 from handgrad.check.cases import GROUPS, all_cases
 from handgrad.check.conventions import ALIASES, SWITCH_OF_CAUSE, Convention, parse
@@ -96,12 +96,7 @@ def check_submission(
         seed=seed,
         convention=rules.name,
         recognised=dict(sorted(recognised.items())),
-        environment={
-            "handgrad": handgrad.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-            "platform": f"{platform.system()} {platform.machine()}",
-        },
+        environment=versions(),
         cases=tuple(results),
         timings=timings,
     )
@@ -218,21 +213,25 @@ class _Judged:
         ]
         outcome = self._ask({"variants": variants}, timeout)
         if outcome.ending != "replied":
-            return self._result(case, self._without_reply(outcome, timeout))
+            return self._result(case, self._without_reply(case, outcome, timeout))
         found = outcome.reply.get("variants")
         well_formed = isinstance(found, list) and len(found) == len(variants)
         if not well_formed or not all(isinstance(item, dict) for item in found or ()):
             forged = Outcome("crashed", how="what came back is no answer to the case")
-            return self._result(case, self._without_reply(forged, timeout))
+            return self._result(case, self._without_reply(case, forged, timeout))
         assert isinstance(found, list)
         with _faults(f"judging {case.function}: {case.name}"):
             judgement = judge(case, found)
             if case.recognise is not None:
                 recognised.update(case.recognise([item.get("values") or {} for item in found]))
+            if case.timing is not None and judgement.status == "passed":
+                self.timings.update(case.timing(found[0]["values"]))
         return self._result(case, judgement)
 
-    def _without_reply(self, outcome: Outcome, timeout: float) -> Judgement:
+    def _without_reply(self, case: Case, outcome: Outcome, timeout: float) -> Judgement:
         said = _ending(outcome, timeout)
+        if outcome.ending == "timeout" and case.group == "time":
+            return Judgement("failed", "too-slow", f"{said}.")
         return Judgement("error", outcome.ending, f"{said}. {CAUSES[outcome.ending].capitalize()}.")
 
     def _result(self, case: Case, judgement: Judgement) -> CaseResult:
@@ -244,6 +243,8 @@ class _Judged:
                 f" If your course does it this way, that is no mistake: run with "
                 f"--convention {switch}."
             )
+        if "conv_param" in detail and "TypeError" in detail:
+            detail += " If your course's layers take conv_param, run with --convention cs231n."
         return CaseResult(
             group=case.group,
             function=case.function,

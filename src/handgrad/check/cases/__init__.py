@@ -1,19 +1,20 @@
 """What is asked of a submission: one file a part of the course, one Case a record of the report."""
 
-from collections.abc import Iterator
-
 from handgrad.check.case import Case, Setting
-from handgrad.check.cases import dense
+from handgrad.check.cases import batchnorm, conv, dense, dropout, pool
 
 GROUPS = (
     "fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses", "optim", "models", "solver",
     "time",
 )  # fmt: skip
 
-_BUILDERS = (dense.cases,)
+_BUILDERS = (dense.cases, dropout.cases, batchnorm.cases, conv.cases, pool.cases)
 
 
-def all_cases(setting: Setting) -> Iterator[Case]:
-    """Give every case under this convention, in the order of the report."""
-    for builder in _BUILDERS:
-        yield from builder(setting)
+def all_cases(setting: Setting) -> list[Case]:
+    """Give every case under this convention, in the report's order: a function's together."""
+    cases = [case for builder in _BUILDERS for case in builder(setting)]
+    first: dict[tuple[str, str], int] = {}
+    for number, case in enumerate(cases):
+        first.setdefault((case.group, case.function), number)
+    return sorted(cases, key=lambda case: first[case.group, case.function])

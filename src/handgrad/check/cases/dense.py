@@ -30,7 +30,11 @@ def _fc(rng: np.random.Generator, spec: Any, dtype: str) -> Sample:
         out=right.fc_forward(x, w, b),
         gradients={"x": dx, "w": dw, "b": db},
         numbers={"N": N, "D": D, "M": M},
-        wrong_out={"bias-ignored": rows @ right.wide(w), "sign": rows @ right.wide(w) - b},
+        wrong_out={
+            "bias-ignored": rows @ right.wide(w),
+            "sign": rows @ right.wide(w) - b,
+            "summed-over-wrong-index": right.wide(x).reshape(D, N).T @ right.wide(w) + b,
+        },
         wrong={
             "x": {"upstream-ignored": without[0]},
             "w": {"upstream-ignored": without[1], "wrong-axis": dw.sum(axis=0, keepdims=True)},
@@ -67,6 +71,7 @@ def _relu(rng: np.random.Generator, shape: Any, dtype: str) -> Sample:
                 "upstream-ignored": np.where(wide > 0, 1.0, 0.0),
                 "sign": np.where(wide < 0, upstream, 0),
                 "mask-twice": np.where(wide > 0, wide * upstream, 0),
+                "wrong-mask": np.where(upstream > 0, upstream, 0),
             }
         },
     )
@@ -101,7 +106,11 @@ def _kink(setting: Setting) -> Case:
         [
             Want(
                 "dx", value, "float64",
-                wrong={"missing-mask": dout, "kink-wrong": np.where(x >= 0, dout, 0)},
+                wrong={
+                    "missing-mask": dout,
+                    "kink-wrong": np.where(x >= 0, dout, 0),
+                    "wrong-mask": np.where(dout > 0, dout, 0),
+                },
                 places={"kink-wrong": x == 0},
             )
         ],

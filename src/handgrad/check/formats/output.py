@@ -36,6 +36,15 @@ def render(
     note : str, optional
         Why the report is not the whole one.
     """
+    text = _rendered(style, report, rubric, timing, note)
+    # What UTF-8 cannot hold (a lone surrogate in an error message) is spelt out; in JSON, too, that
+    # spelling means the same.
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _rendered(
+    style: str, report: CheckReport, rubric: Rubric | None, timing: bool, note: str
+) -> str:
     grades = rubric.grade(report.cases) if rubric is not None else None
     if style == "text":
         return as_text(report, grades, note)
@@ -45,9 +54,8 @@ def render(
         return as_junit(report, timing, note)
     if style == "html":
         return as_html(report, grades, timing, note)
-    return as_gradescope(
-        report, grades or one_point_each(report.cases).grade(report.cases), timing, note
-    )
+    points = grades or one_point_each(report.cases).grade(report.cases)
+    return as_gradescope(report, points, timing, note)
 
 
 def _json(report: CheckReport, timing: bool, note: str) -> str:
@@ -94,6 +102,6 @@ UNFINISHED = "not finished: only the cases that had ended are here"
 def save(path: Path, content: str) -> None:
     """Write a file as a whole, or say in one line why it cannot be."""
     try:
-        write_atomically(path, content.encode("utf-8", "backslashreplace"))
+        write_atomically(path, content)
     except OSError as error:
         raise OutputError(f"cannot write {path} ({error.strerror})") from error
