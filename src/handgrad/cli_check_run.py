@@ -111,7 +111,7 @@ class _Show:
             self._text.end(report, grades, note)
         else:
             content = render(asked.style, report, asked.rubric, asked.timing, note)
-            click.echo(content.encode("utf-8", "backslashreplace"), nl=False)
+            click.echo(content.encode(), nl=False)  # UTF-8, whatever the terminal's own coding
 
 
 def check_once(asked: Asked) -> int:
