@@ -98,6 +98,7 @@ CAUSES: dict[str, str] = {
     "labels-modified": "the labels y are modified in place",
     "labels-coding": "it is wrong for one of the two codings of the labels, {0, 1} and {-1, 1}",
     "labels-dtype": "it is wrong for labels of some dtype (unsigned, bool or float)",
+    "labels-ignored": "the labels are left out of the gradient: p - onehot(y) is meant, not p",
     "labels-sign": "the roles of the two labels are exchanged",
     "broadcast-n-by-n": "x of shape (N, 1) and y of shape (N,) were broadcast to (N, N): "
     "reshape y to x's shape",

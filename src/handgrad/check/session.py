@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 import handgrad
 from handgrad.check.begin import versions
@@ -77,7 +78,8 @@ def check_submission(
     results: list[CaseResult] = []
     timings: dict[str, float] = {}
     recognised: dict[str, str] = {}
-    with Runner(hidden=hidden, preload=preload) as runner:
+    # One BLAS thread, as in the child: the two never fight, and their times compare.
+    with threadpool_limits(limits=1), Runner(hidden=hidden, preload=preload) as runner:
         judged = _Judged(submission, rules, seed, runner, timeout)
         judged.load()
         for item in chosen:

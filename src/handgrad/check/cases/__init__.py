@@ -1,14 +1,16 @@
 """What is asked of a submission: one file a part of the course, one Case a record of the report."""
 
 from handgrad.check.case import Case, Setting
-from handgrad.check.cases import batchnorm, conv, dense, dropout, pool
+from handgrad.check.cases import batchnorm, conv, dense, dropout, losses, pool
 
 GROUPS = (
     "fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses", "optim", "models", "solver",
     "time",
 )  # fmt: skip
 
-_BUILDERS = (dense.cases, dropout.cases, batchnorm.cases, conv.cases, pool.cases)
+_BUILDERS = (
+    dense.cases, dropout.cases, batchnorm.cases, conv.cases, pool.cases, losses.cases,
+)  # fmt: skip
 
 
 def all_cases(setting: Setting) -> list[Case]:

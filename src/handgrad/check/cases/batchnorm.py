@@ -72,15 +72,19 @@ def _training(rng: np.random.Generator, shape: Any, dtype: str) -> Sample:
         "eps-missing": out(mean, var, 0.0),
         "variance-for-deviation": out(mean, (var + _EPS) ** 2, 0.0),
         "train-uses-running-statistics": out(np.zeros_like(mean), np.zeros_like(var)),
+        "train-uses-running-statistics ": out(0.1 * mean, 0.1 * var),
+        "wrong-axis ": out(np.full_like(mean, x.mean()), np.full_like(var, x.var())),
         "gamma-ignored": _back((x - mean) / deviation + beta, inputs["x"]),
         "bias-ignored": _back(gamma * (x - mean) / deviation, inputs["x"]),
     }
     if inputs["x"].ndim == 4:
         pixels = right.wide(inputs["x"])
         normal = (pixels - pixels.mean(axis=0)) / np.sqrt(pixels.var(axis=0) + _EPS)
-        wrong_out["not-per-channel"] = (
-            gamma[:, None, None] * normal + beta[:, None, None]
-        )
+        wrong_out["not-per-channel"] = gamma[:, None, None] * normal + beta[:, None, None]
+        mixed = pixels.reshape(x.shape)  # channels never moved last
+        wrong_out["not-per-channel "] = right.batchnorm_forward(
+            mixed, gamma, beta, mixed.mean(axis=0), mixed.var(axis=0), _EPS
+        ).reshape(pixels.shape)
     else:
         across = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + _EPS)
         wrong_out["wrong-axis"] = gamma * across + beta
@@ -153,7 +157,8 @@ def _modes(setting: Setting, prefix: str, shape: tuple[int, ...]) -> Iterator[Ca
         needs=needs, **common,  # type: ignore[arg-type]
     )  # fmt: skip
     yield Case(
-        "batchnorm", forward, "test mode", _test(setting, forward, backward, shape, False),
+        "batchnorm", forward, "test mode",
+        [*_test(setting, forward, backward, shape, False), _test_at_first(setting, forward, shape)],
         needs=needs, **common,  # type: ignore[arg-type]
     )  # fmt: skip
     yield Case(
@@ -263,8 +268,6 @@ def _test(
     for dtype in ("float64", "float32"):
         name = "after a test-mode forward" if gradients else "test mode"
         inputs = _given(setting, forward, name, shape, dtype)
-        if not gradients and dtype == "float32":
-            continue
         x, gamma, beta = _rows(inputs["x"]), right.wide(inputs["gamma"]), inputs["beta"]
         dout = _rows(inputs["dout"])
         mean = right.wide(inputs["param"]["running_mean"])
@@ -304,11 +307,14 @@ def _test(
                 "test-backward-wrong": training,
                 "test-backward-wrong ": _back(mixed, inputs["x"]),
                 "gamma-ignored": _back(dout / np.sqrt(var + _EPS), inputs["x"]),
+                "test-uses-batch-statistics": _back(
+                    dout * gamma / np.sqrt(x.var(axis=0) + _EPS), inputs["x"]
+                ),
             }
             wants = [
                 Want("dx", dx, dtype, tolerance, wrong_dx),
                 Want("dgamma", (dout * hat).sum(axis=0), dtype, tolerance,
-                     {"test-backward-wrong": batch_dgamma}),
+                     {"test-uses-batch-statistics": batch_dgamma}),
                 Want("dbeta", dout.sum(axis=0), dtype, tolerance),
             ]  # fmt: skip
         shown = "x".join(map(str, shape))
@@ -333,6 +339,18 @@ def _test_keeps(setting: Setting, forward: str, shape: tuple[int, ...]) -> Varia
 
     extra = ["running_mean", "running_var"]
     return Variant("float64", inputs, steps, judge=look, extra=extra)
+
+
+def _test_at_first(setting: Setting, forward: str, shape: tuple[int, ...]) -> Variant:
+    """Before any training the statistics are zeros, of x's dtype."""
+    inputs: dict[str, Any] = _draw(setting.rng(forward, "at first"), shape, "float32")
+    inputs["param"] = {"mode": "test"}
+    rows, gamma, beta = _rows(inputs["x"]), right.wide(inputs["gamma"]), inputs["beta"]
+    zeros = np.zeros(shape[1])
+    out = right.batchnorm_forward(rows, gamma, beta, zeros, zeros, _EPS)
+    steps: list[Step] = [call(forward, ["x", "gamma", "beta", ref("param")], ["out", "cache"])]
+    want = Want("out", _back(out, inputs["x"]), "float32", tolerance_of("float32"))
+    return Variant("no running statistics yet, float32", inputs, steps, [want])
 
 
 def _constant(setting: Setting, forward: str, shape: tuple[int, ...]) -> Variant:

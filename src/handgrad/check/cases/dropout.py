@@ -244,22 +244,32 @@ def _stream(setting: Setting) -> Case:
         }
 
         def look(
-            values: Mapping[str, Any], x: Array = x, value: Array = value, label: str = label
+            values: Mapping[str, Any], x: Array = x, value: Array = value, draw: Array = draw
         ) -> Verdict:
             ratio = _ratio(x, values.get("out"))
             if ratio is None:
                 return Verdict(False, None, "out should be numbers in x's shape")
             if np.array_equal(ratio != 0, value != 0):
                 return Verdict(True)
+            kept = ratio != 0
             cause = "other-random-stream"
-            if np.array_equal(ratio != 0, value == 0):
+            if np.array_equal(kept, value == 0):
                 cause = "keep-drop-swapped"
+            elif kept.all():
+                cause = "not-random"
+            elif kept.any() and draw[kept].max() < draw[~kept].min():
+                cause = "keep-fraction-wrong"
+            elif (kept == kept[:1]).all() or (kept == kept[:, :1]).all():
+                cause = "mask-per-row"
             differ = int(np.sum((ratio != 0) != (value != 0)))
             return Verdict(False, cause, f"{differ} of {x.size} units of the mask are other ones")
 
         want = Want("out", value, "any", wrong=wrong)
         variants.append(
-            Variant(label, {"x": x, "param": _param(p, "train", seed)}, _steps(), [want], judge=look)
+            Variant(
+                label, {"x": x, "param": _param(p, "train", seed)}, _steps(), [want],
+                {"p": convention.keep(p)}, judge=look,
+            )  # fmt: skip
         )
     return Case("dropout", "dropout_forward", name, variants, READ, [_FORWARD])
 
