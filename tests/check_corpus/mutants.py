@@ -23,6 +23,7 @@ class Mutant:
     old: str
     new: str
     expected: frozenset[str]
+    also: frozenset[str] = frozenset()  # consequences: true of it, but not its name
 
     def build(self, folder: Path) -> Path:
         """Write the submission into ``folder``, which must not exist, and give its path."""
@@ -46,6 +47,15 @@ class Plant:
     group: str
     file: str
 
-    def __call__(self, name: str, mistake: str, old: str, new: str, *expected: str) -> Mutant:
+    def __call__(
+        self,
+        name: str,
+        mistake: str,
+        old: str,
+        new: str,
+        *expected: str,
+        also: tuple[str, ...] = (),
+    ) -> Mutant:
         """Make one mutant."""
-        return Mutant(name, mistake, self.group, self.file, old, new, frozenset(expected))
+        keys, others = frozenset(expected), frozenset(also)
+        return Mutant(name, mistake, self.group, self.file, old, new, keys, others)

@@ -169,6 +169,7 @@ DROPOUT = [
         'if mode == "train":\n        if "seed"',
         'if mode:\n        if "seed"',
         "test-mode-drops",
+        also=("global-random-state",),
     ),
     dropout(
         "dropout-no-mask-backward",
@@ -176,6 +177,7 @@ DROPOUT = [
         DROP_BACK,
         "    return dout.copy()\n",
         "missing-mask",
+        also=("no-test-scaling",),
     ),
     dropout(
         "dropout-mask-twice",
@@ -227,6 +229,10 @@ DROPOUT = [
         'if "seed" in dropout_param',
         'if "random_seed" in dropout_param',
         "seed-ignored",
+        also=(
+            "global-random-state",
+            "other-random-stream",
+        ),
     ),
     dropout(
         "dropout-mask-fixed",
@@ -242,7 +248,11 @@ MOVE_VAR = "running_var = momentum * running_var + (1 - momentum) * var"
 STATISTICS = "        mean = x.mean(axis=0)\n        var = x.var(axis=0)\n"
 KEEP = '    bn_param["running_mean"] = running_mean\n    bn_param["running_var"] = running_var\n'
 DX = "(dx_hat - dx_hat.mean(axis=0) - x_hat * (dx_hat * x_hat).mean(axis=0)) / std"
-SPATIAL = "    rows = x.transpose(0, 2, 3, 1).reshape(-1, C)\n"
+SPATIAL_FORWARD = (
+    "    rows = x.transpose(0, 2, 3, 1).reshape(-1, C)\n"
+    "    out, cache = batchnorm_forward(rows, gamma, beta, bn_param)\n"
+    "    return out.reshape(N, H, W, C).transpose(0, 3, 1, 2), cache\n"
+)
 
 BATCHNORM = [
     norm(
@@ -323,6 +333,7 @@ BATCHNORM = [
         STATISTICS,
         STATISTICS.replace("axis=0", ""),
         "wrong-axis",
+        also=("only-c1",),
     ),
     norm(
         "bn-float64-statistics",
@@ -392,10 +403,12 @@ BATCHNORM = [
     norm(
         "spatial-bn-rows-mixed",
         "reshapes (N, C, H, W) to rows of C without moving the channels last",
-        SPATIAL,
-        "    rows = x.reshape(-1, C)\n",
+        SPATIAL_FORWARD,
+        "    out, cache = batchnorm_forward(x.reshape(-1, C), gamma, beta, bn_param)\n"
+        "    return out.reshape(x.shape), cache\n",
         "not-per-channel",
         "summed-over-wrong-index",
+        also=("only-c1",),
     ),
     norm(
         "spatial-bn-per-pixel",

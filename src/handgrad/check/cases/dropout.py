@@ -267,9 +267,13 @@ def _stream(setting: Setting) -> Case:
         want = Want("out", value, "any", wrong=wrong)
         variants.append(
             Variant(
-                label, {"x": x, "param": _param(p, "train", seed)}, _steps(), [want],
-                {"p": convention.keep(p)}, judge=look,
-            )  # fmt: skip
+                label,
+                {"x": x, "param": _param(p, "train", seed)},
+                _steps(),
+                [want],
+                {"p": convention.keep(p)},
+                judge=look,
+            )
         )
     return Case("dropout", "dropout_forward", name, variants, READ, [_FORWARD])
 
