@@ -33,6 +33,7 @@ CONV = [
         OUT.replace("w,", "w[:, :, ::-1, ::-1],"),
         "kernel-flipped",
         "other-convention",
+        also=("kernel-not-flipped",),
     ),
     conv(
         "conv-dx-kernel",
@@ -53,7 +54,10 @@ CONV = [
         "conv-dx-shifted",
         "dx is shifted by a pixel: the padding is one too large",
         LOOP,
-        LOOP + "    dx = np.roll(dx, 1, axis=(2, 3))\n",
+        LOOP
+        + "    shifted = np.zeros_like(dx)\n"
+        + "    shifted[:, :, 1:, 1:] = dx[:, :, :-1, :-1]\n"
+        + "    dx = shifted\n",
         "padding-off-by-one",
     ),
     conv(
@@ -94,6 +98,7 @@ CONV = [
         DW,
         DW.replace("dout, windows", "dout[-1:], windows[-1:]"),
         "only-n1",
+        "not-summed",
     ),
     conv(
         "conv-dw-one-channel",
@@ -159,6 +164,7 @@ CONV = [
         "    w[...] = w[:, :, ::-1, ::-1].copy()\n"
         + LOOP.replace(TAP, "w[:, :, HH - 1 - i, WW - 1 - j]"),
         "argument-modified",
+        also=("cache-modified",),
     ),
     conv(
         "full-not-flipped",
@@ -173,6 +179,7 @@ CONV = [
         "b[None, None])\n    return out[0, 0]",
         "b[None, None, ::-1, ::-1])\n    return out[0, 0]",
         "kernel-flipped",
+        also=("kernel-not-flipped",),
     ),
     conv(
         "full-padding",

@@ -221,6 +221,8 @@ _PATTERNS: tuple[tuple[str, str, Callable[[float], bool]], ...] = (
     ("only-n1", "N", lambda number: number != 1),
     ("only-c1", "C", lambda number: number != 1),
     ("only-n1-c1", "N*C", lambda number: number != 1),
+    ("only-f1", "F", lambda number: number != 1),
+    ("only-square", "oblong window", bool),
     ("only-square", "oblong", bool),
     ("only-stride-1", "stride", lambda number: number != 1),
 )

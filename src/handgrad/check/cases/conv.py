@@ -26,6 +26,7 @@ _SPECS = (  # x (N, C, H, W), w (F, C, HH, WW)
     ((2, 3, 4, 5), (2, 3, 1, 1)),
     ((2, 2, 5, 5), (3, 2, 2, 2)),
     ((2, 2, 4, 3), (3, 2, 4, 3)),
+    ((2, 2, 4, 5), (1, 2, 3, 3)),
 )
 
 
@@ -98,6 +99,8 @@ def _sample(setting: Setting, rng: np.random.Generator, spec: Any, dtype: str) -
                     wrong["padding-off-by-one" + (k + 8) * " "] = right.conv_forward(
                         moved, kernel, stride, padding
                     )
+        if stride == 1 and padding == 0:
+            wrong_dx["overlap-lost"] = _last_tap(dout, right.wide(kernel), x_shape)
     inputs: dict[str, Any] = {"x": x, "w": w, "dout": dout}
     gradients = {"x": dx, "w": dw}
     wrong_gradients: dict[str, dict[str, Any]] = {"x": wrong_dx, "w": wrong_dw}
@@ -123,6 +126,7 @@ def _sample(setting: Setting, rng: np.random.Generator, spec: Any, dtype: str) -
         numbers={
             "N": N, "C": C, "N*C": N * C, "1x1": HH == WW == 1, "F": w_shape[0],
             "even": HH % 2 == 0 or WW % 2 == 0, "oblong": H != W or HH != WW, "stride": stride,
+            "oblong window": HH != WW,
         },
         wrong_out=wrong_out,
         wrong=wrong_gradients,
@@ -140,6 +144,16 @@ def _shifts(array: Array) -> list[Array]:
         for j in range(3)
         if (i, j) != (1, 1) and (i == 1 or H > 1) and (j == 1 or W > 1)
     ]
+
+
+def _last_tap(dout: Array, kernel: Array, shape: tuple[int, ...]) -> Array:
+    """What assigning instead of adding gives: of several taps, the last one's share stays."""
+    dx = np.zeros(shape)
+    OH, OW = dout.shape[2:]
+    for i, j in np.ndindex(kernel.shape[2:]):
+        share = np.einsum("nfhw,fc->nchw", right.wide(dout), kernel[:, :, i, j])
+        dx[:, :, i : i + OH, j : j + OW] = share
+    return dx
 
 
 def _border(shape: tuple[int, ...], HH: int, WW: int) -> Array:

@@ -59,6 +59,9 @@ def _sample(rng: np.random.Generator, spec: Any, dtype: str) -> Sample:
             wrong_out["uncovered-border-lost" + k * " "] = right.max_pool_forward(
                 wider, height, width, stride
             )
+    for k, other in enumerate((height, width)):
+        if other != stride:
+            wrong_out["stride-ignored" + k * " "] = right.max_pool_forward(x, height, width, other)
     return Sample(
         label=f"x {'x'.join(map(str, shape))}, window {height}x{width}, stride {stride}, {dtype}",
         inputs={"x": x, "param": _param((height, width), stride), "dout": dout},
@@ -67,7 +70,7 @@ def _sample(rng: np.random.Generator, spec: Any, dtype: str) -> Sample:
         numbers={
             "N": shape[0], "C": shape[1], "N*C": shape[0] * shape[1], "negative": negative,
             "uncovered": outside.any(), "overlap": stride < max(height, width),
-            "oblong": height != width or H != W,
+            "oblong": height != width or H != W, "oblong window": height != width,
         },
         wrong_out=wrong_out,
         wrong={
