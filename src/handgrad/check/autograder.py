@@ -141,6 +141,7 @@ results="${{AUTOGRADER_RESULTS:-$autograder/results}}"
 python="${{AUTOGRADER_PYTHON:-$autograder/venv/bin/python}}"
 
 mkdir -p "$results"
+rm -f "$results/results.json"
 # From inside the submission, so that the commands in the report run at home as they stand; -P keeps
 # that folder off the checker's own path.
 cd "$submission" || exit 3
@@ -150,9 +151,7 @@ export PYTHONPATH="$source/source" PYTHONDONTWRITEBYTECODE=1
 code=$?
 # 0 and 1: judged. 2: not loadable, which results.json says, too. Anything else is a fault of the
 # autograder and no learner's failure: Gradescope reports it as such when there are no results.
-case "$code" in
-  0 | 1) exit 0 ;;
-  2) [ -s "$results/results.json" ] && exit 0; exit 2 ;;
-  *) rm -f "$results/results.json"; exit "$code" ;;
-esac
+if [ "$code" -le 2 ] && [ -s "$results/results.json" ]; then exit 0; fi
+rm -f "$results/results.json"
+exit 3
 """

@@ -67,6 +67,7 @@ CAUSES: dict[str, str] = {
     "variance-for-deviation": "it divides by the variance (or keeps the deviation) where the "
     "standard deviation (or the variance) is meant",
     "eps-outside-root": "eps is outside the square root: sqrt(var) + eps, not sqrt(var + eps)",
+    "eps-inside-root": "epsilon is inside the square root: it should be sqrt(v) + epsilon",
     "eps-missing": "eps is left out",
     "batch-mean-gradient-missing": "the gradient treats the batch's mean and variance as "
     "constants; they depend on x, too",
@@ -143,6 +144,8 @@ CAUSES: dict[str, str] = {
     "history-wrong": "the histories have the wrong length or hold the wrong numbers",
     "test-mode-missing": "scores are computed in training mode: dropout or batch norm is not "
     "switched to test mode",
+    "initial-weights-wrong": "the initial weights are not normal numbers times weight_scale with "
+    "biases of 0",
     "gradient-missing": "a parameter has no gradient",
     "does-not-learn": "training does not reach the accuracy that a right solver reaches",
     # The gradient and its own forward.

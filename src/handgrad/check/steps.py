@@ -186,14 +186,75 @@ class Context:
             gradient[i] = (sides[0] - sides[1]) / (2 * h)
         env[step["save"]] = gradient.reshape(start.shape)
 
-    def do_repeat(self, step: dict[str, Any], env: dict[str, Any]) -> None:
-        """Repeat steps; after each round append the value of a name to a list."""
-        kept: list[Any] = []
-        for _ in range(step["times"]):
-            for inside in step["steps"]:
-                self.step(inside, env)
-            kept.append(copy.deepcopy(env[step["keep"]]))
-        env[step["save"]] = kept
+    def do_make(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Make an object with the first of several sets of keywords that its class takes."""
+        function = self.find(step["unit"], step["name"])
+        for number, keywords in enumerate(step["choices"]):
+            try:
+                made = function(**_value(step["kwargs"], env), **keywords)
+            except (TypeError, ValueError, AttributeError, KeyError, NameError):
+                if number == len(step["choices"]) - 1:
+                    raise
+                continue
+            env[step["save"]], env[step["save"] + " choice"] = made, number
+            return
+
+    def do_refuse(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Carry out a step that should raise an exception; keep its type and text."""
+        try:
+            self.step(step["step"], env)
+        except Exception as error:
+            env[step["save"]] = {"type": type(error).__name__, "text": str(error)[:500]}
+        else:
+            env[step["save"]] = None
+
+    def do_model_differences(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """A model's gradients, and central differences of its own loss at some entries.
+
+        Each evaluation is on a copy of the model after the same seed: the same dropout masks.
+        """
+        model, X, y, h = env[step["on"]], env[step["X"]], env[step["y"]], step["h"]
+
+        def evaluate(name: str | None = None, index: int = 0, delta: float = 0.0) -> Any:
+            other = copy.deepcopy(model)
+            if name is not None:
+                moved = np.array(other.params[name], order="C")
+                moved.reshape(-1)[index] += delta
+                other.params[name] = moved
+            np.random.seed(step["seed"])
+            return other.loss(X, y)
+
+        _, grads = evaluate()
+        found: dict[str, Any] = {}
+        for name in sorted(model.params):
+            size = np.size(model.params[name])
+            chosen = np.unique(np.linspace(0, size - 1, min(size, step["samples"])).astype(int))
+            numeric = [
+                (float(evaluate(name, i, h)[0]) - float(evaluate(name, i, -h)[0])) / (2 * h)
+                for i in chosen.tolist()
+            ]
+            given = grads.get(name)
+            found[name] = {
+                "index": chosen,
+                "numeric": np.array(numeric),
+                "analytic": None if given is None else np.asarray(given).reshape(-1)[chosen],
+                "same shape": given is not None
+                and np.shape(given) == np.shape(model.params[name]),
+            }
+        env[step["save"]] = found
+
+    def do_record(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Keep the scores of every test-mode pass of a model over these rows."""
+        model, X = env[step["on"]], env[step["X"]]
+        inner, kept = model.loss, env.setdefault(step["save"], [])
+
+        def loss(given: Any, y: Any = None) -> Any:
+            result = inner(given) if y is None else inner(given, y)
+            if y is None and np.shape(given) == X.shape and np.array_equal(given, X):
+                kept.append(np.array(result))
+            return result
+
+        model.loss = loss
 
     def do_probe(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Make the recording model."""

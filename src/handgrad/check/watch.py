@@ -2,13 +2,13 @@
 
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from handgrad.check.records import CaseResult, CheckReport
 
 _POLL_SECONDS = 0.3
+_SETTLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,13 @@ class Files:
         self._hash = digest.hexdigest()
         return self._hash != last
 
-    def wait(self, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Return once the content has changed."""
+    def wait(self) -> None:
+        """Return once the content has changed and stays as it is: some editors save in two steps."""
         while not self.changed():
-            sleep(_POLL_SECONDS)
+            time.sleep(_POLL_SECONDS)
+        time.sleep(_SETTLE_SECONDS)
+        while self.changed():
+            time.sleep(_SETTLE_SECONDS)
 
     def _files(self) -> list[Path]:
         return sorted(self._path.glob("*.py")) if self._path.is_dir() else [self._path]
