@@ -11,16 +11,17 @@ import numpy as np
 
 
 class Probe:
-    """A binary-or-more model with one parameter, planned scores and a record of visits.
+    """A model with one parameter, planned scores and a record of visits.
 
     Parameters
     ----------
     classes : int
-        Columns of the scores.
+        Columns of the scores; 1: binary scores (N,), right where their sign is the label's.
     plan : list of float
-        ``plan[k]`` is the fraction of rows that the model gets right once W has made k epochs'
-        worth of steps (W moves by 1 a step; ``steps`` is an epoch's).
+        ``plan[W // steps]`` is the fraction of rows that the model gets right, of rows whose
+        label is ``number % max(classes, 2)``.
     steps : int
+        Of an epoch: W moves by the learning rate a step.
     """
 
     def __init__(self, classes: int, plan: list[float], steps: int) -> None:
@@ -35,13 +36,18 @@ class Probe:
         X = np.asarray(X)
         numbers = X.reshape(len(X), -1)[:, 0]
         if y is None:
-            done = round(float(self.params["W"][0]))
-            fraction = self.plan[min(done // self.steps, len(self.plan) - 1)]
-            label = numbers.astype(int) % self.classes
-            wrong = (numbers % 100) >= round(100 * fraction)
-            scores = np.zeros((len(X), self.classes))
-            scores[np.arange(len(X)), (label + wrong) % self.classes] = 1.0
-            return scores
+            return self._scores(numbers)
         self.visits += [float(number) for number in numbers]
         self.batches.append(len(X))
         return float(len(self.batches)), {"W": np.array([-1.0])}
+
+    def _scores(self, numbers: Any) -> Any:
+        done = int(float(self.params["W"][0]) / self.steps + 1e-6)
+        fraction = self.plan[min(max(done, 0), len(self.plan) - 1)]
+        wrong = (numbers % 100) >= round(100 * fraction)
+        label = (numbers.astype(int) + wrong) % max(self.classes, 2)
+        if self.classes == 1:
+            return np.where(label == 1, 1.0, -1.0)
+        scores = np.zeros((len(numbers), self.classes))
+        scores[np.arange(len(numbers)), label] = 1.0
+        return scores

@@ -1,7 +1,7 @@
 """What is asked of a submission: one file a part of the course, one Case a record of the report."""
 
 from handgrad.check.case import Case, Setting
-from handgrad.check.cases import batchnorm, conv, dense, dropout, losses, models, optim, pool
+from handgrad.check.cases import batchnorm, conv, dense, dropout, losses, models, optim, pool, solver
 
 GROUPS = (
     "fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses", "optim", "models", "solver",
@@ -10,7 +10,7 @@ GROUPS = (
 
 _BUILDERS = (
     dense.cases, dropout.cases, batchnorm.cases, conv.cases, pool.cases, losses.cases,
-    optim.cases, models.cases,
+    optim.cases, models.cases, solver.cases,
 )  # fmt: skip
 
 
