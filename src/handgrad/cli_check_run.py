@@ -68,14 +68,13 @@ class _Show:
 
     def __init__(self, asked: Asked, console: Console) -> None:
         self._asked = asked
-        self._so_far = begun(asked.path, seed=asked.seed, convention=asked.convention)
+        self.so_far = begun(asked.path, seed=asked.seed, convention=asked.convention)
         self._saved: Saved | None = None
         self._text: TextPrinter | None = None
         if asked.output is not None:
-            self._saved = Saved(asked.output, asked.style, asked.rubric, asked.timing, self._so_far)
+            self._saved = Saved(asked.output, asked.style, asked.rubric, asked.timing, self.so_far)
         elif asked.style == "text":
             self._text = TextPrinter(console)
-            self._text.begin(asked.path)
         # What runs now, for those who wait; nobody waits at a log. On one terminal, one console.
         waiting = console if self._text is not None else Console(stderr=True)
         self._status = waiting.status("starting") if waiting.is_terminal else None
@@ -84,9 +83,11 @@ class _Show:
 
     def case(self, case: CaseResult) -> None:
         """Show a case that has ended."""
-        self._so_far = replace(self._so_far, cases=(*self._so_far.cases, case))
+        if self._text is not None and not self.so_far.cases:
+            self._text.begin(self._asked.path)
+        self.so_far = replace(self.so_far, cases=(*self.so_far.cases, case))
         if self._status is not None:
-            self._status.update(f"{len(self._so_far.cases)} cases, last: {case.function}")
+            self._status.update(f"{len(self.so_far.cases)} cases, last: {case.function}")
         if self._saved is not None:
             self._saved.case(case)
         elif self._text is not None:
@@ -101,7 +102,7 @@ class _Show:
         """Show the whole report; without one, what there is of it."""
         self.stop()
         note = "" if report is not None else UNFINISHED
-        asked, report = self._asked, report or self._so_far
+        asked, report = self._asked, report or self.so_far
         if self._saved is not None:
             if not note:
                 self._saved.end(report)
@@ -118,13 +119,21 @@ def check_once(asked: Asked) -> int:
     """Judge one submission; return the exit code."""
     try:
         report = _judged(asked, _console())
-    except CheckerFault as fault:
+    except (HandgradError, click.ClickException, BrokenPipeError):
+        raise
+    except Exception as fault:
         return _fault(fault)
     return 0 if report.passed else 1
 
 
-def _fault(fault: CheckerFault) -> int:
-    said = " ".join(printable(str(fault)).split())
+def _fault(fault: Exception) -> int:
+    """Say that the checker failed: whatever a submission raises stays in its own process."""
+    said = str(fault)
+    if not isinstance(fault, CheckerFault):
+        frame = traceback.extract_tb(fault.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}, line {frame.lineno}"
+        said = f"{type(fault).__name__}: {said} ({where})"
+    said = " ".join(printable(said).split())
     click.echo(f"handgrad: the checker itself failed, which is nobody's mistake: {said}", err=True)
     return 3
 
@@ -138,11 +147,10 @@ def _judged(asked: Asked, console: Console) -> CheckReport:
         if show is not None:
             show.stop()
         if asked.style == "gradescope":
-            content = refused(str(error))
-            if asked.output is not None:
-                save(asked.output, content)
-            else:
-                click.echo(content, nl=False)
+            _refuse(asked, refused(str(error)))
+        elif show is not None and asked.output is not None:
+            note = f"empty: {error}"
+            _refuse(asked, render(asked.style, show.so_far, asked.rubric, asked.timing, note))
         raise
     except BaseException:
         if show is not None:
@@ -152,24 +160,23 @@ def _judged(asked: Asked, console: Console) -> CheckReport:
     return report
 
 
+def _refuse(asked: Asked, content: str) -> None:
+    if asked.output is not None:
+        save(asked.output, content)
+    else:
+        click.echo(content, nl=False)
+
+
 def _checked(asked: Asked, show: _Show | None = None) -> CheckReport:
-    try:
-        return check_submission(
-            asked.path,
-            seed=asked.seed,
-            convention=asked.convention,
-            only=asked.only,
-            case=asked.case,
-            timeout=asked.timeout,
-            on_case=show.case if show is not None else None,
-        )
-    except (HandgradError, CheckerFault):
-        raise
-    except Exception as error:
-        # Only the checker's own fault: what a submission raises stays in the submission's process.
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        where = f"{Path(frame.filename).name}, line {frame.lineno}"
-        raise CheckerFault(f"{type(error).__name__}: {error} ({where})") from error
+    return check_submission(
+        asked.path,
+        seed=asked.seed,
+        convention=asked.convention,
+        only=asked.only,
+        case=asked.case,
+        timeout=asked.timeout,
+        on_case=show.case if show is not None else None,
+    )
 
 
 def watch_and_check(asked: Asked) -> int:
@@ -189,13 +196,13 @@ def watch_and_check(asked: Asked) -> int:
                     last = _again(asked, console, last)
             except SubmissionError as error:
                 click.echo(f"cannot be judged: {error}")
-            except CheckerFault as fault:
-                return _fault(fault)
             click.echo("Watching; Ctrl-C ends.")
             files.wait()
     except KeyboardInterrupt:
         click.echo()
         return 130
+    except CheckerFault as fault:
+        return _fault(fault)
 
 
 def _again(asked: Asked, console: Console, last: CheckReport) -> CheckReport:

@@ -76,7 +76,7 @@ class Files:
         return self._hash != last
 
     def wait(self) -> None:
-        """Return once the content has changed and stays as it is: some editors save in two steps."""
+        """Return once the content has changed and stays so: some editors save in two steps."""
         while not self.changed():
             time.sleep(_POLL_SECONDS)
         time.sleep(_SETTLE_SECONDS)

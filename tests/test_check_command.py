@@ -1,0 +1,482 @@
+"""`handgrad check` as a user runs it: its output, its files, its exit codes."""
+
+import ast
+import csv
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import xml.etree.ElementTree as ET
+import zipfile
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import handgrad
+from handgrad import cli_check_run
+from handgrad.cli import cli
+from handgrad.errors import HandgradError
+
+GOOD = """
+import numpy as np
+
+def fc_forward(x, w, b):
+    return x.reshape(len(x), -1) @ w + b, (x, w)
+
+def fc_backward(dout, cache):
+    x, w = cache
+    dx = (dout @ w.T).reshape(x.shape)
+    dw = x.reshape(len(x), -1).T @ dout
+    db = dout.sum(axis=0)
+    return dx, dw, db
+
+def relu_forward(x):
+    return np.maximum(x, 0), x
+
+def relu_backward(dout, cache):
+    return dout * (cache > 0)
+"""
+# Three mistakes: each a line of GOOD and what is there instead.
+PLANTED = [
+    ("dw = x.reshape(len(x), -1).T @ dout", "dw = x.reshape(len(x), -1).T @ dout / len(x)"),
+    ("db = dout.sum(axis=0)", "db = -dout.sum(axis=0)"),
+    ("return dout * (cache > 0)", "return dout * (cache >= 0)"),
+]
+
+
+def spoilt(*mistakes):
+    text = GOOD
+    for right, wrong in mistakes:
+        assert right in text
+        text = text.replace(right, wrong)
+    return text
+
+
+def environment(**variables):
+    source = str(Path(handgrad.__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": source, "NO_COLOR": "1", **variables}
+
+
+def words(*arguments):
+    return [sys.executable, "-P", "-m", "handgrad", "check", *map(str, arguments)]
+
+
+def called(place, *arguments, code=0):
+    """Run the command in a folder; it must end with this exit code and without a traceback."""
+    result = subprocess.run(
+        words(*arguments), cwd=place, env=environment(), stdin=subprocess.DEVNULL,
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert result.returncode == code, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    return result
+
+
+def ran(place, *arguments, code=0):
+    """Run the same command in this process: a start takes longer than most checks."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)
+        result = CliRunner().invoke(cli, ["check", *map(str, arguments)], standalone_mode=False)
+    if isinstance(result.exception, click.ClickException | HandgradError):
+        assert (code, result.stdout) == (2, "")
+        return getattr(result.exception, "message", str(result.exception))
+    assert (result.exception, result.return_value) == (None, code)
+    return result.stdout
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "layers.py").write_text(GOOD)
+    return tmp_path
+
+
+FAST = ("--only", "fc,relu")
+
+
+# text -------------------------------------------------------------------------------------------
+
+
+def test_three_mistakes_can_be_mended_from_the_output_alone(place):
+    (place / "layers.py").write_text(spoilt(*PLANTED))
+    text = called(place, "layers.py", *FAST, code=1).stdout
+    summary, *mistakes = re.split(r"(?m)^\d\. ", text)
+    assert re.search(r"(?m)^  fc_forward +passed", summary)
+    assert re.search(r"(?m)^  fc_backward +failed", summary)
+    assert re.search(r"(?m)^  relu_backward +failed", summary)
+    assert len(mistakes) == 3
+    for mistake, (head, cause) in zip(
+        mistakes,
+        [
+            ("fc_backward: gradient of w", "N times too small"),
+            ("fc_backward: gradient of b", "wrong sign"),
+            ("relu_backward: gradient at exactly 0 is 0", "kink"),
+        ],
+        strict=True,
+    ):
+        said = " ".join(mistake.split())
+        assert said.startswith(head)
+        assert re.search(r"received \S+, expected \S+", said)
+        assert cause in said[said.index("Likely cause:") :]
+        assert "read: docs/derivations.md" in said
+    # Each repeat command repeats its failure, and passes once its line is mended.
+    repeats = re.findall(r"(?m)^ +repeat: handgrad check (.*)$", text)
+    for repeat, mistake in zip(repeats, PLANTED, strict=True):
+        (place / "layers.py").write_text(spoilt(mistake))
+        again = ran(place, *shlex.split(repeat), code=1)
+        assert "1 function: 1 failed. 1 mistake to mend" in again
+        (place / "layers.py").write_text(spoilt(*(m for m in PLANTED if m != mistake)))
+        assert "1 function: 1 passed." in ran(place, *shlex.split(repeat))
+
+
+def test_nothing_wrong(place):
+    text = called(place, "layers.py", *FAST).stdout
+    assert text.splitlines()[-1] == "4 functions: 4 passed."
+    assert "layers.py, SHA-256 " in text
+    assert "seed 0, convention handgrad, handgrad " + handgrad.__version__ in text
+    assert "containment, not a security boundary" in text
+
+
+def test_missing_is_not_passed(place):
+    (place / "layers.py").write_text("def fc_forward(x, w, b):\n    raise NotImplementedError\n")
+    text = ran(place, "layers.py", *FAST, code=1)
+    assert "Not written yet, or not there (4): fc_forward, fc_backward" in text
+    assert text.splitlines()[-1] == "4 functions: 4 missing."
+
+
+# other formats ----------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_bytes(place):
+    (place / "layers.py").write_text(spoilt(*PLANTED))
+    run = ("layers.py", "--only", "fc", "--format", "json", "--no-timing")
+    first = called(place, *run, code=1).stdout
+    ran(place, *run, "--output", "report.json", code=1)
+    assert (place / "report.json").read_text() == first
+    record = json.loads(first)
+    assert record["file"] == "layers.py"
+    assert {case["status"] for case in record["cases"]} == {"passed", "failed"}
+    assert "timings" not in record
+    other = json.loads(ran(place, *run, "--seed", "1", code=1))
+    assert other["seed"] == 1
+    assert [c["detail"] for c in other["cases"]] != [c["detail"] for c in record["cases"]]
+
+
+def test_files_of_every_format(place):
+    (place / "rubric.toml").write_text('[[item]]\ngroup = "relu"\npoints = 4\n')
+    for style in ("text", "junit", "html", "gradescope"):
+        out = place / f"report.{style}"
+        said = ran(place, "layers.py", "--only", "relu", "--rubric", "rubric.toml",
+                   "--format", style, "--output", out)  # fmt: skip
+        assert said == f"2 functions: 2 passed. The report is in {out}\n"
+    assert "Score" in (place / "report.text").read_text()
+    assert len(ET.fromstring((place / "report.junit").read_text())) == 2
+    assert "Score: 4 of 4" in (place / "report.html").read_text()
+    results = json.loads((place / "report.gradescope").read_text())
+    assert results["score"] == results["tests"][0]["max_score"] == 4
+
+
+def test_an_interrupted_run_leaves_what_was_found(place):
+    (place / "layers.py").write_text(GOOD + "\ndef relu_forward(x):\n    while True: pass\n")
+    out = place / "report.json"
+    process = subprocess.Popen(
+        words("layers.py", *FAST, "--timeout", "60", "--format", "json", "--output", out),
+        cwd=place, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        wait_for(lambda: out.exists() and '"fc_backward"' in out.read_text())
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+    assert "Traceback" not in said[1]
+    record = json.loads(out.read_text())
+    assert record["note"] == "not finished: only the cases that had ended are here"
+    assert {case["function"] for case in record["cases"]} == {"fc_forward", "fc_backward"}
+    assert [path.name for path in place.iterdir() if path.name.startswith(".")] == []
+
+
+def wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+# exit codes 2 and 3 -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "name what to judge: a layers.py, a folder with one, or a module"),
+        (["nowhere.py"], "nowhere.py: no such file, folder or module"),
+        (["layers.py", "--only", "dense"], "there is no group or function 'dense'"),
+        (["layers.py", "--format", "pdf"], "'pdf' is not one of"),
+        (["layers.py", "--convention", "torch"], "there is no convention 'torch'"),
+        (["layers.py", "--rubric", "none.toml"], "'none.toml' does not exist"),
+        (["layers.py", "--rubric", "bad.toml"], "bad.toml: item[1].points: must be a number"),
+        (["layers.py", "--format", "json", "--output", "no/where"], "cannot write no/where (No s"),
+        (["layers.py", "--watch", "--batch", "o"], "--batch and --watch do not go together"),
+        (["layers.py", "--batch", "o"], "--batch needs a folder of submissions; layers.py is no"),
+        (["layers.py", "--watch", "--format", "json"], "--watch shows text on the screen"),
+        (["layers.py", "--starter", "new"], "--starter judges nothing; leave PATH out"),
+        (["layers.py", "--autograder", "a.zip"], "--autograder judges nothing; leave PATH out"),
+        (["--autograder", "no/a.zip"], "cannot write no/a.zip (No such file or directory)"),
+        (["handgrad", "--watch"], "--watch needs a file or a folder; handgrad is neither"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_run_is_one_line(place, arguments, said):
+    (place / "bad.toml").write_text('[[item]]\nfunction = "fc_forward"\n')
+    assert said in ran(place, *arguments, code=2)
+    assert sorted(path.name for path in place.iterdir()) == ["bad.toml", "layers.py"]
+
+
+def test_a_submission_that_cannot_be_loaded(place):
+    (place / "layers.py").write_text("import numpy as np\ndef fc_forward(x, w, b:\n")
+    result = called(place, "layers.py", code=2)
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("handgrad: error: layers.py: layers.py cannot be imported: SyntaxError")
+    for style in ("gradescope", "json"):
+        ran(place, "layers.py", "--format", style, "--output", f"{style}.json", code=2)
+    results = json.loads((place / "gradescope.json").read_text())
+    assert results["score"] == 0
+    assert "SyntaxError" in results["output"]
+    report = json.loads((place / "json.json").read_text())
+    assert report["note"].startswith("empty: layers.py: layers.py cannot be imported: SyntaxError")
+    assert report["cases"] == []
+
+
+def test_a_fault_of_the_checker_is_never_the_submissions(place, monkeypatch):
+    def faulty(path, **options):
+        raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr(cli_check_run, "check_submission", faulty)
+    monkeypatch.chdir(place)
+    result = CliRunner().invoke(cli, ["check", "layers.py"], standalone_mode=False)
+    assert result.return_value == 3
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("handgrad: the checker itself failed, which is nobody's mistake: ")
+    assert "ZeroDivisionError: division by zero (test_check_command.py, line" in line
+
+
+# for learners -----------------------------------------------------------------------------------
+
+
+def test_the_starter_is_the_assignment_with_nothing_written(tmp_path):
+    said = called(tmp_path, "--starter", "work").stdout
+    assert "handgrad check work --watch" in said
+    names = {path.name for path in (tmp_path / "work").iterdir()}
+    units = {"layers", "optim", "logistic", "svm", "softmax", "cnn", "solver"}
+    assert names == {"README.md", *(f"{unit}.py" for unit in units)}
+    for unit in units:  # nothing but docstrings and "not written yet"
+        tree = ast.parse((tmp_path / "work" / f"{unit}.py").read_text())
+        functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+        assert functions
+        for function in functions:
+            *docstring, last = function.body
+            assert ast.unparse(last) == "raise NotImplementedError('not written yet')"
+            assert len(docstring) == (function.name != "__init__")
+            assert ast.get_docstring(function) or function.name == "__init__"
+    line = ran(tmp_path, "--starter", "work", code=2)
+    assert line.startswith("work already has README.md, cnn.py, layers.py")
+    report = ran(tmp_path, "work", "--format", "json", code=1)
+    cases = json.loads(report)["cases"]
+    assert {case["status"] for case in cases} == {"missing"}
+    judged = {case["function"] for case in cases}
+    assert {"fc_forward", "max_pool_backward"} <= judged
+
+
+def test_the_starter_overwrites_nothing(tmp_path):
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work/svm.py").write_text("mine")
+    assert "work already has svm.py; nothing was written" in ran(
+        tmp_path, "--starter", "work", code=2
+    )
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["svm.py"]
+
+
+def test_watching_shows_only_what_changed(place):
+    file = place / "layers.py"
+    file.write_text(spoilt(PLANTED[0], PLANTED[2]))
+    process = subprocess.Popen(
+        words("layers.py", *FAST, "--watch"),
+        cwd=place, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def until_it_waits():
+        lines = []
+        while not lines or "Watching" not in lines[-1]:
+            lines.append(process.stdout.readline())
+            assert lines[-1], process.stderr.read()
+        return "".join(lines)
+
+    try:
+        assert "relu_backward: gradient at exactly 0 is 0" in until_it_waits()
+        file.write_text(spoilt(PLANTED[0]))
+        mended = until_it_waits()
+        assert "passes now: relu_backward: gradient at exactly 0 is 0" in mended
+        assert "fc_backward" not in mended
+        assert "4 functions: 3 passed, 1 failed." in mended
+        file.write_text("half a li")
+        assert "cannot be judged: layers.py: layers.py cannot be imported" in until_it_waits()
+        file.write_text(spoilt(PLANTED[0], PLANTED[1]))
+        broken = until_it_waits()
+        assert "broken now:\nfc_backward: gradient of b\n" in broken
+        assert "relu" not in broken
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 130
+
+
+# for instructors --------------------------------------------------------------------------------
+
+
+def rows(out):
+    with (out / "results.csv").open(newline="") as file:
+        return {row["name"]: row for row in csv.DictReader(file)}
+
+
+def test_a_batch_goes_on_where_it_was(tmp_path):
+    folder, out = tmp_path / "subs", tmp_path / "out"
+    for name, text in {
+        "alice/homework/layers.py": GOOD,
+        "bob/layers.py": "oh no",
+        "carol.py": spoilt(PLANTED[1]),
+        "click.py": "raise SystemExit(0)  # no library of the checker's",
+        "dave/readme.txt": "",
+        "thief.py": "from carol import *  # not there: each is judged alone",
+    }.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    rubric = tmp_path / "rubric.toml"
+    rubric.write_text('[[item]]\ngroup = "fc"\npoints = 3\n[[item]]\ngroup = "relu"\npoints = 1\n')
+    run = (folder, *FAST, "--batch", out, "--jobs", "2", "--rubric", rubric)
+    first = called(tmp_path, *run, code=1)
+    assert first.stdout.startswith("6 submissions: 1 pass everything, 4 cannot be judged\n")
+    assert "judged before" not in first.stderr
+    table = rows(out)
+    assert list(table) == ["alice", "bob", "carol.py", "click.py", "dave", "thief.py"]
+    alice, carol = table["alice"], table["carol.py"]
+    assert (alice["failed"], alice["score"], alice["fc_backward"]) == ("0", "4", "passed")
+    assert (carol["score"], carol["fc_backward"], carol["relu_backward"]) == (
+        "1",
+        "failed",
+        "passed",
+    )
+    assert "SyntaxError" in table["bob"]["problem"]
+    assert "No module named 'carol'" in table["thief.py"]["problem"]
+    assert "SystemExit" in table["click.py"]["problem"]
+    assert (table["dave"]["problem"], table["dave"]["score"]) == ("no layers.py in it", "0")
+    pages = {path.name for path in (out / "pages").iterdir()}
+    assert pages == {"alice.html", "carol.py.html"}
+    page = (out / "pages/carol.py.html").read_text()
+    assert "wrong sign" in page
+    assert "Score: 1 of 4" in page
+    assert str(tmp_path) not in page
+    # Again: only what changed is judged.
+    for name in ("bob/layers.py", "click.py", "thief.py"):
+        (folder / name).unlink()
+    (folder / "alice/homework/layers.py").write_text(spoilt(PLANTED[2]))
+    second = called(tmp_path, *run, code=1)
+    said = dict(line.split(": ", 1) for line in second.stderr.splitlines())
+    assert "judged before" in said["carol.py"]
+    assert "judged before" not in said["alice"]
+    assert rows(out)["alice"]["score"] == "3"
+    assert rows(out)["carol.py"] == carol
+    # Another seed or version would be another judgement.
+    record = json.loads((out / "records/carol.py.json").read_text())
+    assert record["settings"]["options"][:2] == ["--seed", "0"]
+    assert record["settings"]["versions"]["handgrad"] == handgrad.__version__
+
+
+@pytest.fixture(scope="module")
+def autograder(tmp_path_factory):
+    """An autograder, unzipped, and how it is called."""
+    place = tmp_path_factory.mktemp("autograder")
+    (place / "r.toml").write_text(
+        '[[item]]\ngroup = "fc"\npoints = 10\ncredit = "share"\n'
+        '[[item]]\nfunction = "relu_backward"\npoints = 5\nvisibility = "after_due_date"\n'
+    )
+    called(place, "--autograder", "a.zip", "--rubric", "r.toml", *FAST, "--seed", "3")
+    with zipfile.ZipFile(place / "a.zip") as archive:
+        assert archive.testzip() is None
+        for name in ("setup.sh", "run_autograder"):
+            assert archive.getinfo(name).external_attr >> 16 & 0o111
+        archive.extractall(place / "source")
+
+    def run(text):
+        (place / "submission").mkdir(exist_ok=True)
+        (place / "submission/layers.py").write_text(text)
+        variables = {
+            "AUTOGRADER": str(place),
+            "AUTOGRADER_PYTHON": sys.executable,
+            "PYTHONPATH": "/nowhere",  # its own handgrad is used
+        }
+        return subprocess.run(
+            ["bash", str(place / "source/run_autograder")], env=environment(**variables),
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    return place, run
+
+
+def test_the_autograder_grades(autograder):
+    place, run = autograder
+    result = run(spoilt(PLANTED[2]))
+    assert result.returncode == 0, result.stderr
+    results = json.loads((place / "results/results.json").read_text())
+    assert results["score"] == 10
+    fc, relu = results["tests"]
+    assert (fc["score"], fc["max_score"], fc["status"]) == (10, 10, "passed")
+    assert (relu["score"], relu["visibility"]) == (0, "after_due_date")
+    assert "kink" in relu["output"]
+    assert "handgrad check . --only relu_backward" in relu["output"]
+    assert "Seed 3" in results["output"]
+    assert run("oh no").returncode == 0
+    results = json.loads((place / "results/results.json").read_text())
+    assert results["score"] == 0
+    assert "SyntaxError" in results["output"]
+
+
+def test_the_autograder_holds_this_very_handgrad(autograder):
+    place, run = autograder
+    ours = Path(handgrad.__file__).parent
+    for file in sorted(ours.rglob("*.py")):
+        assert (place / "source/source/handgrad" / file.relative_to(ours)).read_bytes() == (
+            file.read_bytes()
+        )
+    pins = (place / "source/requirements.txt").read_text().splitlines()
+    assert handgrad.__version__ in pins[0]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+!-]+", pin) for pin in pins[1:])
+    for name in ("setup.sh", "run_autograder"):
+        subprocess.run(["bash", "-n", place / "source" / name], check=True)
+    # A checker that fails gives no results: Gradescope then blames the autograder.
+    broken = place / "source/source/handgrad/check/session.py"
+    whole = broken.read_bytes()
+    try:
+        broken.write_text("raise RuntimeError\n")
+        assert run(GOOD).returncode not in (0, 2)
+        assert not (place / "results/results.json").exists()
+    finally:
+        broken.write_bytes(whole)
+
+
+# help -------------------------------------------------------------------------------------------
+
+
+def test_help_groups_the_options():
+    text = CliRunner().invoke(cli, ["check", "--help"]).output
+    headings = re.findall(r"(?m)^(\S.*):$", text)
+    assert headings == ["What is judged", "The report", "For learners", "For instructors", "Other"]
+    assert text.index("--only") < text.index("--format") < text.index("--watch")
