@@ -13,7 +13,7 @@ from rich.console import Console
 
 from handgrad.check.autograder import LIBRARIES
 from handgrad.check.batch import BatchError, Outcome, Submission, as_csv, submissions
-from handgrad.check.formats.findings import by_function, findings, printable
+from handgrad.check.formats.findings import by_function, findings, printable, totals
 from handgrad.check.formats.output import FORMATS, Saved, render
 from handgrad.check.formats.text import TextPrinter, as_text
 from handgrad.check.records import CaseResult, CheckReport
@@ -98,10 +98,16 @@ def test_a_failing_model_alone_is_its_own_mistake():
     assert folded(models) == [("gradient of W1", [], []), ("regularisation", [], [])]
 
 
-def test_a_function_with_some_missing_cases_has_failed():
-    mixed = [case("conv_forward", "a", "missing"), case("conv_forward", "b")]
-    assert [s.status for s in by_function(mixed)] == ["failed"]
-    assert [s.status for s in by_function(mixed[:1])] == ["missing"]
+def test_missing_outweighs_passed_and_failed_outweighs_both():
+    cases = [case("conv_forward", "a"), case("conv_forward", "b", "missing")]
+    assert [s.status for s in by_function(cases[:1])] == ["passed"]
+    assert [s.status for s in by_function(cases)] == ["missing"]
+    cases.append(case("conv_forward", "c", "error"))
+    assert [s.status for s in by_function(cases)] == ["failed"]
+    # The time has a row of its own and is no function of its own.
+    timed = [*cases, case("conv_forward", "forward and backward", "missing", group="time")]
+    assert [s.title for s in by_function(timed)] == ["conv_forward", "conv_forward (time)"]
+    assert totals(timed) == {"passed": 0, "failed": 1, "missing": 0}
 
 
 # text -------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from handgrad.check.records import CaseResult, CheckReport
 
@@ -34,10 +34,10 @@ class FunctionSummary:
 
     @property
     def status(self) -> str:
-        """'passed', 'failed' (which includes errors), or 'missing'."""
-        if all(case.status == "passed" for case in self.cases):
-            return "passed"
-        return "missing" if all(case.status == "missing" for case in self.cases) else "failed"
+        """'failed' if any case failed or raised, else 'missing' if any is, else 'passed'."""
+        if self.count("failed") + self.count("error"):
+            return "failed"
+        return "missing" if self.count("missing") else "passed"
 
     @property
     def title(self) -> str:
@@ -47,7 +47,7 @@ class FunctionSummary:
     @property
     def tally(self) -> str:
         """E.g. '5 of 9 cases', or why there is nothing to count."""
-        if self.status == "missing":
+        if self.count("missing") == len(self.cases):
             details = {case.detail.splitlines()[0] for case in self.cases if case.detail}
             if all(detail.startswith("not written yet") for detail in details):
                 return "not written yet"
@@ -70,6 +70,20 @@ def by_function(cases: Iterable[CaseResult]) -> list[FunctionSummary]:
     for case in cases:
         found.setdefault((case.group, case.function), []).append(case)
     return [FunctionSummary(*key, tuple(group)) for key, group in found.items()]
+
+
+def totals(cases: Iterable[CaseResult]) -> dict[str, int]:
+    """How many functions passed, failed, are missing; the time of one is no function of its own."""
+    functions = by_function(replace(case, group="") for case in cases)
+    return {
+        status: sum(function.status == status for function in functions)
+        for status in ("passed", "failed", "missing")
+    }
+
+
+def absent(cases: Iterable[CaseResult]) -> list[str]:
+    """The functions that are missing, each once."""
+    return list(dict.fromkeys(s.function for s in by_function(cases) if s.status == "missing"))
 
 
 def findings(cases: Iterable[CaseResult]) -> list[Finding]:

@@ -3,6 +3,7 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from handgrad.check.formats.findings import (
+    absent,
     by_function,
     containment,
     detail_lines,
@@ -10,6 +11,7 @@ from handgrad.check.formats.findings import (
     names,
     printable,
     repeatable,
+    totals,
 )
 from handgrad.check.records import CheckReport
 from handgrad.check.rubric import Grades
@@ -29,18 +31,14 @@ def as_html(
     report: CheckReport, grades: Grades | None = None, timing: bool = True, note: str = ""
 ) -> str:
     """Give the report as one HTML page."""
-    summaries = by_function(report.cases)
     return _PAGES.get_template("page.html.j2").render(
         report=report,
         grades=grades,
         note=note,
         seconds=sum(report.timings.values()) if timing else None,
-        summaries=summaries,
-        counts={
-            status: sum(summary.status == status for summary in summaries)
-            for status in ("passed", "failed", "missing")
-        },
-        absent=[summary.function for summary in summaries if summary.status == "missing"],
+        summaries=by_function(report.cases),
+        counts=totals(report.cases),
+        absent=absent(report.cases),
         findings=[
             {
                 "case": finding.case,

@@ -10,6 +10,7 @@ from rich.text import Text
 from handgrad.check.formats.findings import (
     Finding,
     FunctionSummary,
+    absent,
     by_function,
     containment,
     detail_lines,
@@ -17,6 +18,7 @@ from handgrad.check.formats.findings import (
     names,
     printable,
     repeatable,
+    totals,
 )
 from handgrad.check.records import CaseResult, CheckReport
 from handgrad.check.rubric import Grades
@@ -97,10 +99,10 @@ class TextPrinter:
         self._open = []
 
     def _not_written(self, cases: Iterable[CaseResult]) -> None:
-        absent = [s.function for s in by_function(cases) if s.status == "missing"]
-        if absent:
+        missing = absent(cases)
+        if missing:
             self._line()
-            text = f"Not written yet, or not there ({len(absent)}): {', '.join(absent)}"
+            text = f"Not written yet, or not there ({len(missing)}): {', '.join(missing)}"
             self._wrapped(text, style="yellow")
 
     def _grades(self, grades: Grades) -> None:
@@ -143,9 +145,9 @@ class TextPrinter:
 
 def verdict(report: CheckReport) -> Text:
     """The last line: how many functions are right, and what to do first."""
-    summaries = by_function(report.cases)
-    counts = {s: sum(f.status == s for f in summaries) for s in ("passed", "failed", "missing")}
-    total = f"{len(summaries)} function{'s' * (len(summaries) != 1)}"
+    counts = totals(report.cases)
+    number = sum(counts.values())
+    total = f"{number} function{'s' * (number != 1)}"
     said = ", ".join(f"{count} {status}" for status, count in counts.items() if count)
     text = f"{total}: {said or 'nothing was run'}."
     mistakes = len(findings(report.cases))
