@@ -33,7 +33,8 @@ LOSSES = [
         "logistic-log-of-zero",
         "log of a probability that underflows",
         LOGISTIC,
-        "    loss = -np.log(np.exp(-np.logaddexp(0, -margins))).mean()\n",
+        "    p, bits = 1 / (1 + np.exp(-x.reshape(-1))), y == 1\n"
+        "    loss = -np.mean(bits * np.log(p) + (1 - bits) * np.log(1 - p))\n",
         "log-of-zero",
     ),
     loss(
@@ -113,6 +114,7 @@ LOSSES = [
         DX_SVM,
         DX_SVM.replace("/ N", "/ (slack > 0).sum()"),
         "mean-over-violators",
+        also=("dtype-not-kept",),
     ),
     loss(
         "svm-kink",
@@ -275,9 +277,9 @@ OPTIM = [
     ),
     rule(
         "rmsprop-not-squared",
-        "accumulates |dw|",
+        "accumulates dw, which may be negative",
         RMS,
-        RMS.replace("dw**2", "np.abs(dw)"),
+        RMS.replace("dw**2", "dw"),
         "moment-not-squared",
     ),
     rule(
@@ -335,7 +337,7 @@ OPTIM = [
         "adam-not-squared",
         "v accumulates dw",
         V,
-        V.replace("dw**2", "np.abs(dw)"),
+        V.replace("dw**2", "dw"),
         "moment-not-squared",
     ),
     rule(

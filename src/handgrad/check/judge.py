@@ -238,7 +238,9 @@ def _pattern(case: Case, problems: Sequence[Problem]) -> Explanation | None:
     for cause, key, strikes in _PATTERNS:
         if any(key not in numbers for numbers in (*right, *failed)):
             continue
-        if all(strikes(n[key]) for n in failed) and not any(strikes(n[key]) for n in right):
+        # Of the odd dtypes, a mistake need not get every one wrong.
+        tell = not any(strikes(n[key]) for n in right) or key == "odd dtype"
+        if all(strikes(n[key]) for n in failed) and tell:
             return Explanation(cause)
     return None
 

@@ -115,7 +115,13 @@ def _adam(w: Array, gradients: Sequence[Array], c: Config, wrong: str = "") -> l
         t += 1
         if wrong == "t stands":
             t = s["t"] + 1
-        keep1, keep2 = (1 - b1, 1 - b2) if wrong == "decay-swapped" else (b1, b2)
+        if wrong == "moments stand":
+            m, v = s["m"], s["v"]
+        keep1, keep2 = {
+            "decay-swapped": (1 - b1, 1 - b2), "first swapped": (1 - b1, b2),
+            "second swapped": (b1, 1 - b2), "both beta1": (b1, b1), "both beta2": (b2, b2),
+            "betas exchanged": (b2, b1),
+        }.get(wrong, (b1, b2))  # fmt: skip
         m = keep1 * m + (1 - keep1) * dw
         v = keep2 * v + (1 - keep2) * (dw if wrong == "moment-not-squared" else dw * dw)
         used = {"t later": t - 1, "t twice": t + 1}.get(wrong, t)
@@ -168,8 +174,11 @@ _MISTAKES: dict[str, tuple[Callable[..., list[Array]], dict[str, tuple[str, ...]
                 "none", "t later", "t twice", "t stands", "only first", "only second",
                 "swapped corrections", "kept corrected",
             ),
-            "state-not-kept": ("state-not-kept",),
-            "decay-swapped": ("decay-swapped",),
+            "state-not-kept": ("state-not-kept", "moments stand"),
+            "decay-swapped": (
+                "decay-swapped", "first swapped", "second swapped", "both beta1", "both beta2",
+                "betas exchanged",
+            ),
             "moment-not-squared": ("moment-not-squared",),
             "no-root": ("no-root",),
             "eps-missing": ("eps-missing",),
@@ -178,6 +187,14 @@ _MISTAKES: dict[str, tuple[Callable[..., list[Array]], dict[str, tuple[str, ...]
         },
     ),
 }  # fmt: skip
+_OTHER_DEFAULTS: dict[str, tuple[float, ...]] = {
+    "learning_rate": (1.0, 1e-1, 1e-2, 1e-3, 1e-4),
+    "momentum": (0.0, 0.5, 0.8, 0.95, 0.99),
+    "decay_rate": (0.9, 0.95, 0.999),
+    "beta1": (0.5, 0.95, 0.99, 0.999),
+    "beta2": (0.9, 0.95, 0.99, 0.9999),
+}
+
 
 def _walks(rule: str, w: Array, gradients: Sequence[Array], given: Config) -> dict[str, Any]:
     """'right' and each mistake to the weights after each step."""
@@ -195,6 +212,12 @@ def _walks(rule: str, w: Array, gradients: Sequence[Array], given: Config) -> di
             walks["config-ignored" + "  " * len(walks)] = walk(
                 w, gradients, {**full, name: value}
             )
+    for name, others in _OTHER_DEFAULTS.items():
+        if name in full and name not in given:
+            for other in others:
+                walks["default-wrong" + " " * len(walks)] = walk(
+                    w, gradients, {**full, name: other}
+                )
     return walks
 
 
