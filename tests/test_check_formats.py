@@ -79,6 +79,25 @@ def test_each_mistake_is_shown_once_with_what_it_breaks():
     ]
 
 
+def test_a_models_cause_may_be_its_layers():
+    def of(function, diagnosis, group):
+        return case(function, f"{function} {diagnosis}", "failed", diagnosis, "wrong", group)
+
+    layer = of("softmax_loss", "factor-n", "losses")
+    model = of("ConvNet", "factor-n", "models")
+    other = of("ConvNet", "reg-missing", "models")
+    timed = of("conv_forward", None, "time")
+    assert folded([layer, timed, model, other]) == [
+        (layer.name, [model.name], []),
+        (timed.name, [], []),
+        (other.name, [], []),
+    ]
+    conv = of("conv_forward", "sign", "conv")
+    assert folded([conv, timed]) == [(conv.name, [], [timed.name])]
+    slow = replace(timed, diagnosis="too-slow")
+    assert len(findings([conv, slow])) == 2
+
+
 def test_different_mistakes_stay_apart():
     def of(function, diagnosis, group):
         return case(function, f"{function} {diagnosis}", "failed", diagnosis, "wrong", group)
@@ -133,8 +152,8 @@ def test_text_says_all_that_a_learner_needs():
         "   read: derivations",
         '   repeat: handgrad check layers.py --case "gradient of w"',
         "   also fails, for the same cause: even filter",
-        "   also fails, perhaps because of this: random upstream, own forward; ConvNet: "
-        "gradient of W1",
+        "   also fails, perhaps because of this: random upstream; own forward; ConvNet "
+        "(gradient of W1)",
     ]
     assert "Not written yet, or not there (1): adam" in lines
     for words in ("layers.py, SHA-256 " + "ab" * 32, "seed 7", "convention handgrad", "0.1.0"):

@@ -213,11 +213,11 @@ def _again(asked: Asked, console: Console, last: CheckReport) -> CheckReport:
     changed = changes(last, report)
     printer = TextPrinter(console)
     if changed.mended:
-        printer.changed(f"passes now: {names(changed.mended, '')}", "passed")
+        printer.changed(f"passes now: {names(changed.mended)}", "passed")
     for title, cases in (("broken now", changed.broken), ("wrong in another way", changed.other)):
         absent = [case for case in cases if case.status == "missing"]
         if absent:
-            printer.changed(f"{title}, not there any more: {names(absent, '')}", "missing")
+            printer.changed(f"{title}, not there any more: {names(absent)}", "missing")
         found = findings(cases)
         if found:
             printer.changed(f"{title}:", "failed")

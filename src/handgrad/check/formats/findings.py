@@ -135,32 +135,45 @@ def _cause(case: CaseResult) -> tuple[str, ...] | None:
 
 
 def _join_models_to_layers(found: list[Finding]) -> list[Finding]:
+    """Fold what is built on layers into the failing layer: a model's cause may be its layer's."""
     layers = [f for f in found if f.case.group not in (*_BUILT_ON_LAYERS, "optim", "time")]
     if not layers:
         return found
+    of_cause: dict[str | None, Finding] = {}
+    for layer in layers:
+        of_cause.setdefault(layer.case.diagnosis, layer)
     kept = []
     for finding in found:
         case = finding.case
-        if case.group in _BUILT_ON_LAYERS and case.diagnosis is None and case.status == "failed":
+        timed = [f for f in layers if case.group == "time" and f.case.group == "conv"]
+        if timed and case.diagnosis != "too-slow":
+            timed[0].follow.append(case)
+        elif case.group not in _BUILT_ON_LAYERS or case.status != "failed":
+            kept.append(finding)
+        elif case.diagnosis in (None, _SAYS_LITTLE):
             layers[0].follow += [case, *finding.also, *finding.follow]
+        elif case.diagnosis in of_cause:
+            of_cause[case.diagnosis].also += [case, *finding.also]
+            of_cause[case.diagnosis].follow += finding.follow
         else:
             kept.append(finding)
     return kept
 
 
-def names(cases: Iterable[CaseResult], known: str) -> str:
+def names(cases: Iterable[CaseResult], known: str = "") -> str:
     """List cases briefly, grouped by function; that of ``known`` need not be said again.
 
-    >>> a = CaseResult("conv", "conv_backward", "N = 1", "failed")
+    >>> a = CaseResult("conv", "conv_backward", "N = 1, C = 1", "failed")
     >>> b = CaseResult("conv", "conv_forward", "even filter", "failed")
     >>> names([a, b], "conv_backward")
-    'N = 1; conv_forward: even filter'
+    'N = 1, C = 1; conv_forward (even filter)'
     """
     said: dict[str, list[str]] = {}
     for case in cases:
-        said.setdefault(case.function, []).append(case.name)
+        title = f"{case.function}, time" if case.group == "time" else case.function
+        said.setdefault(title, []).append(case.name)
     return "; ".join(
-        (", ".join(each) if function == known else f"{function}: {', '.join(each)}")
+        "; ".join(each) if function == known else f"{function} ({'; '.join(each)})"
         for function, each in said.items()
     )
 
