@@ -352,6 +352,19 @@ def test_a_rubric_decides_points_visibility_and_order(tmp_path):
     assert rubric.grade([]).score == 0
 
 
+def test_the_time_is_graded_by_itself(tmp_path):
+    slow = case("conv_backward", "in time", "failed", "too-slow", group="time")
+    cases = [case("conv_backward", "gradient of x"), slow]
+    path = tmp_path / "rubric.toml"
+    path.write_text(
+        '[[item]]\nfunction = "conv_backward"\npoints = 5\n[[item]]\ngroup = "time"\npoints = 1\n'
+    )
+    rubric = read_rubric(path, {**KNOWN, "time": ["conv_backward"]})
+    for each in (rubric, one_point_each(cases)):
+        right, fast = each.grade(cases).items
+        assert (right.score, fast.score) == (right.points, 0)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -11,6 +11,7 @@ from handgrad.errors import HandgradError
 
 VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
 CREDITS = ("all", "share")
+TIME = "time"  # of a function of another group; slow is not wrong, and is graded by itself
 _TOP = ("title", "visibility", "credit", "item")
 _ITEM = ("name", "function", "functions", "group", "points", "visibility", "credit")
 
@@ -29,7 +30,7 @@ class Item:
     group : str
         Counts every case of this group; '' when functions are named.
     functions : tuple of str
-        Counts every case of these functions; () when a group is named.
+        Counts every case of these functions but their time; () when a group is named.
     points : float
     visibility : one of VISIBILITIES, Gradescope's
     credit : 'all' or 'share'
@@ -45,6 +46,8 @@ class Item:
 
     def counts(self, case: CaseResult) -> bool:
         """Whether a case belongs to this item."""
+        if case.group == TIME:
+            return self.group == TIME
         return case.group == self.group or case.function in self.functions
 
 
@@ -81,12 +84,12 @@ class Grades:
     @property
     def score(self) -> float:
         """The points earned."""
-        return round(sum(grade.score for grade in self.items), 6)
+        return round(sum(grade.score for grade in self.items), 2)
 
     @property
     def points(self) -> float:
         """The most that could be earned."""
-        return round(sum(grade.points for grade in self.items), 6)
+        return round(sum(grade.points for grade in self.items), 2)
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,13 @@ class Rubric:
 
 def one_point_each(cases: Iterable[CaseResult]) -> Rubric:
     """The rubric when none is given: each function is worth a point, in the order of the cases."""
-    functions = dict.fromkeys(case.function for case in cases)
-    return Rubric("", tuple(Item(name, "", (name,), 1.0) for name in functions))
+    items = {
+        (case.function, case.group == TIME): Item(case.function, "", (case.function,), 1.0)
+        if case.group != TIME
+        else Item(TIME, TIME, (), 1.0)
+        for case in cases
+    }
+    return Rubric("", tuple(items.values()))
 
 
 def read_rubric(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> Rubric:
@@ -189,7 +197,12 @@ def _item(record: dict[str, Any], where: str, defaults: dict[str, str]) -> Item:
 
 def _every_case_once(items: Sequence[Item], known: Mapping[str, Sequence[str]] | None) -> None:
     """Refuse names that do not exist, and cases that two items would pay."""
-    group_of = {f: group for group, functions in (known or {}).items() for f in functions}
+    group_of = {
+        function: group
+        for group, functions in (known or {}).items()
+        for function in functions
+        if group != TIME
+    }
     paid: dict[str, int] = {}
     for number, item in enumerate(items, 1):
         if known is not None:
@@ -203,6 +216,7 @@ def _every_case_once(items: Sequence[Item], known: Mapping[str, Sequence[str]] |
                         f"choose from {', '.join(names)}"
                     )
         covered = item.functions or (known or {}).get(item.group, (item.group,))
+        covered = (TIME,) if item.group == TIME else covered
         for function in covered:
             if function in paid:
                 raise _KeyTroubleError(
@@ -215,7 +229,7 @@ def _grade(item: Item, cases: Sequence[CaseResult]) -> Grade:
     own = tuple(case for case in cases if item.counts(case))
     share = sum(case.status == "passed" for case in own) / len(own) if own else 0.0
     earned = share if item.credit == "share" else float(share == 1.0)
-    return Grade(item, round(item.points * earned, 6), own)
+    return Grade(item, round(item.points * earned, 2), own)
 
 
 def _only(record: Mapping[str, Any], known: Sequence[str], where: str) -> None:
