@@ -61,6 +61,8 @@ def _same_nonfinite(got: Array, candidate: Array) -> bool:
 
 
 def _of_another_shape(got: Array, value: Array, tolerance: float) -> list[Explanation]:
+    if value.size > 1 and value.shape == (len(value), 1) and got.shape == (value.size,) * 2:
+        return [Explanation("broadcast-n-by-n")]
     if got.size == value.size and got.ndim == value.ndim == 2 and close(got.T, value, tolerance):
         return [Explanation("transposed")]
     if got.size == value.size and close(got.reshape(value.shape), value, tolerance):

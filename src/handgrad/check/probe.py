@@ -29,6 +29,7 @@ class Probe:
         self.classes, self.plan, self.steps = classes, plan, steps
         self.visits: list[float] = []
         self.batches: list[int] = []
+        self.path: list[float] = []  # W before each step
         self.reg = 0.0
 
     def loss(self, X: Any, y: Any = None) -> Any:
@@ -39,6 +40,7 @@ class Probe:
             return self._scores(numbers)
         self.visits += [float(number) for number in numbers]
         self.batches.append(len(X))
+        self.path.append(float(self.params["W"][0]))
         return float(len(self.batches)), {"W": np.array([-1.0])}
 
     def _scores(self, numbers: Any) -> Any:

@@ -4,7 +4,7 @@ import contextlib
 import re
 import shlex
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def check_submission(
     rules = parse(convention)
     submission = find_submission(path)
     with _faults("the cases cannot be made"):
-        cases = list(all_cases(Setting(rules, seed)))
+        cases = all_cases(Setting(rules, seed))
     chosen = _select(cases, submission, only, case)
     hidden = None if submission.trusted else _PACKAGE
     preload: Any = ((), ())
@@ -105,7 +105,7 @@ def check_submission(
 
 
 def _select(
-    cases: list[Case], submission: Submission, only: Collection[str] | None, name: str | None
+    cases: Sequence[Case], submission: Submission, only: Collection[str] | None, name: str | None
 ) -> list[Case]:
     """The cases that the submission is asked, of those that the user wants."""
     expected = set(UNITS) if submission.whole else set(submission.modules)

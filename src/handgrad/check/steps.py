@@ -246,14 +246,14 @@ class Context:
         env[step["save"]] = found
 
     def do_record(self, step: dict[str, Any], env: dict[str, Any]) -> None:
-        """Keep the scores of every test-mode pass of a model over these rows."""
+        """Keep scores and parameters at every test-mode pass of a model over these rows."""
         model, X = env[step["on"]], env[step["X"]]
         inner, kept = model.loss, env.setdefault(step["save"], [])
 
         def loss(given: Any, y: Any = None) -> Any:
             result = inner(given) if y is None else inner(given, y)
             if y is None and np.shape(given) == X.shape and np.array_equal(given, X):
-                kept.append(np.array(result))
+                kept.append({"scores": np.array(result), "params": copy.deepcopy(model.params)})
             return result
 
         model.loss = loss

@@ -128,12 +128,14 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
     for value in (1, 0, -1):
         x, _ = draw(f"{name} {value}", 4)
         positive = np.full(4, value == 1)
-        variants.append(variant(f"all labels {value}", x, positive, np.full(4, value)))
+        coding = {"signs": value == -1, "bits": value == 0}
+        y = np.full(4, value)
+        variants.append(variant(f"all labels {value}", x, positive, y, numbers=coding))
     yield _case(function, name, variants)
 
     name = "extreme scores"
     variants = []
-    for size in (40.0, 1000.0, 1e4):
+    for size in (40.0, 720.0, 1000.0, 1e4):  # exp(720) overflows, exp(-720) is not yet 0
         x = np.array([size, -size, size, -size, 0.0])
         positive = np.array([True, True, False, False, True])
         variants.append(variant(f"scores of ±{size:g}", x, positive, positive.astype(int)))
@@ -176,6 +178,9 @@ def _wrong_logistic(x: Array, positive: Array) -> tuple[Mapping[str, Any], Mappi
         cross = -(bits * np.log(p) + (1 - bits) * np.log(1 - p)).mean()
         as_signs = np.logaddexp(0, -bits * flat).mean()
         as_signs_dx = -bits / (1 + np.exp(bits * flat)) / N
+        twice = np.where(positive, 1.0, -3.0)  # 2 y - 1 of labels -1 and 1
+        as_twice = np.logaddexp(0, -twice * flat).mean()
+        as_twice_dx = -twice / (1 + np.exp(twice * flat)) / N
         as_bits = (np.logaddexp(0, flat) - sign * flat).mean()
         as_bits_dx = (p - sign) / N
         clipped = {
@@ -203,9 +208,11 @@ def _wrong_logistic(x: Array, positive: Array) -> tuple[Mapping[str, Any], Mappi
         wrong_loss["broadcast-n-by-n "] = broadcast.sum() / N
         wrong_dx["broadcast-n-by-n"] = -sign * np.exp(pairs - broadcast) / N
     if not np.isfinite(naive):
+        if np.abs(flat).max() > 750:  # here the probability is 0, too
+            wrong_loss["log-of-zero"] = naive
         wrong_loss["not-shifted-by-maximum"] = naive
     if not np.isfinite(cross):
-        wrong_loss["log-of-zero"] = cross
+        wrong_loss["log-of-zero" + 40 * " "] = cross
     if not np.isfinite(naive_dx).all():
         wrong_dx["not-shifted-by-maximum"] = naive_dx.reshape(x.shape)
     for cause, value in clipped.items():
@@ -239,8 +246,8 @@ def _wrong_svm(x: Array, positive: Array) -> tuple[Mapping[str, Any], Mapping[st
         "margin-wrong": np.where(sign * flat < 0, -sign, 0) / N,
         "squared-hinge": -2 * sign * hinge / N,
         "squared-hinge ": -sign * hinge / N,
-        "missing-mask": -sign / N,
         "kink-wrong": np.where(slack >= 0, -sign, 0) / N,
+        "missing-mask": -sign / N,
     }
     wrong_dx = {cause: value.reshape(x.shape) for cause, value in shaped.items()}
     if x.ndim == 2:

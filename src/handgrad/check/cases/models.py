@@ -8,7 +8,7 @@ import numpy as np
 
 from handgrad.check import references as right
 from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, Want, call, ref
-from handgrad.check.hypotheses import as_numbers
+from handgrad.check.hypotheses import as_numbers, close
 
 READ = "what a model computes: python -m pydoc handgrad.{unit}, and handgrad.network.Network"
 _REG = 0.7
@@ -282,13 +282,16 @@ def _gradients(setting: Setting, net: Net, name: str, reg: float) -> Variant:
         for key in net.shapes:
             wrong[key][cause] = other[key] + (reg * params[key] if key[0] == "W" else 0)
 
+    # The backward's mistakes first: where both fit W1, a wrong forward shows elsewhere, too.
+    if net.hidden:
+        note("missing-mask", "", "missing-mask")
+    if net.cls == "ConvNet":
+        note("missing-mask ", "", "missing-mask 2")
     if net.hidden:
         note("no-relu", "no-relu", "no-relu")
-        note("missing-mask", "", "missing-mask")
     if net.cls == "ConvNet":
         note("no-relu ", "first", "first")
         note("no-relu  ", "second", "second")
-        note("missing-mask ", "", "missing-mask 2")
     if reg:
         wrong_loss |= {
             "reg-not-in-loss": loss,
@@ -413,10 +416,12 @@ def _dtype_case(setting: Setting, net: Net) -> Case:
         ) -> Verdict:
             for output in outputs:
                 got = as_numbers(values.get(output))
-                if got is None or got.dtype != np.dtype(dtype):
-                    shown = "no array" if got is None else str(got.dtype)
+                if got is None:
+                    cause = "gradient-missing" if output != "scores" else None
+                    return Verdict(False, cause, f"{output} is no array")
+                if got.dtype != np.dtype(dtype):
                     cause = "dtype-not-kept" if dtype == "float32" else "float32-forced"
-                    return Verdict(False, cause, f"{output} is {shown} though dtype is {dtype}")
+                    return Verdict(False, cause, f"{output} is {got.dtype} though dtype is {dtype}")
             return Verdict(True)
 
         variants.append(Variant(dtype, {"X": X, "y": y}, steps, judge=look, extra=outputs))
@@ -453,8 +458,42 @@ def _optional_layers(setting: Setting) -> Case:
         inputs = {**inner.inputs, "more": more, "labels": labels, "one": inner.inputs["X"][:1]}
         extra = ["found", "scores", "score of one", "many scores"]
         variants.append(Variant(label, inputs, steps, judge=look, extra=extra))
+    variants.append(_dropout_scale(setting, net))
     read = READ.format(unit="cnn")
     return Case("models", "ConvNet", name, variants, read, [("cnn", "ConvNet")], unit="cnn")
+
+
+def _dropout_scale(setting: Setting, net: Net) -> Variant:
+    """In testing, dropout of 0.6 after the hidden layer multiplies its units by what is kept.
+
+    Only well-known wrong answers fail: where a class drops is its own business.
+    """
+    p = 0.6
+    params, X, _ = _draw(setting, net, "the scale of dropout")
+    plain = {**params, "W3": np.eye(5), "b3": np.zeros(5)}
+    hidden = np.maximum(net.forward(X, plain, "second"), 0)
+    by_scale = {
+        scale: scale * hidden @ params["W3"] + params["b3"] for scale in (1.0, p, 1 - p)
+    }
+    right_scale = 1.0 if setting.convention.inverted else setting.convention.keep(p)
+    make = {**_new(net), "op": "make", "choices": list(_DROPOUT)}
+    steps = [make, _give(params), _call_loss(["X"], "scores")]
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        scores = as_numbers(values.get("scores"))
+        if scores is None:
+            return Verdict(False, None, "loss(X) should give scores")
+        if values.get("model choice") == len(_DROPOUT) - 1:
+            return Verdict(True)  # it has no dropout
+        for scale, value in by_scale.items():
+            if scale != right_scale and close(scores.astype(float), value, 1e-7):
+                cause = "keep-drop-swapped" if scale != 1 else "no-test-scaling"
+                text = f"with dropout {p}, the hidden units are multiplied by {scale:g} in testing"
+                return Verdict(False, cause, f"{text}, expected {right_scale:g}")
+        return Verdict(True)
+
+    extra = ["scores", "model choice"]
+    return Variant("dropout's scale", {"X": X}, steps, judge=look, extra=extra)
 
 
 def _judge_modes(values: Mapping[str, Any], label: str) -> Verdict:

@@ -83,6 +83,12 @@ def _momentum(w: Array, gradients: Sequence[Array], c: Config, wrong: str = "") 
     return walked
 
 
+def _square(dw: Array, wrong: str) -> Array:
+    if wrong == "magnitude":
+        return np.abs(dw)
+    return dw if wrong == "moment-not-squared" else dw * dw
+
+
 def _rmsprop(w: Array, gradients: Sequence[Array], c: Config, wrong: str = "") -> list[Array]:
     s, walked = _start(w, c), []
     rate, decay, eps, cache = c["learning_rate"], c["decay_rate"], c["epsilon"], s["cache"]
@@ -93,7 +99,7 @@ def _rmsprop(w: Array, gradients: Sequence[Array], c: Config, wrong: str = "") -
         if wrong == "no decay":
             a, b = 1.0, 1.0
         before = cache
-        cache = a * cache + b * (dw if wrong == "moment-not-squared" else dw * dw)
+        cache = a * cache + b * _square(dw, wrong)
         used = before if wrong == "old cache" else cache
         with np.errstate(all="ignore"):
             root = used if wrong == "no-root" else np.sqrt(used)
@@ -123,7 +129,7 @@ def _adam(w: Array, gradients: Sequence[Array], c: Config, wrong: str = "") -> l
             "betas exchanged": (b2, b1),
         }.get(wrong, (b1, b2))  # fmt: skip
         m = keep1 * m + (1 - keep1) * dw
-        v = keep2 * v + (1 - keep2) * (dw if wrong == "moment-not-squared" else dw * dw)
+        v = keep2 * v + (1 - keep2) * _square(dw, wrong)
         used = {"t later": t - 1, "t twice": t + 1}.get(wrong, t)
         with np.errstate(all="ignore"):
             first = 1.0 if wrong in ("none", "only second") else 1 - b1**used
@@ -159,7 +165,7 @@ _MISTAKES: dict[str, tuple[Callable[..., list[Array]], dict[str, tuple[str, ...]
         {
             "state-not-kept": ("state-not-kept",),
             "decay-swapped": ("decay-swapped",),
-            "moment-not-squared": ("moment-not-squared",),
+            "moment-not-squared": ("moment-not-squared", "magnitude"),
             "no-root": ("no-root",),
             "eps-missing": ("eps-missing",),
             "eps-inside-root": ("eps inside",),
@@ -179,7 +185,7 @@ _MISTAKES: dict[str, tuple[Callable[..., list[Array]], dict[str, tuple[str, ...]
                 "decay-swapped", "first swapped", "second swapped", "both beta1", "both beta2",
                 "betas exchanged",
             ),
-            "moment-not-squared": ("moment-not-squared",),
+            "moment-not-squared": ("moment-not-squared", "magnitude"),
             "no-root": ("no-root",),
             "eps-missing": ("eps-missing",),
             "eps-inside-root": ("eps inside",),

@@ -192,48 +192,53 @@ def _best(after: Sequence[float]) -> Variant:
 
 
 def _decay(decay: float) -> Variant:
-    """W is the sum of the learning rates: 4 steps an epoch at 1, decay, decay^2."""
+    """W moves by the learning rate: 4 steps an epoch at 1, then decay, then decay^2."""
     steps = [
         *_probed([i / 20 for i in range(20)], 1),
-        _solver(batch_size=5, num_epochs=3, lr_decay=decay), _TRAIN, _read("model", "params"),
+        _solver(batch_size=5, num_epochs=3, lr_decay=decay), _TRAIN, _read("model", "path"),
     ]  # fmt: skip
-    wanted = 4 * (1 + decay + decay**2)
+    wanted = [decay**epoch for epoch in (0, 1, 2) for _ in range(4)][:-1]
 
     def look(values: Mapping[str, Any]) -> Verdict:
-        params = values.get("params")
-        W = _number(params.get("W")) if isinstance(params, dict) else None
-        if W is not None and abs(W - wanted) < 1e-9:
+        path = _list(values.get("path"))
+        if path is None or len(path) < 2:
+            return Verdict(False, None, "the model was not trained")
+        rates = [float(rate) for rate in np.diff(path)]
+        if len(rates) == len(wanted) and np.allclose(rates, wanted, rtol=1e-9, atol=0):
             return Verdict(True)
+        firsts = ", ".join(f"{rate:g}" for rate in rates[::4])
+        expected = ", ".join(f"{rate:g}" for rate in wanted[::4])
         return Verdict(
-            False, "lr-decay-wrong",
-            f"after 3 epochs of 4 steps from learning rate 1, lr_decay {decay}, the rates add up "
-            f"to {W}, expected {wanted:g}",
+            False, "lr-decay-wrong" if len(rates) == len(wanted) else None,
+            f"3 epochs of 4 steps from learning rate 1, lr_decay {decay}: steps 1, 5 and 9 are of "
+            f"{firsts}, expected {expected}",
         )  # fmt: skip
 
     label = f"lr_decay {decay}"
-    return Variant(label, {"data": _data(20)}, steps, judge=look, extra=["params"])
+    return Variant(label, {"data": _data(20)}, steps, judge=look, extra=["path"])
 
 
 def _rule_state() -> Variant:
-    """Momentum 0.5 at rate 1, gradient -1: the velocity after n steps is 2 - 2^(1 - n)."""
+    """Momentum 0.5 at rate 1, gradient -1: step n moves W by 2 - 2^(1 - n)."""
     config = {"learning_rate": 1.0, "momentum": 0.5}
     steps = [
-        *_probed([i / 20 for i in range(20)], 1),
+        *_probed([0.5], 1),
         _solver(batch_size=5, num_epochs=1, update_rule="sgd_momentum", optim_config=config),
-        _TRAIN, _read("model", "params"),
+        _TRAIN, _read("model", "path"),
     ]  # fmt: skip
-    wanted = 1 + 1.5 + 1.75 + 1.875
+    wanted = [1, 1.5, 1.75]
 
     def look(values: Mapping[str, Any]) -> Verdict:
-        params = values.get("params")
-        W = _number(params.get("W")) if isinstance(params, dict) else None
-        if W is not None and abs(W - wanted) < 1e-9:
+        path = _list(values.get("path"))
+        taken = [] if path is None else np.diff(path).tolist()
+        if len(taken) == 3 and np.allclose(taken, wanted):
             return Verdict(True)
-        cause = "state-not-kept" if W == 4.0 else None
-        text = f"4 steps of momentum 0.5 at rate 1 move W by {W}, expected {wanted:g}"
+        cause = "state-not-kept" if taken == [1, 1, 1] else None
+        shown = ", ".join(f"{step:g}" for step in taken[:12])
+        text = f"three steps with momentum 0.5 at rate 1 move W by {shown}; expected 1, 1.5, 1.75"
         return Verdict(False, cause, text)
 
-    return Variant("sgd_momentum", {"data": _data(20)}, steps, judge=look, extra=["params"])
+    return Variant("sgd_momentum", {"data": _data(20)}, steps, judge=look, extra=["path"])
 
 
 def _accuracy(classes: int, coding: str) -> Variant:
@@ -319,41 +324,51 @@ def _snapshot(setting: Setting) -> Case:
             "op": "make", "unit": "cnn", "name": "ConvNet", "kwargs": net, "choices": choices,
             "save": "model",
         },
-        {"op": "record", "on": "model", "X": "X_val", "save": "scores"},
+        {"op": "record", "on": "model", "X": "X_val", "save": "kept"},
         _solver(batch_size=10, num_epochs=5, optim_config={"learning_rate": 0.05}),
         _TRAIN,
         {
             "op": "method", "on": "model", "name": "loss", "args": [ref("X_val")],
             "save": "finally",
         },
-        _read("solver", "val_acc_history"),
+        _read("solver", "best_params"),
     ]  # fmt: skip
 
     def look(values: Mapping[str, Any]) -> Verdict | None:
-        scores = values.get("scores")
-        if not isinstance(scores, list) or len(scores) < 6:
+        kept = values.get("kept")
+        if not isinstance(kept, list) or len(kept) < 6:
             return None  # it measures its accuracy in another way: other cases see to that
-        recorded = [as_numbers(array) for array in scores]
+        recorded = [as_numbers(entry["scores"]) for entry in kept]
         if any(array is None or array.shape != (24, classes) for array in recorded):
             return None
         arrays = [array for array in recorded if array is not None]
         history, final = arrays[:-1], arrays[-1]
         accuracies = [float((array.argmax(axis=1) == y_val).mean()) for array in history]
-        best = [array for array, a in zip(history, accuracies, strict=True) if a == max(accuracies)]
-        if any(np.allclose(array, final, rtol=1e-6, atol=1e-9) for array in best):
+        best = [number for number, a in enumerate(accuracies) if a == max(accuracies)]
+        if any(np.allclose(history[n], final, rtol=1e-6, atol=1e-9) for n in best):
             return Verdict(True)
-        last = np.allclose(history[-1], final, rtol=1e-6, atol=1e-9)
         shown = ", ".join(f"{value:.3f}" for value in accuracies)
-        return Verdict(
-            False, "best-snapshot-wrong" if last else "best-statistics-wrong",
-            f"validation accuracies were {shown}; after train() the model gives "
-            f"{'the last' if last else 'none'} of their scores, not the best epoch's",
-        )  # fmt: skip
+        said = f"validation accuracies were {shown}; after train() the model gives other scores"
+        params = [entry["params"] for entry in kept]
+        if any(_same(params[n], params[-1]) for n in best):
+            text = f"{said} than in the best epoch, though its parameters are that epoch's"
+            return Verdict(False, "best-statistics-wrong", text)
+        aliased = _same(params[-2], params[-1]) and _same(values.get("best_params"), params[-1])
+        cause = "best-not-copied" if aliased else "best-snapshot-wrong"
+        return Verdict(False, cause, f"{said} and has other parameters than in the best epoch")
 
     variant = Variant(
-        "", {"data": data, "X_val": X_val}, steps, judge=look, extra=["scores", "val_acc_history"]
+        "", {"data": data, "X_val": X_val}, steps, judge=look, extra=["kept", "best_params"]
     )
     return _case(name, [variant], [("cnn", "ConvNet"), ("optim", "sgd")])
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two dicts hold the same arrays."""
+    if not isinstance(a, dict) or not isinstance(b, dict) or set(a) != set(b):
+        return False
+    pairs = [(as_numbers(a[key]), as_numbers(b[key])) for key in a]
+    return all(x is not None and y is not None and np.array_equal(x, y) for x, y in pairs)
 
 
 @functools.cache
@@ -399,4 +414,5 @@ def _digits(setting: Setting) -> Case:
     return _case(name, [variant], needs)
 
 
+# handgrad itself reaches 0.86 to 0.89 over 12 seeds (NumPy kernels); a softmax of noise 0.1.
 _LEARNED = 0.75
