@@ -54,9 +54,7 @@ def judge(case: Case, results: Sequence[Mapping[str, Any]]) -> Judgement:
     problems = [problem for problem in problems if problem.status != "missing"]
     explanation = _common(case, problems)
     clearest = _clearest(problems, explanation)
-    status: Status = (
-        "error" if all(problem.status == "error" for problem in problems) else "failed"
-    )
+    status: Status = "error" if all(problem.status == "error" for problem in problems) else "failed"
     return Judgement(
         status,
         explanation.cause if explanation else None,
@@ -86,9 +84,7 @@ def _problems(case: Case, variant: Variant, result: Mapping[str, Any]) -> list[P
         if verdict is not None and not verdict.passed:
             causes = (Explanation(verdict.cause),) if verdict.cause else ()
             found.append(Problem(variant, "", verdict.detail, causes))
-    return [
-        Problem(p.variant, p.output, p.text, p.causes, p.status, tuple(right)) for p in found
-    ]
+    return [Problem(p.variant, p.output, p.text, p.causes, p.status, tuple(right)) for p in found]
 
 
 def _raised(case: Case, variant: Variant, error: Mapping[str, Any]) -> Problem:

@@ -88,8 +88,7 @@ class Runner:
             "LC_ALL": "C.UTF-8",
             "PYTHONHASHSEED": "0",
             **{
-                name: "1"
-                for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+                name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
             },
         }
         entries, modules = self._preload

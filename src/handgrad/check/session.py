@@ -109,9 +109,7 @@ def _select(
 ) -> list[Case]:
     """The cases that the submission is asked, of those that the user wants."""
     expected = set(UNITS) if submission.whole else set(submission.modules)
-    chosen = [
-        case for case in cases if {case.unit, *(unit for unit, _ in case.needs)} <= expected
-    ]
+    chosen = [case for case in cases if {case.unit, *(unit for unit, _ in case.needs)} <= expected]
     if only is not None:
         known = {*GROUPS, *(case.function for case in cases)}
         for word in only:

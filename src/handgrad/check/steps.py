@@ -240,8 +240,7 @@ class Context:
                 "index": chosen,
                 "numeric": np.array(numeric),
                 "analytic": None if given is None else np.asarray(given).reshape(-1)[chosen],
-                "same shape": given is not None
-                and np.shape(given) == np.shape(model.params[name]),
+                "same shape": given is not None and np.shape(given) == np.shape(model.params[name]),
             }
         env[step["save"]] = found
 

@@ -3,7 +3,17 @@
 from functools import lru_cache
 
 from handgrad.check.case import Case, Setting
-from handgrad.check.cases import batchnorm, conv, dense, dropout, losses, models, optim, pool, solver
+from handgrad.check.cases import (
+    batchnorm,
+    conv,
+    dense,
+    dropout,
+    losses,
+    models,
+    optim,
+    pool,
+    solver,
+)
 
 GROUPS = (
     "fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses", "optim", "models", "solver",

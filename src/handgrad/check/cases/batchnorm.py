@@ -206,9 +206,7 @@ def _running(setting: Setting, forward: str, shape: tuple[int, ...]) -> list[Var
             steps.append({"op": "item", "on": "param", "key": key, "save": key})
             value = states["right"][key]
             wrong = {cause: state[key] for cause, state in states.items() if cause != "right"}
-            wants.append(
-                Want(key, value, "float64", wrong=wrong, label=f"bn_param['{key}']")
-            )
+            wants.append(Want(key, value, "float64", wrong=wrong, label=f"bn_param['{key}']"))
         wants_given = {"N": batches[0]["x"].size // C}
 
         def kept(values: Mapping[str, Any]) -> Verdict | None:

@@ -179,9 +179,7 @@ def _matrices(setting: Setting) -> Iterator[Case]:
             label = f"a {shape_text(a)}, b {shape_text(b)}"
             steps = [call(function, ["a", "b"], "out")]
             variants.append(Variant(label, {"a": a, "b": b}, steps, [want], {}, ["a", "b"]))
-        yield Case(
-            "conv", function, "value", variants, READ, [("layers", function)], optional=True
-        )
+        yield Case("conv", function, "value", variants, READ, [("layers", function)], optional=True)
 
 
 # -- time ---------------------------------------------------------------------------------------
@@ -226,13 +224,14 @@ def _timed(setting: Setting) -> Case:
             return {}
         ours = _our_seconds()
         label = f"{_TIMED}: "
-        return {f"{label}seconds": float(seconds), f"{label}times ours (plain NumPy)": float(seconds) / ours}
+        return {
+            f"{label}seconds": float(seconds),
+            f"{label}times ours (plain NumPy)": float(seconds) / ours,
+        }
 
     variant = Variant("float32", inputs, steps, judge=look, extra=["out", "dx", "seconds"])
     needs: Sequence[tuple[str, str]] = [("layers", "conv_forward"), ("layers", "conv_backward")]
-    return Case(
-        "time", "conv_forward", _TIMED, [variant], READ, needs, patience=6.0, timing=timing
-    )
+    return Case("time", "conv_forward", _TIMED, [variant], READ, needs, patience=6.0, timing=timing)
 
 
 @functools.cache

@@ -173,7 +173,9 @@ def _test(setting: Setting) -> Case:
             ratio = _ratio(x, values.get("out"))
             if ratio is None or (ratio != 0).all() or not (ratio != 0).any():
                 return None
-            return Verdict(False, "test-mode-drops", f"{(ratio == 0).mean():.0%} of the units are 0")
+            return Verdict(
+                False, "test-mode-drops", f"{(ratio == 0).mean():.0%} of the units are 0"
+            )
 
         variants.append(
             Variant(
@@ -295,7 +297,9 @@ def _global_state(setting: Setting) -> Case:
 
         def look(values: Mapping[str, Any]) -> Verdict:
             same = values.get("before") == values.get("after")
-            return Verdict(same, "global-random-state", "numpy.random's state is another afterwards")
+            return Verdict(
+                same, "global-random-state", "numpy.random's state is another afterwards"
+            )
 
         inputs = {"x": _nonzero(rng, (4, 5)), "param": param}
         variants.append(Variant(label, inputs, steps, judge=look, extra=["before", "after"]))
@@ -368,9 +372,7 @@ def _backward_train(setting: Setting) -> Case:
             cause = problem.causes[0].cause.partition(",")[0] if problem.causes else None
             return Verdict(False, cause, problem.text)
 
-        variants.append(
-            Variant(f"p = {p}", inputs, _steps(True), judge=look, extra=["out", "dx"])
-        )
+        variants.append(Variant(f"p = {p}", inputs, _steps(True), judge=look, extra=["out", "dx"]))
     needs = [_BACKWARD, _FORWARD]
     return Case("dropout", "dropout_backward", name, variants, READ, needs)
 

@@ -19,7 +19,9 @@ def cases(setting: Setting) -> Iterator[Case]:
     if setting.convention.models:
         yield from _binary(setting, "logistic_loss", right.logistic_loss, _wrong_logistic)
     if setting.convention.multiclass_svm:
-        yield from _multiclass(setting, "svm_loss", right.multiclass_svm_loss, _wrong_multiclass_svm)
+        yield from _multiclass(
+            setting, "svm_loss", right.multiclass_svm_loss, _wrong_multiclass_svm
+        )
     else:
         yield from _binary(setting, "svm_loss", right.svm_loss, _wrong_svm)
         yield _kink(setting)
@@ -87,9 +89,7 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
         return _away(rng, N), positive
 
     def variant(label: str, x: Array, positive: Array, y: Array, **more: Any) -> Variant:
-        return _variant(
-            function, label, x, y, loss(x, positive), wrongs(x, positive), **more
-        )
+        return _variant(function, label, x, y, loss(x, positive), wrongs(x, positive), **more)
 
     name = "loss and gradient"
     variants = []
@@ -109,7 +109,9 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
     variants = []
     for N in (5, 1):
         x, positive = draw(name, N)
-        variants.append(variant(f"x ({N}, 1), y ({N},)", x[:, None], positive, positive.astype(int)))
+        variants.append(
+            variant(f"x ({N}, 1), y ({N},)", x[:, None], positive, positive.astype(int))
+        )
     yield _case(function, name, variants)
 
     name = "labels of any dtype"
@@ -161,8 +163,6 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
 
     x, positive = draw("differences", 6)
     yield _differences(setting, function, x, positive.astype(int))
-
-
 
 
 def _wrong_logistic(x: Array, positive: Array) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -316,9 +316,7 @@ def _multiclass(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> 
 
     name = "float32 stays float32"
     x, y = draw(name, 5, 3)
-    variants = [
-        variant(dtype, x.astype(dtype), y, dtype=dtype) for dtype in ("float32", "float64")
-    ]
+    variants = [variant(dtype, x.astype(dtype), y, dtype=dtype) for dtype in ("float32", "float64")]
     yield _case(function, name, variants)
 
     yield _differences(setting, function, *draw("differences", 4, 3))

@@ -48,9 +48,7 @@ def cases(setting: Setting) -> Iterator[Case]:
         ("svm", "SVM", 1, right.svm_loss),
         ("softmax", "SoftmaxClassifier", 4, right.softmax_loss),
     ):
-        nets = [
-            _dense_net(unit, cls, classes, loss, hidden, (6,)) for hidden in (None, 5)
-        ]
+        nets = [_dense_net(unit, cls, classes, loss, hidden, (6,)) for hidden in (None, 5)]
         images = [_dense_net(unit, cls, classes, loss, 5, (2, 3))]
         yield from _net_cases(setting, nets, images)
     conv = [_conv_net((2, 7, 8), 3), _conv_net((1, 8, 8), 2)]
@@ -181,7 +179,9 @@ def _new(net: Net, **keywords: Any) -> Step:
     return call(net.cls, [], "model", unit=net.unit, kwargs=given)
 
 
-def _draw(setting: Setting, net: Net, name: str, N: int = 5) -> tuple[dict[str, Array], Array, Array]:
+def _draw(
+    setting: Setting, net: Net, name: str, N: int = 5
+) -> tuple[dict[str, Array], Array, Array]:
     rng = setting.rng(net.cls, f"{name} {net.label}")
     params = {
         key: rng.standard_normal(shape) * (0.5 if len(shape) > 1 else 0.3)
@@ -318,7 +318,11 @@ def _gradients(setting: Setting, net: Net, name: str, reg: float) -> Variant:
             else:
                 wrong[key] |= {"reg-on-biases": grads[key] + reg * params[key]}
     wants = [Want("loss", loss + 0.5 * reg * penalty, wrong=wrong_loss)]
-    steps: list[Step] = [_new(net, reg=reg), _give(params), _call_loss(["X", "y"], ["loss", "grads"])]
+    steps: list[Step] = [
+        _new(net, reg=reg),
+        _give(params),
+        _call_loss(["X", "y"], ["loss", "grads"]),
+    ]
     for key in net.shapes:
         steps.append({"op": "item", "on": "grads", "key": key, "save": f"grads['{key}']"})
         value = grads[key] + (reg * params[key] if key[0] == "W" else 0)
@@ -472,9 +476,7 @@ def _dropout_scale(setting: Setting, net: Net) -> Variant:
     params, X, _ = _draw(setting, net, "the scale of dropout")
     plain = {**params, "W3": np.eye(5), "b3": np.zeros(5)}
     hidden = np.maximum(net.forward(X, plain, "second"), 0)
-    by_scale = {
-        scale: scale * hidden @ params["W3"] + params["b3"] for scale in (1.0, p, 1 - p)
-    }
+    by_scale = {scale: scale * hidden @ params["W3"] + params["b3"] for scale in (1.0, p, 1 - p)}
     right_scale = 1.0 if setting.convention.inverted else setting.convention.keep(p)
     make = {**_new(net), "op": "make", "choices": list(_DROPOUT)}
     steps = [make, _give(params), _call_loss(["X"], "scores")]

@@ -42,7 +42,9 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def _case(rule: str, name: str, variants: Sequence[Variant]) -> Case:
-    return Case("optim", rule, name, variants, READ.format(rule=rule), [("optim", rule)], unit="optim")
+    return Case(
+        "optim", rule, name, variants, READ.format(rule=rule), [("optim", rule)], unit="optim"
+    )
 
 
 # -- the rules, and the ways to get them wrong --------------------------------------------------
@@ -215,9 +217,7 @@ def _walks(rule: str, w: Array, gradients: Sequence[Array], given: Config) -> di
         walks["config-ignored"] = walk(w, gradients, ignored)
     for name, value in _DEFAULTS[rule].items():
         if given and given.get(name, value) != value:
-            walks["config-ignored" + "  " * len(walks)] = walk(
-                w, gradients, {**full, name: value}
-            )
+            walks["config-ignored" + "  " * len(walks)] = walk(w, gradients, {**full, name: value})
     for name, others in _OTHER_DEFAULTS.items():
         if name in full and name not in given:
             for other in others:

@@ -178,9 +178,7 @@ def _variant(
     unmodified: Sequence[str] = (),
 ) -> Variant:
     inputs = dict(sample.inputs)
-    return Variant(
-        sample.label, inputs, pair.steps(gradients), wants, sample.numbers, unmodified
-    )
+    return Variant(sample.label, inputs, pair.steps(gradients), wants, sample.numbers, unmodified)
 
 
 def _twice(pair: Pair, sample: Sample) -> Variant:
