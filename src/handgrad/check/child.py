@@ -25,7 +25,8 @@ MAX_REPLY = 96 * 2**20
 def _sibling(name: str) -> Any:
     """Load a file of this folder by its path: handgrad itself is not to be imported here."""
     spec = importlib.util.spec_from_file_location(f"_check_{name}", f"{_HERE}/{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -83,7 +84,7 @@ def _case(request: dict[str, Any], result_fd: int, folder: Path, tools: dict[str
         containment.limit(int(request["timeout"]) + 2, request["memory"])
         confined = True if request["trusted"] else containment.confine()
         if not request["trusted"]:
-            sys.meta_path.insert(0, _NoHandgrad())  # type: ignore[arg-type]
+            sys.meta_path.insert(0, _NoHandgrad())
         reply = {"confined": confined, **steps.run(request)}
         encoded = wire.encode(reply)
     except MemoryError:

@@ -1,4 +1,4 @@
-"""Which mistake gives these numbers? Each hypothesis is tried; it counts only if it fits tightly."""
+"""Which mistake gives these numbers? Hypotheses are tried, and count only if they fit tightly."""
 
 import math
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ def explain(got: Array, want: Want, numbers: Mapping[str, float]) -> list[Explan
         return found + _of_another_shape(got, value, tolerance)
     if not np.isfinite(got).all():
         return found
-    if value.size == 0 or close(got, value, 10 * _TIGHT) and want.tolerance >= _TIGHT:
+    if value.size == 0 or (close(got, value, 10 * _TIGHT) and want.tolerance >= _TIGHT):
         return found
     return found + _by_number(got, value, want, numbers, tolerance)
 

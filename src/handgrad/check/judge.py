@@ -135,9 +135,9 @@ def compare(
         causes = tuple(explain(wide, want, variant.numbers))
         if numbers.dtype.kind in "iu" and (np.trunc(value) != value).any():
             causes = (*causes, Explanation("integer-division", f"its dtype is {numbers.dtype}"))
-        if want.dtype == "float64" and numbers.dtype == np.float32 and not causes:
-            if close(wide, value, 3e-5):
-                causes = (Explanation("float32-forced"),)
+        narrow = want.dtype == "float64" and numbers.dtype.itemsize == 4
+        if narrow and not causes and close(wide, value, 3e-5):
+            causes = (Explanation("float32-forced"),)
         return Problem(variant, want.shown, _difference(want, wide, value), causes)
     if want.dtype != "any" and numbers.dtype != np.dtype(want.dtype):
         cause = {"float64": "float32-forced", "float32": "dtype-not-kept"}[want.dtype]

@@ -21,7 +21,8 @@ def wide(x: Any) -> Array:
 
 def fc_forward(x: Array, w: Array, b: Array) -> Array:
     """out[n, m] = sum over d of x[n, d] w[d, m], + b[m]."""
-    return np.einsum("nd,dm->nm", wide(x).reshape(len(x), -1), wide(w)) + wide(b)
+    out: Array = np.einsum("nd,dm->nm", wide(x).reshape(len(x), -1), wide(w)) + wide(b)
+    return out
 
 
 def fc_backward(dout: Array, x: Array, w: Array) -> tuple[Array, Array, Array]:
@@ -35,7 +36,9 @@ def batchnorm_forward(
     x: Array, gamma: Array, beta: Array, mean: Array, var: Array, eps: float
 ) -> Array:
     """Normalise columns with these statistics."""
-    return wide(gamma) * (wide(x) - wide(mean)) / np.sqrt(wide(var) + eps) + wide(beta)
+    hat = (wide(x) - wide(mean)) / np.sqrt(wide(var) + eps)
+    out: Array = wide(gamma) * hat + wide(beta)
+    return out
 
 
 def batchnorm_backward(
@@ -73,7 +76,9 @@ def pad(x: Array, padding: int) -> Array:
 def conv_forward(x: Array, w: Array, stride: int = 1, padding: int = 0) -> Array:
     """out[n, f, i, j] = sum over c, k, l of x[n, c, s i + k, s j + l] w[f, c, k, l]."""
     windows = sliding_window_view(pad(wide(x), padding), w.shape[2:], axis=(2, 3))
-    return np.einsum("ncijkl,fckl->nfij", windows[:, :, ::stride, ::stride], wide(w), optimize=True)
+    windows = windows[:, :, ::stride, ::stride]
+    out: Array = np.einsum("ncijkl,fckl->nfij", windows, wide(w), optimize=True)
+    return out
 
 
 def conv_backward(
@@ -104,13 +109,15 @@ def convolve_full(a: Array, b: Array) -> Array:
 
 def filter_valid(a: Array, b: Array) -> Array:
     """Slide b over a, unflipped."""
-    return conv_forward(a[None, None], b[None, None])[0, 0]
+    out: Array = conv_forward(a[None, None], b[None, None])[0, 0]
+    return out
 
 
 def max_pool_forward(x: Array, height: int, width: int, stride: int) -> Array:
     """The largest pixel of each window."""
     windows = sliding_window_view(wide(x), (height, width), axis=(2, 3))
-    return windows[:, :, ::stride, ::stride].max(axis=(4, 5))
+    out: Array = windows[:, :, ::stride, ::stride].max(axis=(4, 5))
+    return out
 
 
 def max_pool_backward(

@@ -87,9 +87,7 @@ class Runner:
             "TMPDIR": private,
             "LC_ALL": "C.UTF-8",
             "PYTHONHASHSEED": "0",
-            **{
-                name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-            },
+            **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
         }
         entries, modules = self._preload
         if modules:
@@ -139,7 +137,8 @@ class Runner:
         return self._read(size, deadline)
 
     def _read(self, size: int, deadline: float) -> bytes:
-        assert self._process is not None and self._process.stdout is not None
+        assert self._process is not None
+        assert self._process.stdout is not None
         fd = self._process.stdout.fileno()
         parts = []
         while size:
@@ -166,7 +165,8 @@ class Runner:
             try:
                 if self._process is None:
                     self.start()
-                assert self._process is not None and self._process.stdin is not None
+                assert self._process is not None
+                assert self._process.stdin is not None
                 self._process.stdin.write(len(message).to_bytes(8, "little") + message)
                 self._process.stdin.flush()
                 deadline = time.monotonic() + timeout + _GRACE_SECONDS

@@ -195,7 +195,7 @@ def _running(setting: Setting, forward: str, shape: tuple[int, ...]) -> list[Var
             param["momentum"] = momentum
         decay = 0.9 if momentum is None else momentum
         states = _statistics(batches, mean, var, decay)
-        inputs = {f"x{i}": batch["x"] for i, batch in enumerate(batches)}
+        inputs: dict[str, Any] = {f"x{i}": batch["x"] for i, batch in enumerate(batches)}
         inputs |= {"gamma": batches[0]["gamma"], "beta": batches[0]["beta"], "param": param}
         steps: list[Step] = [
             call(forward, [f"x{i}", "gamma", "beta", ref("param")], ["out", "cache"])

@@ -99,10 +99,14 @@ def _kink(setting: Setting) -> Case:
     x = np.array([[0.0, -1.5, 2.0], [-0.0, 0.5, 0.0]])
     dout = rng.standard_normal(x.shape)
     value = np.where(x > 0, dout, 0)
+    steps = [
+        call("relu_forward", ["x"], ["out", "cache"]),
+        call("relu_backward", ["dout", "cache"], "dx"),
+    ]
     variant = Variant(
         "x with zeros, float64",
         {"x": x, "dout": dout},
-        [call("relu_forward", ["x"], ["out", "cache"]), call("relu_backward", ["dout", "cache"], "dx")],
+        steps,
         [
             Want(
                 "dx", value, "float64",

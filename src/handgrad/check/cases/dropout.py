@@ -52,7 +52,7 @@ def _scale(convention: Convention, p: float) -> float:
 
 
 def _ratio(x: Array, out: Any) -> Array | None:
-    """out / x for every unit, where out has x's shape."""
+    """Give out / x for every unit, where out has x's shape."""
     numbers = as_numbers(out)
     if numbers is None or numbers.shape != x.shape:
         return None
@@ -288,7 +288,7 @@ def _global_state(setting: Setting) -> Case:
         ("training with a seed", _param(0.7, "train", 5)),
         ("test mode", _param(0.7, "test")),
     ):
-        steps = [
+        steps: list[Step] = [
             {"op": "seed", "value": 11},
             {"op": "global_state", "save": "before"},
             call("dropout_forward", ["x", ref("param")], ["out", "cache"]),

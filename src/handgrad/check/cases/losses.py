@@ -130,9 +130,9 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
     for value in (1, 0, -1):
         x, _ = draw(f"{name} {value}", 4)
         positive = np.full(4, value == 1)
-        coding = {"signs": value == -1, "bits": value == 0}
+        codings = {"signs": value == -1, "bits": value == 0}
         y = np.full(4, value)
-        variants.append(variant(f"all labels {value}", x, positive, y, numbers=coding))
+        variants.append(variant(f"all labels {value}", x, positive, y, numbers=codings))
     yield _case(function, name, variants)
 
     name = "extreme scores"
@@ -166,7 +166,7 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
 
 
 def _wrong_logistic(x: Array, positive: Array) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    loss, dx = right.logistic_loss(x, positive)
+    loss, _ = right.logistic_loss(x, positive)
     flat, N = x.reshape(-1).astype(np.float64), len(x)
     sign, bits = np.where(positive, 1.0, -1.0), positive.astype(float)
     other_loss, other_dx = right.logistic_loss(x, ~positive)
@@ -197,11 +197,13 @@ def _wrong_logistic(x: Array, positive: Array) -> tuple[Mapping[str, Any], Mappi
         "labels-sign": other_loss,
         "labels-coding": as_signs,
         "labels-coding ": as_bits,
+        "labels-coding  ": as_twice,
     }
     wrong_dx = {
         "labels-sign": other_dx,
         "labels-coding": as_signs_dx.reshape(x.shape),
         "labels-coding ": as_bits_dx.reshape(x.shape),
+        "labels-coding  ": as_twice_dx.reshape(x.shape),
     }
     if x.ndim == 2:
         wrong_loss["broadcast-n-by-n"] = broadcast.mean()

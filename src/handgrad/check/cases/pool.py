@@ -69,7 +69,7 @@ def _sample(rng: np.random.Generator, spec: Any, dtype: str) -> Sample:
         gradients={"x": dx},
         numbers={
             "N": shape[0], "C": shape[1], "N*C": shape[0] * shape[1], "negative": negative,
-            "uncovered": outside.any(), "overlap": stride < max(height, width),
+            "uncovered": bool(outside.any()), "overlap": stride < max(height, width),
             "oblong": height != width or H != W, "oblong window": height != width,
         },
         wrong_out=wrong_out,

@@ -171,11 +171,11 @@ def _best(after: Sequence[float]) -> Variant:
         W = _number(params.get("W")) if isinstance(params, dict) else None
         if W is None:
             return Verdict(False, None, "model.params is not what it was")
-        if W == best * per_epoch:
+        if best * per_epoch == W:
             return Verdict(True)
         own = _number(kept.get("W")) if isinstance(kept, dict) else None
         cause = "best-snapshot-wrong"
-        if own == len(after) * per_epoch and W == own:
+        if own == len(after) * per_epoch and own == W:
             cause = "best-not-copied"
         elif isinstance(kept, dict) and not kept:
             cause = "best-snapshot-wrong"
