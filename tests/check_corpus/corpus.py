@@ -1,18 +1,18 @@
 """All mutants, and all right submissions that are written differently."""
 
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from check_corpus.mutants import BASELINE
+from check_corpus.mutants import write_baseline
 from check_corpus.mutants_dense import BATCHNORM, DROPOUT, FC, RELU
 from check_corpus.mutants_images import CONV, POOL
 from check_corpus.mutants_losses import LOSSES, OPTIM
+from check_corpus.mutants_ours import OURS
 from check_corpus.mutants_training import MODELS, SOLVER
 
 PARTS = Path(__file__).parent / "alternatives"
-MUTANTS = [*FC, *RELU, *DROPOUT, *BATCHNORM, *CONV, *POOL, *LOSSES, *OPTIM, *MODELS, *SOLVER]
+MUTANTS = [*FC, *RELU, *DROPOUT, *BATCHNORM, *CONV, *POOL, *LOSSES, *OPTIM, *MODELS, *SOLVER, *OURS]
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,12 @@ class Alternative:
 
     def build(self, folder: Path) -> Path:
         """Write the submission into ``folder``, which must not exist, and give its path."""
-        shutil.copytree(BASELINE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        write_baseline(folder)
         for file, part in self.added.items():
             path = folder / file
             path.write_text(path.read_text() + "\n\n" + (PARTS / part).read_text())
         for file, part in self.replaced.items():
-            shutil.copyfile(PARTS / part, folder / file)
+            (folder / file).write_text((PARTS / part).read_text())
         return folder / "layers.py" if self.alone else folder
 
 

@@ -114,11 +114,11 @@ MODELS = [
         "backward-of-another-forward",
     ),
     cnn(
-        "cnn-dropout-drop",
-        "hands over the probability to drop",
-        '{"p": self.dropout,',
-        '{"p": 1 - self.dropout,',
-        "keep-drop-swapped",
+        "cnn-dropout-in-testing",
+        "drops units when it is asked for scores",
+        '{"p": self.dropout, "mode": mode}',
+        '{"p": self.dropout, "mode": "train"}',
+        "test-mode-missing",
     ),
     cnn(
         "cnn-reg-without-filters",
@@ -157,6 +157,7 @@ SOLVER = [
         "if val_acc > self.best_val_acc:\n                self.best_val_acc = val_acc",
         "if train_acc > self.best_val_acc:\n                self.best_val_acc = train_acc",
         "best-snapshot-wrong",
+        also=("history-wrong",),
     ),
     solver(
         "solver-not-copied",
@@ -164,6 +165,7 @@ SOLVER = [
         "self.best_params = copy.deepcopy(self.model.params)",
         "self.best_params = self.model.params",
         "best-not-copied",
+        also=("best-statistics-wrong",),
     ),
     solver(
         "solver-statistics",
