@@ -119,6 +119,9 @@ def check_once(asked: Asked) -> int:
     """Judge one submission; return the exit code."""
     try:
         report = _judged(asked, _console())
+    except KeyboardInterrupt:
+        click.echo("\nhandgrad: interrupted; the report is not finished", err=True)
+        return 130
     except (HandgradError, click.ClickException, BrokenPipeError):
         raise
     except Exception as fault:
