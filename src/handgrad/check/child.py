@@ -76,6 +76,8 @@ def _case(request: dict[str, Any], result_fd: int, folder: Path, tools: dict[str
         null = os.open(os.devnull, os.O_RDWR)
         for fd in (0, 1, 2):
             os.dup2(null, fd)
+        result_fd = os.dup2(result_fd, 3) if result_fd != 3 else 3
+        os.closerange(4, 4096)  # above all the checker's own channel
         os.environ.update(HOME=str(folder), TMPDIR=str(folder))
         os.chdir(folder)
         _lay_out(request, folder)
@@ -105,17 +107,13 @@ def _lay_out(request: dict[str, Any], folder: Path) -> None:
     sys.path[:0] = [str(folder / entry) if own else entry for own, entry in request["path"]]
 
 
-def _run_case(
-    request: dict[str, Any], control: int, folder: Path, tools: dict[str, Any]
-) -> dict[str, Any]:
+def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> dict[str, Any]:
     """Fork, wait within the limits, kill what is left; return what is known about the end."""
     folder.mkdir(mode=0o700)
     reader, writer = os.pipe()
     sys.stdout.flush()
     pid = os.fork()
     if pid == 0:
-        os.close(reader)
-        os.close(control)
         _case(request, writer, folder, tools)
     os.close(writer)
     deadline = time.monotonic() + request["timeout"]
@@ -172,6 +170,7 @@ def main() -> None:
             importlib.import_module(name)
     done = containment.separate(str(private), _answers(hidden))
     containment.drop_capabilities()
+    containment.set_dumpable(False)  # a case does not look into this process, its parent
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # dies with the checker
     _send(control_out, wire.encode({"separated": done}))
@@ -183,7 +182,7 @@ def main() -> None:
         except EOFError:
             return
         count += 1
-        end = _run_case(request, control_in, private / f"case{count}", tools)
+        end = _run_case(request, private / f"case{count}", tools)
         raw = end.pop("reply")
         _send(control_out, wire.encode(end))
         _send(control_out, raw)

@@ -124,6 +124,7 @@ def compare(
     if value.ndim == 0 and numbers.size == 1:
         numbers = numbers.reshape(())  # a loss of shape (1,) or (1, 1) is a number all the same
     wide = numbers.astype(np.float64)
+    causes: tuple[Explanation, ...]
     if numbers.shape != value.shape:
         causes = tuple(explain(wide, want, variant.numbers)) or (Explanation("wrong-shape"),)
         text = f"{want.shown} has shape {numbers.shape}, expected {value.shape}"

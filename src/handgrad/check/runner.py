@@ -17,7 +17,7 @@ import numpy as np
 
 from handgrad.check import containment, wire
 
-MEMORY_BYTES = 2 * 2**30
+MEMORY_BYTES = 2**30  # beyond what Python and NumPy take
 _GRACE_SECONDS = 20.0  # beyond a case's own limit: then the child itself is stuck
 
 

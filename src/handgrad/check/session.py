@@ -274,7 +274,7 @@ def _ending(outcome: Outcome, timeout: float) -> str:
     if outcome.ending == "timeout":
         return f"It did not end within {timeout:g} seconds"
     if outcome.ending == "memory":
-        return "It ran out of the memory that a case may use (2 GiB)"
+        return "It ran out of the memory that a case may use (1 GiB)"
     return f"It ended without an answer: {outcome.how}"
 
 

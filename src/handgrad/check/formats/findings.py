@@ -207,8 +207,12 @@ def repeatable(report: CheckReport) -> str:
 
 
 def containment() -> str:
-    """What the sandbox is and what it is not, and where to read on."""
-    return (
-        f"{_CONTAINMENT}. For code you do not trust, use a container: docs/check.md, 'In a "
-        "container'."
-    )
+    """What the sandbox is and what it is not, and how to go further."""
+    return f"{_CONTAINMENT}. For code you do not trust, use a container (docs/check.md):"
+
+
+CONTAINER = (
+    "podman run --rm --network none --read-only --tmpfs /tmp --memory 4g --pids-limit 256 "
+    '--cap-drop all -v "$PWD:/work:ro" -w /work handgrad handgrad check PATH'
+)
+"""The command; the image is built as docs/check.md says."""

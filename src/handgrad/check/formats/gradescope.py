@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from handgrad.check.formats.findings import (
+    CONTAINER,
     Finding,
     containment,
     findings,
@@ -82,4 +83,4 @@ def _about(report: CheckReport) -> str:
     if report.recognised:
         seen = "; ".join(f"{name}: {how}" for name, how in report.recognised.items())
         lines.append(f"Conventions recognised in it: {seen}")
-    return printable("\n".join([*lines, f"Safety: {containment()}"]))
+    return printable("\n".join([*lines, f"Safety: {containment()}\n{CONTAINER}"]))

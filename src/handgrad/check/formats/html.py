@@ -3,6 +3,7 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from handgrad.check.formats.findings import (
+    CONTAINER,
     absent,
     by_function,
     containment,
@@ -50,4 +51,5 @@ def as_html(
         ],
         versions=repeatable(report),
         containment=containment(),
+        container=CONTAINER,
     )

@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from handgrad.check.formats.findings import (
+    CONTAINER,
     FunctionSummary,
     by_function,
     containment,
@@ -51,7 +52,7 @@ def _suite(
     )
     _properties(suite, report)
     _cases(suite, summary.cases, seconds)
-    ET.SubElement(suite, "system-out").text = f"{note}\n{containment()}".strip()
+    ET.SubElement(suite, "system-out").text = f"{note}\n{containment()}\n{CONTAINER}".strip()
     ET.SubElement(suite, "system-err")
 
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from handgrad.check.formats.findings import (
+    CONTAINER,
     Finding,
     FunctionSummary,
     absent,
@@ -121,6 +122,7 @@ class TextPrinter:
             seen = "; ".join(f"{name}: {how}" for name, how in report.recognised.items())
             self._wrapped(f"Conventions recognised in it: {printable(seen)}", style="dim")
         self._wrapped(f"Safety: {containment()}", style="dim")
+        self._line(Text(f"   {CONTAINER}", style="dim"))  # as one line, to be copied
         self._line()
 
     def _wrapped(
