@@ -13,7 +13,7 @@ from rich.console import Console
 
 from handgrad.check.autograder import LIBRARIES
 from handgrad.check.batch import BatchError, Outcome, Submission, as_csv, submissions
-from handgrad.check.formats.findings import by_function, findings, printable, totals
+from handgrad.check.formats.findings import CONTAINER, by_function, findings, printable, totals
 from handgrad.check.formats.output import FORMATS, Saved, render
 from handgrad.check.formats.text import TextPrinter, as_text
 from handgrad.check.records import CaseResult, CheckReport
@@ -160,6 +160,9 @@ def test_text_says_all_that_a_learner_needs():
         assert words in text
     assert "Conventions recognised in it: dropout: inverted, p keeps" in text
     assert "containment, not a security boundary" in text
+    docs = (Path(__file__).parents[1] / "docs/check.md").read_text()
+    assert f"   {CONTAINER}" in lines
+    assert CONTAINER.replace("PATH", "layers.py") in docs.splitlines()
     assert lines[-1] == (
         "6 functions: 1 passed, 4 failed, 1 missing. 3 mistakes to mend; start with 1."
     )
