@@ -289,7 +289,7 @@ def test_a_failing_judge_is_nobody_s_failure(tmp_path, monkeypatch):
         raise ZeroDivisionError("a mistake of ours")
 
     monkeypatch.setattr("handgrad.check.session.judge", broken)
-    with pytest.raises(CheckerFault, match="fc_forward: value.*a mistake of ours"):
+    with pytest.raises(CheckerFault, match=r"fc_forward: value.*a mistake of ours"):
         check_submission(write(tmp_path, DENSE), only=["fc"])
 
 
