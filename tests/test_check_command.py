@@ -1,102 +1,26 @@
 """`handgrad check` as a user runs it: its output, its files, its exit codes."""
 
 import ast
-import csv
 import json
-import os
 import re
 import shlex
 import signal
 import subprocess
-import sys
-import time
 import xml.etree.ElementTree as ET
-import zipfile
-from pathlib import Path
 
-import click
 import pytest
+from check_runs import FAST, GOOD, PLANTED, called, environment, ran, spoilt, wait_for, words
 from click.testing import CliRunner
 
 import handgrad
 from handgrad import cli_check_run
 from handgrad.cli import cli
-from handgrad.errors import HandgradError
-
-GOOD = """
-import numpy as np
-
-def fc_forward(x, w, b):
-    return x.reshape(len(x), -1) @ w + b, (x, w)
-
-def fc_backward(dout, cache):
-    x, w = cache
-    dx = (dout @ w.T).reshape(x.shape)
-    dw = x.reshape(len(x), -1).T @ dout
-    db = dout.sum(axis=0)
-    return dx, dw, db
-
-def relu_forward(x):
-    return np.maximum(x, 0), x
-
-def relu_backward(dout, cache):
-    return dout * (cache > 0)
-"""
-# Three mistakes: each a line of GOOD and what is there instead.
-PLANTED = [
-    ("dw = x.reshape(len(x), -1).T @ dout", "dw = x.reshape(len(x), -1).T @ dout / len(x)"),
-    ("db = dout.sum(axis=0)", "db = -dout.sum(axis=0)"),
-    ("return dout * (cache > 0)", "return dout * (cache >= 0)"),
-]
-
-
-def spoilt(*mistakes):
-    text = GOOD
-    for right, wrong in mistakes:
-        assert right in text
-        text = text.replace(right, wrong)
-    return text
-
-
-def environment(**variables):
-    source = str(Path(handgrad.__file__).parents[1])
-    return {**os.environ, "PYTHONPATH": source, "NO_COLOR": "1", **variables}
-
-
-def words(*arguments):
-    return [sys.executable, "-P", "-m", "handgrad", "check", *map(str, arguments)]
-
-
-def called(place, *arguments, code=0):
-    """Run the command in a folder; it must end with this exit code and without a traceback."""
-    result = subprocess.run(
-        words(*arguments), cwd=place, env=environment(), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert result.returncode == code, result.stdout + result.stderr
-    assert "Traceback" not in result.stderr
-    return result
-
-
-def ran(place, *arguments, code=0):
-    """Run the same command in this process: a start takes longer than most checks."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place)
-        result = CliRunner().invoke(cli, ["check", *map(str, arguments)], standalone_mode=False)
-    if isinstance(result.exception, click.ClickException | HandgradError):
-        assert (code, result.stdout) == (2, "")
-        return getattr(result.exception, "message", str(result.exception))
-    assert (result.exception, result.return_value) == (None, code)
-    return result.stdout
 
 
 @pytest.fixture
 def place(tmp_path):
     (tmp_path / "layers.py").write_text(GOOD)
     return tmp_path
-
-
-FAST = ("--only", "fc,relu")
 
 
 # text -------------------------------------------------------------------------------------------
@@ -200,13 +124,6 @@ def test_an_interrupted_run_leaves_what_was_found(place):
     assert record["note"] == "not finished: only the cases that had ended are here"
     assert {case["function"] for case in record["cases"]} == {"fc_forward", "fc_backward"}
     assert [path.name for path in place.iterdir() if path.name.startswith(".")] == []
-
-
-def wait_for(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
 
 
 # exit codes 2 and 3 -----------------------------------------------------------------------------
@@ -337,139 +254,6 @@ def test_watching_shows_only_what_changed(place):
     finally:
         process.kill()
     assert process.returncode == 130
-
-
-# for instructors --------------------------------------------------------------------------------
-
-
-def rows(out):
-    with (out / "results.csv").open(newline="") as file:
-        return {row["name"]: row for row in csv.DictReader(file)}
-
-
-def test_a_batch_goes_on_where_it_was(tmp_path):
-    folder, out = tmp_path / "subs", tmp_path / "out"
-    for name, text in {
-        "alice/homework/layers.py": GOOD,
-        "bob/layers.py": "oh no",
-        "carol.py": spoilt(PLANTED[1]),
-        "click.py": "raise SystemExit(0)  # no library of the checker's",
-        "dave/readme.txt": "",
-        "thief.py": "from carol import *  # not there: each is judged alone",
-    }.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(text)
-    rubric = tmp_path / "rubric.toml"
-    rubric.write_text('[[item]]\ngroup = "fc"\npoints = 3\n[[item]]\ngroup = "relu"\npoints = 1\n')
-    run = (folder, *FAST, "--batch", out, "--jobs", "2", "--rubric", rubric)
-    first = called(tmp_path, *run, code=1)
-    assert first.stdout.startswith("6 submissions: 1 pass everything, 4 cannot be judged\n")
-    assert "judged before" not in first.stderr
-    table = rows(out)
-    assert list(table) == ["alice", "bob", "carol.py", "click.py", "dave", "thief.py"]
-    alice, carol = table["alice"], table["carol.py"]
-    assert (alice["failed"], alice["score"], alice["fc_backward"]) == ("0", "4", "passed")
-    assert (carol["score"], carol["fc_backward"], carol["relu_backward"]) == (
-        "1",
-        "failed",
-        "passed",
-    )
-    assert "SyntaxError" in table["bob"]["problem"]
-    assert "No module named 'carol'" in table["thief.py"]["problem"]
-    assert "SystemExit" in table["click.py"]["problem"]
-    assert (table["dave"]["problem"], table["dave"]["score"]) == ("no layers.py in it", "0")
-    pages = {path.name for path in (out / "pages").iterdir()}
-    assert pages == {"alice.html", "carol.py.html"}
-    page = (out / "pages/carol.py.html").read_text()
-    assert "wrong sign" in page
-    assert "Score: 1 of 4" in page
-    assert str(tmp_path) not in page
-    # Again: only what changed is judged.
-    for name in ("bob/layers.py", "click.py", "thief.py"):
-        (folder / name).unlink()
-    (folder / "alice/homework/layers.py").write_text(spoilt(PLANTED[2]))
-    second = called(tmp_path, *run, code=1)
-    said = dict(line.split(": ", 1) for line in second.stderr.splitlines())
-    assert "judged before" in said["carol.py"]
-    assert "judged before" not in said["alice"]
-    assert rows(out)["alice"]["score"] == "3"
-    assert rows(out)["carol.py"] == carol
-    # Another seed or version would be another judgement.
-    record = json.loads((out / "records/carol.py.json").read_text())
-    assert record["settings"]["options"][:2] == ["--seed", "0"]
-    assert record["settings"]["versions"]["handgrad"] == handgrad.__version__
-
-
-@pytest.fixture(scope="module")
-def autograder(tmp_path_factory):
-    """An autograder, unzipped, and how it is called."""
-    place = tmp_path_factory.mktemp("autograder")
-    (place / "r.toml").write_text(
-        '[[item]]\ngroup = "fc"\npoints = 10\ncredit = "share"\n'
-        '[[item]]\nfunction = "relu_backward"\npoints = 5\nvisibility = "after_due_date"\n'
-    )
-    called(place, "--autograder", "a.zip", "--rubric", "r.toml", *FAST, "--seed", "3")
-    with zipfile.ZipFile(place / "a.zip") as archive:
-        assert archive.testzip() is None
-        for name in ("setup.sh", "run_autograder"):
-            assert archive.getinfo(name).external_attr >> 16 & 0o111
-        archive.extractall(place / "source")
-
-    def run(text):
-        (place / "submission").mkdir(exist_ok=True)
-        (place / "submission/layers.py").write_text(text)
-        variables = {
-            "AUTOGRADER": str(place),
-            "AUTOGRADER_PYTHON": sys.executable,
-            "PYTHONPATH": "/nowhere",  # its own handgrad is used
-        }
-        return subprocess.run(
-            ["bash", str(place / "source/run_autograder")], env=environment(**variables),
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-
-    return place, run
-
-
-def test_the_autograder_grades(autograder):
-    place, run = autograder
-    result = run(spoilt(PLANTED[2]))
-    assert result.returncode == 0, result.stderr
-    results = json.loads((place / "results/results.json").read_text())
-    assert results["score"] == 10
-    fc, relu = results["tests"]
-    assert (fc["score"], fc["max_score"], fc["status"]) == (10, 10, "passed")
-    assert (relu["score"], relu["visibility"]) == (0, "after_due_date")
-    assert "kink" in relu["output"]
-    assert "handgrad check . --only relu_backward" in relu["output"]
-    assert "Seed 3" in results["output"]
-    assert run("oh no").returncode == 0
-    results = json.loads((place / "results/results.json").read_text())
-    assert results["score"] == 0
-    assert "SyntaxError" in results["output"]
-
-
-def test_the_autograder_holds_this_very_handgrad(autograder):
-    place, run = autograder
-    ours = Path(handgrad.__file__).parent
-    for file in sorted(ours.rglob("*.py")):
-        assert (place / "source/source/handgrad" / file.relative_to(ours)).read_bytes() == (
-            file.read_bytes()
-        )
-    pins = (place / "source/requirements.txt").read_text().splitlines()
-    assert handgrad.__version__ in pins[0]
-    assert all(re.fullmatch(r"[\w.-]+==[\w.+!-]+", pin) for pin in pins[1:])
-    for name in ("setup.sh", "run_autograder"):
-        subprocess.run(["bash", "-n", place / "source" / name], check=True)
-    # A checker that fails gives no results: Gradescope then blames the autograder.
-    broken = place / "source/source/handgrad/check/session.py"
-    whole = broken.read_bytes()
-    try:
-        broken.write_text("raise RuntimeError\n")
-        assert run(GOOD).returncode not in (0, 2)
-        assert not (place / "results/results.json").exists()
-    finally:
-        broken.write_bytes(whole)
 
 
 # help -------------------------------------------------------------------------------------------
