@@ -72,7 +72,7 @@ def separate(private: str, hidden: list[str]) -> list[str]:
     if libc is None:
         return done
     flags = _CLONE_NEWNET | _CLONE_NEWNS | _CLONE_NEWIPC
-    if libc.unshare(flags) != 0 and libc.unshare(flags | _CLONE_NEWUSER) != 0:
+    if libc.unshare(flags) != 0 and not _unshare_as_user(libc, flags):
         return done
     done.append("network")
     if libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None) != 0:
@@ -94,6 +94,21 @@ def separate(private: str, hidden: list[str]) -> list[str]:
     if covered and all(covered):
         done.append("answers")
     return done
+
+
+def _unshare_as_user(libc: ctypes.CDLL, flags: int) -> bool:
+    """Without being root: in a user namespace in which this user is still itself."""
+    uid, gid = os.getuid(), os.getgid()
+    if libc.unshare(flags | _CLONE_NEWUSER) != 0:
+        return False
+    for name, text in (
+        ("setgroups", "deny"),
+        ("uid_map", f"{uid} {uid} 1"),
+        ("gid_map", f"{gid} {gid} 1"),
+    ):
+        with contextlib.suppress(OSError), open(f"/proc/self/{name}", "w") as file:  # noqa: PTH123
+            file.write(text)
+    return os.getuid() == uid  # not so: this user is nobody here, and can make no file
 
 
 def drop_capabilities() -> None:
