@@ -63,9 +63,31 @@ def test_different_mistakes_stay_apart():
     assert len(findings(losses)) == 2
     layer = [of("conv_forward", "kernel-flipped", "conv"), of("conv_backward", "sign", "conv")]
     assert len(findings(layer)) == 2
-    # Without any cause nothing is hidden.
-    unknown = [replace(c, diagnosis=None) for c in layer]
-    assert len(findings([*unknown, replace(unknown[0], name="another")])) == 3
+    # Without any cause nothing of a function is hidden.
+    unknown = replace(layer[0], diagnosis=None)
+    assert len(findings([unknown, replace(unknown, name="another")])) == 2
+
+
+def test_what_may_follow_from_the_forward_pass_is_folded_into_it():
+    def of(function, diagnosis, group="batchnorm"):
+        return case(function, f"{function} {diagnosis}", "failed", diagnosis, "wrong", group)
+
+    forward = of("batchnorm_forward", "unbiased-variance")
+    following = [
+        of("batchnorm_backward", None),
+        of("batchnorm_backward", "backward-of-another-forward"),
+        of("spatial_batchnorm_forward", None),
+        of("spatial_batchnorm_backward", None),
+        of("Solver", "does-not-learn", "solver"),
+    ]
+    assert folded([forward, *following]) == [(forward.name, [], [c.name for c in following])]
+    # A mistake with a cause of its own is its own; a backward alone, too.
+    own = of("batchnorm_backward", "gamma-ignored")
+    assert folded([forward, own]) == [(forward.name, [], []), (own.name, [], [])]
+    assert folded(following[:2]) == [(following[0].name, [], [following[1].name])]
+    # A rule that is wrong may be why nothing is learnt.
+    rule = of("adam", "bias-correction", "optim")
+    assert folded([rule, following[-1]]) == [(rule.name, [], [following[-1].name])]
 
 
 def test_a_failing_model_alone_is_its_own_mistake():

@@ -14,8 +14,8 @@ _BUILT_ON_LAYERS = ("models", "solver")
 _INDEPENDENT = ("losses", "optim", "models", "solver")
 # These causes say what became of a case, not why.
 _SYMPTOMS = ("raises", "crashed", "timeout", "memory", "nonfinite", "wrong-shape", "factor-other")
-# This is said of any wrong gradient; next to a cause it says nothing more.
-_SAYS_LITTLE = "backward-of-another-forward"
+# These are said of anything wrong; next to a cause they say nothing more.
+_SAYS_LITTLE = ("backward-of-another-forward", "does-not-learn")
 _CAUSE = " Likely cause:"
 _CONTAINMENT = "each case ran in a child process with limits: containment, not a security boundary"
 
@@ -90,42 +90,62 @@ def findings(cases: Iterable[CaseResult]) -> list[Finding]:
     """Fold the failures: each mistake once, in the order in which the cases ran.
 
     Two failures of one layer with the same diagnosis, or with the same error, are one mistake. A
-    failure without a diagnosis joins its own function's first diagnosed one, as something that may
-    follow from it. Models and solver without a diagnosis join the first failing layer.
+    failure without a diagnosis joins one that may explain it (``_explanation``), as something that
+    perhaps follows from it; so do models and solver.
     """
     bad = [case for case in cases if case.status in ("failed", "error")]
     heads: dict[tuple[str, ...], Finding] = {}
-    alone: list[CaseResult] = []
+    unexplained: list[CaseResult] = []
     for case in bad:
         key = _cause(case)
         if key is None:
-            alone.append(case)
+            unexplained.append(case)
         elif key in heads:
             heads[key].also.append(case)
         else:
             heads[key] = Finding(case)
-    diagnosed: dict[tuple[str, str], Finding] = {}
-    for finding in heads.values():
-        for case in (finding.case, *finding.also):
-            diagnosed.setdefault((case.group, case.function), finding)
     found = list(heads.values())
-    for case in alone:
-        own = diagnosed.get((case.group, case.function))
-        if own is not None:
-            own.follow.append(case)
-            continue
-        found.append(Finding(case))
-        if case.diagnosis is not None:
-            diagnosed[case.group, case.function] = found[-1]
+    for case in unexplained:
+        reason = _explanation(case, found)
+        if reason is None:
+            found.append(Finding(case))
+        else:
+            reason.follow.append(case)
     order = {id(case): place for place, case in enumerate(bad)}
     found.sort(key=lambda finding: order[id(finding.case)])
-    return _join_models_to_layers(found)
+    return _join_what_is_built(found)
+
+
+def _explanation(case: CaseResult, found: Iterable[Finding]) -> Finding | None:
+    """The finding that may explain a failure without a cause of its own.
+
+    Its own function's, with a cause; else, in a layer: that of the forward pass, whose cache the
+    backward is given; else that of the function that a spatial one calls.
+    """
+    group = [finding for finding in found if finding.case.group == case.group]
+
+    def of(function: str, known: bool) -> Iterable[Finding]:
+        return (
+            finding
+            for finding in group
+            if (not known or finding.case.diagnosis is not None)
+            and any(c.function == function for c in (finding.case, *finding.also))
+        )
+
+    candidates = [*of(case.function, known=case.diagnosis not in _SAYS_LITTLE)]
+    if case.group not in _INDEPENDENT:
+        if case.function.endswith("_backward"):
+            candidates += of(case.function.replace("_backward", "_forward"), known=False)
+        candidates += of(case.function.removeprefix("spatial_"), known=True)
+        if case.function.startswith("spatial_"):
+            candidates += of("batchnorm_forward", known=False)
+    return candidates[0] if candidates else None
 
 
 def _cause(case: CaseResult) -> tuple[str, ...] | None:
     """What two failures must share to be one mistake; None: the numbers did not tell."""
     own = case.function if case.group in _INDEPENDENT else ""
-    if case.diagnosis == _SAYS_LITTLE:
+    if case.diagnosis in _SAYS_LITTLE:
         return None
     if case.diagnosis in (None, *_SYMPTOMS):
         if case.status == "error" and case.detail:
@@ -134,29 +154,32 @@ def _cause(case: CaseResult) -> tuple[str, ...] | None:
     return ("cause", case.group, own, str(case.diagnosis))
 
 
-def _join_models_to_layers(found: list[Finding]) -> list[Finding]:
+def _join_what_is_built(found: list[Finding]) -> list[Finding]:
     """Fold what is built on layers into the failing layer: a model's cause may be its layer's."""
     layers = [f for f in found if f.case.group not in (*_BUILT_ON_LAYERS, "optim", "time")]
-    if not layers:
-        return found
+    rest = [f for f in found if f not in layers and f.case.group in ("optim", "models")]
     of_cause: dict[str | None, Finding] = {}
     for layer in layers:
         of_cause.setdefault(layer.case.diagnosis, layer)
     kept = []
     for finding in found:
         case = finding.case
-        timed = [f for f in layers if case.group == "time" and f.case.group == "conv"]
-        if timed and case.diagnosis != "too-slow":
-            timed[0].follow.append(case)
-        elif case.group not in _BUILT_ON_LAYERS or case.status != "failed":
+        home: Finding | None = None
+        if case.group == "time" and case.diagnosis != "too-slow":
+            home = next((f for f in layers if f.case.group == "conv"), None)
+        elif case.diagnosis == "does-not-learn":  # it learns with their layers, rules and models
+            home = next(iter([*layers, *rest]), None)
+        elif case.group in _BUILT_ON_LAYERS and case.status == "failed":
+            if case.diagnosis in (None, *_SAYS_LITTLE):
+                home = next(iter(layers), None)
+            elif case.diagnosis in of_cause:
+                of_cause[case.diagnosis].also += [case, *finding.also]
+                of_cause[case.diagnosis].follow += finding.follow
+                continue
+        if home is None:
             kept.append(finding)
-        elif case.diagnosis in (None, _SAYS_LITTLE):
-            layers[0].follow += [case, *finding.also, *finding.follow]
-        elif case.diagnosis in of_cause:
-            of_cause[case.diagnosis].also += [case, *finding.also]
-            of_cause[case.diagnosis].follow += finding.follow
         else:
-            kept.append(finding)
+            home.follow += [case, *finding.also, *finding.follow]
     return kept
 
 
