@@ -109,8 +109,6 @@ class Case:
     read: str = ""
     needs: Sequence[tuple[str, str]] = ()  # (unit, name): absent means missing
     unit: str = "layers"
-    on_error: str | None = None  # the cause when it raises here, and not in general
-    on_nonfinite: str | None = None  # the cause of NaN or infinity here
     patience: float = 1.0  # times the usual limit
     recognise: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]] | None = None
     optional: bool = False  # left out when the function is absent

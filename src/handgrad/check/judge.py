@@ -45,7 +45,7 @@ def judge(case: Case, results: Sequence[Mapping[str, Any]]) -> Judgement:
     problems = [
         problem
         for variant, result in zip(case.variants, results, strict=True)
-        for problem in _problems(case, variant, result)
+        for problem in _problems(variant, result)
     ]
     if not problems:
         return Judgement("passed")
@@ -62,15 +62,15 @@ def judge(case: Case, results: Sequence[Mapping[str, Any]]) -> Judgement:
     )
 
 
-def _problems(case: Case, variant: Variant, result: Mapping[str, Any]) -> list[Problem]:
+def _problems(variant: Variant, result: Mapping[str, Any]) -> list[Problem]:
     error = result.get("error")
     values = result.get("values")
     values = values if isinstance(values, dict) else {}
     if isinstance(error, dict):
-        return [_raised(case, variant, error)]
+        return [_raised(variant, error)]
     found, right = [], []
     for want in variant.wants:
-        problem = compare(variant, want, values.get(want.name), case.on_nonfinite)
+        problem = compare(variant, want, values.get(want.name))
         if problem is None:
             right.append(want.shown)
         else:
@@ -87,7 +87,7 @@ def _problems(case: Case, variant: Variant, result: Mapping[str, Any]) -> list[P
     return [Problem(p.variant, p.output, p.text, p.causes, p.status, tuple(right)) for p in found]
 
 
-def _raised(case: Case, variant: Variant, error: Mapping[str, Any]) -> Problem:
+def _raised(variant: Variant, error: Mapping[str, Any]) -> Problem:
     """An exception in a variant."""
     kind, text = str(error.get("kind")), str(error.get("text", ""))
     doing, type_name = str(error.get("doing", "")), str(error.get("type", ""))
@@ -101,13 +101,11 @@ def _raised(case: Case, variant: Variant, error: Mapping[str, Any]) -> Problem:
         code = f": {error.get('code')}" if error.get("code") else ""
         where = f" ({error.get('file')}, line {error.get('line')}{code})"
     said = f"{doing} raised {type_name}{': ' if text else ''}{text}{where}"
-    cause = kind if kind in ("memory", "crashed") else (case.on_error or "raises")
+    cause = kind if kind in ("memory", "crashed") else "raises"
     return Problem(variant, "", said, (Explanation(cause),), "error")
 
 
-def compare(
-    variant: Variant, want: Want, got: Any, on_nonfinite: str | None = None
-) -> Problem | None:
+def compare(variant: Variant, want: Want, got: Any) -> Problem | None:
     """Compare one output with its right value; None when it is right."""
     if not isinstance(want.value, float | int | np.ndarray | np.generic) or isinstance(
         want.value, bool
@@ -130,7 +128,7 @@ def compare(
         text = f"{want.shown} has shape {numbers.shape}, expected {value.shape}"
         return Problem(variant, want.shown, text, causes)
     if not np.isfinite(wide).all() and np.isfinite(value).all():
-        causes = (Explanation(on_nonfinite or "nonfinite"), *explain(wide, want, variant.numbers))
+        causes = (Explanation("nonfinite"), *explain(wide, want, variant.numbers))
         return Problem(variant, want.shown, _difference(want, wide, value), causes)
     if not close(wide, value, want.tolerance):
         causes = tuple(explain(wide, want, variant.numbers))

@@ -84,6 +84,7 @@ def check_submission(
     with threadpool_limits(limits=1), Runner(hidden=hidden, preload=preload) as runner:
         judged = _Judged(submission, rules, seed, runner, timeout)
         judged.load()
+        recognised.update(judged.other_names())
         for item in chosen:
             if item.optional and not judged.has(item.unit, item.function):
                 continue
@@ -196,6 +197,17 @@ class _Judged:
     def has(self, unit: str, name: str) -> bool:
         """Whether the submission defines a function, by any of its names."""
         return any(alias in self.names.get(unit, ()) for alias in ALIASES.get(name, [name]))
+
+    def other_names(self) -> dict[str, str]:
+        """Say under which other names functions were found."""
+        found = [
+            f"{alias} for {name}"
+            for name, aliases in ALIASES.items()
+            for names in self.names.values()
+            for alias in aliases[1:]
+            if alias in names and name not in names
+        ]
+        return {"names": ", ".join(found)} if found else {}
 
     def run(self, case: Case, recognised: dict[str, str]) -> CaseResult:
         """Run and judge one case."""

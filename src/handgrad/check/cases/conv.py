@@ -2,7 +2,8 @@
 
 import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,34 @@ def cases(setting: Setting) -> Iterator[Case]:
     def make(rng: np.random.Generator, spec: Any, dtype: str) -> Sample:
         return _sample(setting, rng, spec, dtype)
 
-    yield from pair_cases(
-        setting, Pair("conv", "conv_forward", "conv_backward", READ, args, specs, make)
-    )
+    pair = Pair("conv", "conv_forward", "conv_backward", READ, args, specs, make)
+    for case in pair_cases(setting, pair):
+        first = (case.function, case.name) == ("conv_forward", "value")
+        yield replace(case, recognise=_recognise(case)) if first else case
     yield from _matrices(setting)
     yield _timed(setting)
+
+
+def _recognise(case: Case) -> Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]]:
+    """Say whether the filters slide as they are or flipped, whatever is right here."""
+    flips = {
+        "kernel-flipped": ("slides its filters as they are", "flips its filters"),
+        "kernel-not-flipped": ("flips its filters", "slides its filters as they are"),
+    }
+
+    def recognise(results: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        want = case.variants[0].wants[0]
+        got = as_numbers(results[0].get("out"))
+        for cause, (held, other) in flips.items():
+            if got is None or cause not in want.wrong:
+                continue
+            if close(got.astype(np.float64), np.asarray(want.value), 1e-4):
+                return {"convolution": held}
+            if close(got.astype(np.float64), np.asarray(want.wrong[cause]), 1e-4):
+                return {"convolution": other}
+        return {}
+
+    return recognise
 
 
 def _flip(w: Array) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 from handgrad.check import references as right
 from handgrad.check.case import Array, Case, Setting, Step, Variant, Want, call, shape_text
 from handgrad.check.cases.pairs import agree, tolerance_of
+from handgrad.check.hypotheses import as_numbers, close
 
 READ = 'docs/derivations.md, "2.1, 3.1, 4.1 Losses"'
 Loss = Callable[[Array, Array], tuple[float, Array]]
@@ -103,7 +104,7 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
                     numbers={"bits": bits, "signs": not bits},
                 )
             )  # fmt: skip
-    yield _case(function, name, variants)
+    yield _case(function, name, variants, recognise=_recognise_labels(function, variants))
 
     name = "x of shape (N, 1)"
     variants = []
@@ -112,7 +113,7 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
         variants.append(
             variant(f"x ({N}, 1), y ({N},)", x[:, None], positive, positive.astype(int))
         )
-    yield _case(function, name, variants)
+    yield _case(function, name, variants, recognise=_recognise_column(function, variants))
 
     name = "labels of any dtype"
     x, positive = draw(name, 6)
@@ -163,6 +164,49 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
 
     x, positive = draw("differences", 6)
     yield _differences(setting, function, x, positive.astype(int))
+
+
+Recognise = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]]
+
+
+def _right(variant: Variant, values: Mapping[str, Any]) -> bool:
+    """Whether the loss is right and dx holds the right numbers, in whatever shape."""
+    loss, dx = (as_numbers(values.get(name)) for name in ("loss", "dx"))
+    if loss is None or dx is None or loss.size != 1:
+        return False
+    wanted = [np.asarray(want.value, dtype=np.float64).reshape(-1) for want in variant.wants]
+    return all(
+        close(got.astype(np.float64).reshape(-1), want, 1e-4)
+        for got, want in zip((loss, dx), wanted, strict=True)
+    )
+
+
+def _recognise_labels(function: str, variants: Sequence[Variant]) -> Recognise:
+    """Say which codings of the labels a loss understands."""
+
+    def recognise(results: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        fits = {"bits": True, "signs": True}
+        for variant, values in zip(variants, results, strict=True):
+            for coding in fits:
+                if variant.numbers[coding]:
+                    fits[coding] &= _right(variant, values)
+        known = [text for key, text in (("bits", "0 and 1"), ("signs", "-1 and 1")) if fits[key]]
+        return {f"labels of {function}": ", or ".join(known)} if known else {}
+
+    return recognise
+
+
+def _recognise_column(function: str, variants: Sequence[Variant]) -> Recognise:
+    """Say whether a loss takes scores of shape (N, 1), and gives dx in which shape."""
+
+    def recognise(results: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        if not _right(variants[0], results[0]):
+            return {}
+        dx = as_numbers(results[0].get("dx"))
+        shape = "(N, 1)" if dx is not None and dx.ndim == 2 else "(N,)"
+        return {f"scores (N, 1) of {function}": f"taken; dx is {shape}"}
+
+    return recognise
 
 
 def _wrong_logistic(x: Array, positive: Array) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

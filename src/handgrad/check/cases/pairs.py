@@ -61,7 +61,6 @@ class Pair:
     args: Sequence[Any]
     specs: Sequence[Any]
     make: Callable[[np.random.Generator, Any, str], Sample]
-    on_error: str | None = None
     optional: bool = False
 
     def steps(self, gradients: Mapping[str, Array] | None) -> list[Step]:
@@ -83,7 +82,6 @@ def pair_cases(setting: Setting, pair: Pair) -> Iterator[Case]:
         "function": forward,
         "read": pair.read,
         "needs": [(unit, forward)],
-        "on_error": pair.on_error,
         "optional": pair.optional,
     }
     gives_backward = {**gives_forward, "function": backward, "needs": [
