@@ -45,7 +45,8 @@ class Mutant:
 
     name: str
     mistake: str
-    group: str  # what --only selects
+    group: str
+    function: str  # what --only selects: the function, or the whole group where others share it
     file: str
     old: str
     new: str
@@ -70,10 +71,11 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Plant:
-    """Plants mistakes in one file, for one group."""
+    """Plants mistakes in one file, for one group; ``function`` when no other of it is touched."""
 
     group: str
     file: str
+    function: str = ""
     ours: bool = False
 
     def __call__(
@@ -87,4 +89,7 @@ class Plant:
     ) -> Mutant:
         """Make one mutant."""
         keys, others = frozenset(expected), frozenset(also)
-        return Mutant(name, mistake, self.group, self.file, old, new, keys, others, self.ours)
+        return Mutant(
+            name, mistake, self.group, self.function or self.group, self.file, old, new, keys,
+            others, self.ours,
+        )  # fmt: skip

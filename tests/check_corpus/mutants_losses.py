@@ -2,8 +2,11 @@
 
 from check_corpus.mutants import Plant
 
-loss = Plant("losses", "layers.py")
-rule = Plant("optim", "optim.py")
+logistic = Plant("losses", "layers.py", "logistic_loss")
+svm = Plant("losses", "layers.py", "svm_loss")
+softmax = Plant("losses", "layers.py", "softmax_loss")
+sgd, momentum = Plant("optim", "optim.py", "sgd"), Plant("optim", "optim.py", "sgd_momentum")
+rmsprop, adam = Plant("optim", "optim.py", "rmsprop"), Plant("optim", "optim.py", "adam")
 
 LOGISTIC = "    loss = np.logaddexp(0, -margins).mean()\n"
 SIGMOID = "np.exp(-np.logaddexp(0, margins))  # of -margins"
@@ -15,21 +18,21 @@ HINGE = "    loss = np.maximum(0, slack).sum() / N\n"
 DX_SVM = "    dx = -signs * (slack > 0) / N\n"
 
 LOSSES = [
-    loss(
+    logistic(
         "logistic-overflow",
         "log(1 + exp(-z)) overflows",
         LOGISTIC,
         "    loss = np.log(1 + np.exp(-margins)).mean()\n",
         "not-shifted-by-maximum",
     ),
-    loss(
+    logistic(
         "logistic-gradient-overflow",
         "exp(-z) / (1 + exp(-z)) is infinity over infinity",
         SIGMOID,
         "np.exp(-margins) / (1 + np.exp(-margins))",
         "not-shifted-by-maximum",
     ),
-    loss(
+    logistic(
         "logistic-log-of-zero",
         "log of a probability that underflows",
         LOGISTIC,
@@ -37,49 +40,49 @@ LOSSES = [
         "    loss = -np.mean(bits * np.log(p) + (1 - bits) * np.log(1 - p))\n",
         "log-of-zero",
     ),
-    loss(
+    logistic(
         "logistic-sum",
         "the loss is a sum",
         LOGISTIC,
         LOGISTIC.replace("mean", "sum"),
         "factor-n",
     ),
-    loss(
+    logistic(
         "logistic-dx-sum",
         "the gradient is of the sum",
         DX_LOGISTIC,
         DX_LOGISTIC.replace(" / N", ""),
         "factor-n",
     ),
-    loss(
+    logistic(
         "logistic-dx-sign",
         "the gradient has the wrong sign",
         DX_LOGISTIC,
         DX_LOGISTIC.replace("-signs", "signs"),
         "sign",
     ),
-    loss(
+    logistic(
         "logistic-labels-exchanged",
         "1 is taken for the negative class",
         IN_LOGISTIC,
         IN_LOGISTIC.replace("1, -1", "-1, 1"),
         "labels-sign",
     ),
-    loss(
+    logistic(
         "logistic-only-0-1",
         "2 y - 1: wrong for labels -1 and 1",
         IN_LOGISTIC,
         "    signs = (2 * y.astype(x.dtype) - 1).reshape(x.shape)\n    margins",
         "labels-coding",
     ),
-    loss(
+    logistic(
         "logistic-only-signs",
         "multiplies by y: wrong for labels 0 and 1",
         IN_LOGISTIC,
         "    signs = y.astype(x.dtype).reshape(x.shape)\n    margins",
         "labels-coding",
     ),
-    loss(
+    logistic(
         "logistic-unsigned",
         "computes with unsigned labels, which wrap",
         IN_LOGISTIC,
@@ -87,28 +90,28 @@ LOSSES = [
         "    signs = doubled.astype(x.dtype).reshape(x.shape)\n    margins",
         "labels-dtype",
     ),
-    loss(
+    logistic(
         "logistic-labels-modified",
         "writes -1 over the labels 0",
         IN_LOGISTIC,
         "    if y.dtype.kind in 'if':\n        y[y == 0] = -1\n" + IN_LOGISTIC,
         "labels-modified",
     ),
-    loss(
+    logistic(
         "logistic-n-by-n",
         "(N, 1) logits times (N,) labels are (N, N)",
         IN_LOGISTIC,
         IN_LOGISTIC.replace(".reshape(x.shape)", ""),
         "broadcast-n-by-n",
     ),
-    loss(
+    svm(
         "svm-violators-loss",
         "the mean over the margin's violators",
         HINGE,
         HINGE.replace("/ N", "/ (slack > 0).sum()"),
         "mean-over-violators",
     ),
-    loss(
+    svm(
         "svm-violators-gradient",
         "the gradient of the mean over the margin's violators",
         DX_SVM,
@@ -116,28 +119,28 @@ LOSSES = [
         "mean-over-violators",
         also=("dtype-not-kept",),
     ),
-    loss(
+    svm(
         "svm-kink",
         "the gradient at the kink is not 0",
         DX_SVM,
         DX_SVM.replace(">", ">="),
         "kink-wrong",
     ),
-    loss(
+    svm(
         "svm-no-mask",
         "the gradient counts examples beyond the margin",
         DX_SVM,
         "    dx = -signs / N\n",
         "missing-mask",
     ),
-    loss(
+    svm(
         "svm-perceptron",
         "the margin is 0",
         "slack = 1 - signs",
         "slack = 0 - signs",
         "margin-wrong",
     ),
-    loss(
+    svm(
         "svm-squared",
         "the hinge is squared",
         HINGE + DX_SVM,
@@ -145,28 +148,28 @@ LOSSES = [
         "    dx = -signs * 2 * np.maximum(0, slack) / N\n",
         "squared-hinge",
     ),
-    loss(
+    svm(
         "svm-labels-modified",
         "writes -1 over the labels 0",
         IN_SVM,
         "    if y.dtype.kind in 'if':\n        y[y == 0] = -1\n" + IN_SVM,
         "labels-modified",
     ),
-    loss(
+    svm(
         "svm-twice",
         "the gradient is doubled",
         DX_SVM,
         DX_SVM.replace("-signs", "-2 * signs"),
         "factor-two",
     ),
-    loss(
+    softmax(
         "softmax-overflow",
         "exp without subtracting the maximum",
         "shifted = x - x.max(axis=1, keepdims=True)",
         "shifted = x",
         "not-shifted-by-maximum",
     ),
-    loss(
+    softmax(
         "softmax-batch-maximum",
         "subtracts the maximum of the whole batch: other rows underflow",
         "shifted = x - x.max(axis=1, keepdims=True)",
@@ -174,45 +177,45 @@ LOSSES = [
         "log-of-zero",
         "not-shifted-by-maximum",
     ),
-    loss(
+    softmax(
         "softmax-log-of-zero",
         "log of a probability that underflows",
         "logs = shifted - np.log(sums)",
         "logs = np.log(exps / sums)",
         "log-of-zero",
     ),
-    loss("softmax-sum", "the loss is a sum", "labels].sum() / N", "labels].sum()", "factor-n"),
-    loss("softmax-dx-sum", "the gradient is of the sum", "    dx /= N\n", "", "factor-n"),
-    loss("softmax-loss-sign", "the loss is negative", "-logs[rows", "logs[rows", "sign"),
-    loss(
+    softmax("softmax-sum", "the loss is a sum", "labels].sum() / N", "labels].sum()", "factor-n"),
+    softmax("softmax-dx-sum", "the gradient is of the sum", "    dx /= N\n", "", "factor-n"),
+    softmax("softmax-loss-sign", "the loss is negative", "-logs[rows", "logs[rows", "sign"),
+    softmax(
         "softmax-wrong-axis",
         "normalises over the examples",
         "sums = exps.sum(axis=1, keepdims=True)",
         "sums = exps.sum(axis=0, keepdims=True)",
         "wrong-axis",
     ),
-    loss(
+    softmax(
         "softmax-float32",
         "computes in float32",
         "exps = np.exp(shifted)",
         "exps = np.exp(shifted.astype(np.float32)).astype(x.dtype)",
         "float32-forced",
     ),
-    loss(
+    softmax(
         "softmax-x-modified",
         "subtracts the maximum in place",
         "    shifted = x - x.max(axis=1, keepdims=True)\n",
         "    x -= x.max(axis=1, keepdims=True)\n    shifted = x\n",
         "argument-modified",
     ),
-    loss(
+    softmax(
         "softmax-integer-division",
         "divides the loss with //",
         "labels].sum() / N",
         "labels].sum() // N",
         "integer-division",
     ),
-    loss(
+    softmax(
         "softmax-over-classes",
         "averages over the classes, too",
         "    dx /= N\n",
@@ -232,86 +235,86 @@ V_HAT = '    v_hat = v / (1 - config["beta2"] ** t)\n'
 STORE = '    config["m"], config["v"], config["t"] = m, v, t\n'
 
 OPTIM = [
-    rule(
+    sgd(
         "sgd-uphill",
         "steps up the gradient",
         'w - config["learning_rate"] * dw\n    return next_w, config\n\n\ndef sgd_momentum',
         'w + config["learning_rate"] * dw\n    return next_w, config\n\n\ndef sgd_momentum',
         "sign",
     ),
-    rule(
+    sgd(
         "sgd-fixed-rate",
         "ignores the learning rate in config",
         'w - config["learning_rate"] * dw\n    return next_w, config\n\n\ndef sgd_momentum',
         "w - 1e-2 * dw\n    return next_w, config\n\n\ndef sgd_momentum",
         "config-ignored",
     ),
-    rule(
+    momentum(
         "momentum-not-kept",
         "the velocity starts at 0 in every step",
         '    config["velocity"] = v\n',
         "",
         "state-not-kept",
     ),
-    rule("momentum-sign", "subtracts the velocity", "w + v", "w - v", "momentum-sign", "sign"),
-    rule(
+    momentum("momentum-sign", "subtracts the velocity", "w + v", "w - v", "momentum-sign", "sign"),
+    momentum(
         "momentum-averaged",
         "scales the gradient by 1 - momentum",
         VELOCITY,
         VELOCITY.replace("* dw", '* (1 - config["momentum"]) * dw'),
         "factor-other",
     ),
-    rule(
+    rmsprop(
         "rmsprop-not-kept",
         "the cache starts at 0 in every step",
         '    config["cache"] = cache\n',
         "",
         "state-not-kept",
     ),
-    rule(
+    rmsprop(
         "rmsprop-decay-swapped",
         "decay_rate and 1 - decay_rate change places",
         RMS,
         '    cache = (1 - config["decay_rate"]) * cache + config["decay_rate"] * dw**2\n',
         "decay-swapped",
     ),
-    rule(
+    rmsprop(
         "rmsprop-not-squared",
         "accumulates dw, which may be negative",
         RMS,
         RMS.replace("dw**2", "dw"),
         "moment-not-squared",
     ),
-    rule(
+    rmsprop(
         "rmsprop-no-root",
         "divides by the cache itself",
         RMS_ROOT,
         '(cache + config["epsilon"])',
         "no-root",
     ),
-    rule(
+    rmsprop(
         "rmsprop-default",
         "decay_rate is 0.9 by default",
         '"decay_rate", 0.99',
         '"decay_rate", 0.9',
         "default-wrong",
     ),
-    rule(
+    adam(
         "adam-no-correction",
         "no bias correction",
         M_HAT + V_HAT,
         "    m_hat, v_hat = m, v\n",
         "bias-correction",
     ),
-    rule("adam-no-v-correction", "v is not corrected", V_HAT, "    v_hat = v\n", "bias-correction"),
-    rule(
+    adam("adam-no-v-correction", "v is not corrected", V_HAT, "    v_hat = v\n", "bias-correction"),
+    adam(
         "adam-t-late",
         "t is incremented after the correction: the second step is corrected as the first",
         M_HAT + V_HAT,
         (M_HAT + V_HAT).replace("** t", "** max(t - 1, 1)"),
         "bias-correction",
     ),
-    rule(
+    adam(
         "adam-t-not-kept",
         "t is 1 in every step",
         STORE,
@@ -319,42 +322,42 @@ OPTIM = [
         "bias-correction",
         "state-not-kept",
     ),
-    rule(
+    adam(
         "adam-moments-not-kept",
         "m and v start at 0 in every step",
         STORE,
         '    config["t"] = t\n',
         "state-not-kept",
     ),
-    rule(
+    adam(
         "adam-decay-swapped",
         "beta2 and 1 - beta2 change places",
         V,
         '    v = (1 - config["beta2"]) * v + config["beta2"] * dw**2\n',
         "decay-swapped",
     ),
-    rule(
+    adam(
         "adam-not-squared",
         "v accumulates dw",
         V,
         V.replace("dw**2", "dw"),
         "moment-not-squared",
     ),
-    rule(
+    adam(
         "adam-no-root",
         "divides by v itself",
         "(np.sqrt(v_hat) +",
         "(v_hat +",
         "no-root",
     ),
-    rule(
+    adam(
         "adam-default",
         "learning_rate is 1e-2 by default",
         '"learning_rate", 1e-3',
         '"learning_rate", 1e-2',
         "default-wrong",
     ),
-    rule(
+    adam(
         "adam-betas-exchanged",
         "m decays with beta2",
         M,

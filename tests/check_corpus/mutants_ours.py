@@ -7,8 +7,8 @@ these is what it would make of a stranger's file.
 from check_corpus.mutants import Plant
 
 
-def _in(group: str, file: str) -> Plant:
-    return Plant(group, file, ours=True)
+def _in(group: str, file: str, function: str = "") -> Plant:
+    return Plant(group, file, function, ours=True)
 
 
 fc, relu = _in("fc", "layers/dense.py"), _in("relu", "layers/dense.py")
@@ -166,6 +166,7 @@ OURS = [
         "            dpixel += dout * wins\n",
         "            np.copyto(dpixel, dout, where=wins)\n",
         "overlap-lost",
+        also=("only-without-overlap",),
     ),
     pool(
         "our-pool-from-zero",

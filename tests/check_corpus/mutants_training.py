@@ -2,10 +2,10 @@
 
 from check_corpus.mutants import Plant
 
-logistic = Plant("models", "logistic.py")
-svm = Plant("models", "svm.py")
-softmax = Plant("models", "softmax.py")
-cnn = Plant("models", "cnn.py")
+logistic = Plant("models", "logistic.py", "LogisticClassifier")
+svm = Plant("models", "svm.py", "SVM")
+softmax = Plant("models", "softmax.py", "SoftmaxClassifier")
+cnn = Plant("models", "cnn.py", "ConvNet")
 solver = Plant("solver", "solver.py")
 
 RELU = "            active, relu_cache = relu_forward(hidden)\n"
