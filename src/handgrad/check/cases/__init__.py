@@ -6,6 +6,7 @@ from handgrad.check.case import Case, Setting
 from handgrad.check.cases import (
     batchnorm,
     conv,
+    convnet,
     dense,
     dropout,
     losses,
@@ -13,6 +14,7 @@ from handgrad.check.cases import (
     optim,
     pool,
     solver,
+    solver_learning,
 )
 
 GROUPS = (
@@ -29,7 +31,9 @@ _BUILDERS = {
     losses.cases: ("losses",),
     optim.cases: ("optim",),
     models.cases: ("models",),
+    convnet.cases: ("models",),
     solver.cases: ("solver",),
+    solver_learning.cases: ("solver",),
 }
 
 

@@ -1,16 +1,12 @@
 """Cases of the Solver: what it does with a model that keeps a record, and a small real problem."""
 
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, call, ref
-from handgrad.check.cases.models import _BATCHNORM
 from handgrad.check.hypotheses import as_numbers
-from handgrad.datasets import mnist
-from handgrad.datasets.mnist_files import TRAIN_IMAGES, TRAIN_LABELS, read_idx
 
 READ = "what a Solver does: python -m pydoc handgrad.solver.Solver"
 _CLASSES = 3
@@ -20,23 +16,24 @@ def cases(setting: Setting) -> Iterator[Case]:
     """Give all cases of the Solver."""
     if not setting.convention.models:
         return
-    yield _case("every row once an epoch, shuffled", [_visits(24, 6), _visits(23, 5)])
-    yield _case("histories", [_histories()])
-    yield _case("the best parameters are put back", [_best([0.3, 0.9, 0.5, 0.2]), _best([0.5] * 3)])
-    yield _case("the learning rate decays after each epoch", [_decay(0.5), _decay(1.0)])
-    yield _case("the update rule keeps its state", [_rule_state()])
-    yield _case("check_accuracy", [_accuracy(c, coding) for c, coding in (
-        (_CLASSES, ""), (1, "0 and 1"), (1, "-1 and 1"),
-    )])  # fmt: skip
-    yield _case("an unknown keyword is an error", [_keyword()])
-    yield _snapshot(setting)
-    yield _digits(setting)
+    yield solver_case("every row once an epoch, shuffled", [_visits(24, 6), _visits(23, 5)])
+    yield solver_case("histories", [_histories()])
+    yield solver_case(
+        "the best parameters are put back", [_best([0.3, 0.9, 0.5, 0.2]), _best([0.5] * 3)]
+    )
+    yield solver_case("the learning rate decays after each epoch", [_decay(0.5), _decay(1.0)])
+    yield solver_case("the update rule keeps its state", [_rule_state()])
+    kinds = ((_CLASSES, ""), (1, "0 and 1"), (1, "-1 and 1"))
+    yield solver_case("check_accuracy", [_accuracy(count, coding) for count, coding in kinds])
+    yield solver_case("an unknown keyword is an error", [_keyword()])
 
 
-def _case(name: str, variants: Sequence[Variant], more: Sequence[tuple[str, str]] = (),
-          **keywords: Any) -> Case:  # fmt: skip
+def solver_case(
+    name: str, variants: Sequence[Variant], more: Sequence[tuple[str, str]] = ()
+) -> Case:
+    """A case of the Solver, which needs ``more`` functions beside it."""
     needs = [("solver", "Solver"), *more]
-    return Case("solver", "Solver", name, variants, READ, needs, unit="solver", **keywords)
+    return Case("solver", "Solver", name, variants, READ, needs, unit="solver")
 
 
 def _rows(count: int, classes: int = _CLASSES) -> tuple[Array, Array]:
@@ -58,7 +55,8 @@ def _probed(plan: Sequence[float], steps: int, classes: int = _CLASSES) -> list[
     ]
 
 
-def _solver(**keywords: Any) -> Step:
+def new_solver(**keywords: Any) -> Step:
+    """Make a Solver of the model and the data."""
     given = {
         "update_rule": "sgd", "optim_config": {"learning_rate": 1.0}, "verbose": False,
         "print_every": 1000, **keywords,
@@ -66,14 +64,16 @@ def _solver(**keywords: Any) -> Step:
     return call("Solver", [ref("model"), ref("data")], "solver", unit="solver", kwargs=given)
 
 
-_TRAIN: Step = {"op": "method", "on": "solver", "name": "train", "args": [], "save": "nothing"}
+TRAIN: Step = {"op": "method", "on": "solver", "name": "train", "args": [], "save": "nothing"}
 
 
-def _read(on: str, name: str) -> Step:
+def read(on: str, name: str) -> Step:
+    """Read an attribute after the steps."""
     return {"op": "attribute", "on": on, "name": name, "save": name}
 
 
-def _number(value: Any) -> float | None:
+def number(value: Any) -> float | None:
+    """Give what the child sent as one number, or None."""
     number = as_numbers(value)
     return float(number.reshape(())) if number is not None and number.size == 1 else None
 
@@ -88,8 +88,8 @@ def _list(value: Any) -> list[float] | None:
 def _visits(rows: int, batch: int) -> Variant:
     """Three epochs: which rows did the model see, in which order?"""
     steps = [
-        *_probed([0.5], 1), _solver(batch_size=batch, num_epochs=3), _TRAIN,
-        _read("model", "visits"), _read("model", "batches"),
+        *_probed([0.5], 1), new_solver(batch_size=batch, num_epochs=3), TRAIN,
+        read("model", "visits"), read("model", "batches"),
     ]  # fmt: skip
 
     def look(values: Mapping[str, Any]) -> Verdict:
@@ -120,8 +120,8 @@ def _histories() -> Variant:
     """Loss by iteration, accuracies by epoch; the model's losses are 1, 2, 3, ..."""
     plan, epochs, per_epoch = [0.1, 0.4, 0.8, 0.6], 3, 4
     steps = [
-        *_probed(plan, per_epoch), _solver(batch_size=5, num_epochs=epochs), _TRAIN,
-        *(_read("solver", name) for name in (
+        *_probed(plan, per_epoch), new_solver(batch_size=5, num_epochs=epochs), TRAIN,
+        *(read("solver", name) for name in (
             "loss_history", "train_acc_history", "val_acc_history", "best_val_acc",
         )),
     ]  # fmt: skip
@@ -146,7 +146,7 @@ def _histories() -> Variant:
             have = "no list" if train is None else f"{len(train)} numbers"
             text = f"train_acc_history has {have}, expected one an epoch ({epochs})"
             return Verdict(False, "history-wrong", text)
-        best = _number(values.get("best_val_acc"))
+        best = number(values.get("best_val_acc"))
         if best is None or abs(best - 0.8) > 1e-9:
             text = f"best_val_acc is {values.get('best_val_acc')}, the best accuracy was 0.8"
             return Verdict(False, "history-wrong", text)
@@ -161,19 +161,19 @@ def _best(after: Sequence[float]) -> Variant:
     per_epoch = 4
     data = _data(20)
     steps: list[Step] = [
-        *_probed([0.1, *after], per_epoch), _solver(batch_size=5, num_epochs=len(after)), _TRAIN,
-        _read("model", "params"), _read("solver", "best_params"),
+        *_probed([0.1, *after], per_epoch), new_solver(batch_size=5, num_epochs=len(after)), TRAIN,
+        read("model", "params"), read("solver", "best_params"),
     ]  # fmt: skip
     best = 1 + int(np.argmax(after))
 
     def look(values: Mapping[str, Any]) -> Verdict:
         params, kept = values.get("params"), values.get("best_params")
-        W = _number(params.get("W")) if isinstance(params, dict) else None
+        W = number(params.get("W")) if isinstance(params, dict) else None
         if W is None:
             return Verdict(False, None, "model.params is not what it was")
         if best * per_epoch == W:
             return Verdict(True)
-        own = _number(kept.get("W")) if isinstance(kept, dict) else None
+        own = number(kept.get("W")) if isinstance(kept, dict) else None
         cause = "best-snapshot-wrong"
         if own == len(after) * per_epoch and own == W:
             cause = "best-not-copied"
@@ -195,7 +195,7 @@ def _decay(decay: float) -> Variant:
     """W moves by the learning rate: 4 steps an epoch at 1, then decay, then decay^2."""
     steps = [
         *_probed([i / 20 for i in range(20)], 1),
-        _solver(batch_size=5, num_epochs=3, lr_decay=decay), _TRAIN, _read("model", "path"),
+        new_solver(batch_size=5, num_epochs=3, lr_decay=decay), TRAIN, read("model", "path"),
     ]  # fmt: skip
     wanted = [decay**epoch for epoch in (0, 1, 2) for _ in range(4)][:-1]
 
@@ -223,8 +223,8 @@ def _rule_state() -> Variant:
     config = {"learning_rate": 1.0, "momentum": 0.5}
     steps = [
         *_probed([0.5], 1),
-        _solver(batch_size=5, num_epochs=1, update_rule="sgd_momentum", optim_config=config),
-        _TRAIN, _read("model", "path"),
+        new_solver(batch_size=5, num_epochs=1, update_rule="sgd_momentum", optim_config=config),
+        TRAIN, read("model", "path"),
     ]  # fmt: skip
     wanted = [1, 1.5, 1.75]
 
@@ -245,7 +245,7 @@ def _accuracy(classes: int, coding: str) -> Variant:
     """70 of 100 rows are right, whatever the batches; labels in either coding."""
     X, y = _rows(100, classes)
     given = 2 * y - 1 if coding == "-1 and 1" else y
-    steps: list[Step] = [*_probed([0.7], 1, classes), _solver()]
+    steps: list[Step] = [*_probed([0.7], 1, classes), new_solver()]
     for save, keywords in (
         ("whole", {}), ("in batches of 7", {"batch_size": 7}),
         ("of 40 rows", {"num_samples": 40}), ("of 500 rows", {"num_samples": 500}),
@@ -259,12 +259,12 @@ def _accuracy(classes: int, coding: str) -> Variant:
 
     def look(values: Mapping[str, Any]) -> Verdict:
         for save in ("whole", "in batches of 7", "of 500 rows"):
-            got = _number(values.get(save))
+            got = number(values.get(save))
             if got is None or abs(got - 0.7) > 1e-9:
                 cause = "labels-coding" if classes == 1 and save == "whole" else "history-wrong"
                 text = f"check_accuracy {save} gives {values.get(save)}; 70 of 100 rows are right"
                 return Verdict(False, cause, text)
-        some = _number(values.get("of 40 rows"))
+        some = number(values.get("of 40 rows"))
         if some is None or not 0.3 <= some <= 1 or abs(some * 40 - round(some * 40)) > 1e-6:
             text = f"check_accuracy with num_samples=40 gives {values.get('of 40 rows')}"
             return Verdict(False, "history-wrong", f"{text}: not a number of rows out of 40")
@@ -280,7 +280,7 @@ def _keyword() -> Variant:
     word = "learning_rat"
     steps = [
         *_probed([0.5], 1),
-        {"op": "refuse", "step": _solver(**{word: 0.1}), "save": "error"},
+        {"op": "refuse", "step": new_solver(**{word: 0.1}), "save": "error"},
     ]
 
     def look(values: Mapping[str, Any]) -> Verdict:
@@ -294,125 +294,3 @@ def _keyword() -> Variant:
         return Verdict(False, None, text)
 
     return Variant("", {"data": _data(20)}, steps, judge=look, extra=["error"])
-
-
-def _snapshot(setting: Setting) -> Case:
-    """Parameters and running statistics come back together: the best epoch's scores do.
-
-    The validation labels are wrong on purpose, so that accuracy falls and an early epoch is best.
-    """
-    name = "the best epoch's scores come back, running statistics and all"
-    rng = setting.rng("Solver", name)
-    N, classes = 60, 4
-    y = np.arange(N) % classes
-    patterns = rng.standard_normal((classes, 1, 6, 6))
-    X = patterns[y] + 0.3 * rng.standard_normal((N, 1, 6, 6)) + 2.0
-    X_val = patterns[y[:24]] + 0.3 * rng.standard_normal((24, 1, 6, 6)) + 2.0
-    y_val = (y[:24] + 1) % classes
-    data = {"X_train": X, "y_train": y, "X_val": X_val, "y_val": y_val}
-    net = {
-        "input_dim": (1, 6, 6), "num_filters": 3, "filter_size": 3, "hidden_dim": 8,
-        "num_classes": classes, "weight_scale": 0.3, "dtype": "float64",
-    }  # fmt: skip
-    choices = [
-        {key: tuple(value) if isinstance(value, list) else value for key, value in choice.items()}
-        for choice in _BATCHNORM
-    ]
-    steps: list[Step] = [
-        {"op": "seed", "value": 4},
-        {
-            "op": "make", "unit": "cnn", "name": "ConvNet", "kwargs": net, "choices": choices,
-            "save": "model",
-        },
-        {"op": "record", "on": "model", "X": "X_val", "save": "kept"},
-        _solver(batch_size=10, num_epochs=5, optim_config={"learning_rate": 0.05}),
-        _TRAIN,
-        {
-            "op": "method", "on": "model", "name": "loss", "args": [ref("X_val")],
-            "save": "finally",
-        },
-        _read("solver", "best_params"),
-    ]  # fmt: skip
-
-    def look(values: Mapping[str, Any]) -> Verdict | None:
-        kept = values.get("kept")
-        if not isinstance(kept, list) or len(kept) < 6:
-            return None  # it measures its accuracy in another way: other cases see to that
-        recorded = [as_numbers(entry["scores"]) for entry in kept]
-        if any(array is None or array.shape != (24, classes) for array in recorded):
-            return None
-        arrays = [array for array in recorded if array is not None]
-        history, final = arrays[:-1], arrays[-1]
-        accuracies = [float((array.argmax(axis=1) == y_val).mean()) for array in history]
-        best = [number for number, a in enumerate(accuracies) if a == max(accuracies)]
-        if any(np.allclose(history[n], final, rtol=1e-6, atol=1e-9) for n in best):
-            return Verdict(True)
-        shown = ", ".join(f"{value:.3f}" for value in accuracies)
-        said = f"validation accuracies were {shown}; after train() the model gives other scores"
-        params = [entry["params"] for entry in kept]
-        if any(_same(params[n], params[-1]) for n in best):
-            text = f"{said} than in the best epoch, though its parameters are that epoch's"
-            return Verdict(False, "best-statistics-wrong", text)
-        aliased = _same(params[-2], params[-1]) and _same(values.get("best_params"), params[-1])
-        cause = "best-not-copied" if aliased else "best-snapshot-wrong"
-        return Verdict(False, cause, f"{said} and has other parameters than in the best epoch")
-
-    variant = Variant(
-        "", {"data": data, "X_val": X_val}, steps, judge=look, extra=["kept", "best_params"]
-    )
-    return _case(name, [variant], [("cnn", "ConvNet"), ("optim", "sgd")])
-
-
-def _same(a: Any, b: Any) -> bool:
-    """Whether two dicts hold the same arrays."""
-    if not isinstance(a, dict) or not isinstance(b, dict) or set(a) != set(b):
-        return False
-    pairs = [(as_numbers(a[key]), as_numbers(b[key])) for key in a]
-    return all(x is not None and y is not None and np.array_equal(x, y) for x, y in pairs)
-
-
-@functools.cache
-def _sample() -> tuple[Array, Array]:
-    """The shipped real digits: X (1000, 784) in [0, 1], float32; y."""
-    files = mnist.read_sample()
-    images = read_idx(files[TRAIN_IMAGES], 3)
-    X = np.divide(images, 255, dtype=np.float32).reshape(len(images), -1)
-    return X, read_idx(files[TRAIN_LABELS], 1).astype(np.int64)
-
-
-def _digits(setting: Setting) -> Case:
-    """Learn 700 real digits; 300 others are the validation rows."""
-    name = "learns 700 real handwritten digits"
-    X, y = _sample()
-    data = {"X_train": X[:700], "y_train": y[:700], "X_val": X[700:], "y_val": y[700:]}
-    net = {"input_dim": 784, "hidden_dim": 30, "num_classes": 10, "weight_scale": 0.05}
-    steps: list[Step] = [
-        {"op": "seed", "value": 6},
-        call("SoftmaxClassifier", [], "model", unit="softmax", kwargs=net),
-        _solver(
-            batch_size=35, num_epochs=8, update_rule="adam", optim_config={"learning_rate": 3e-3}
-        ),
-        _TRAIN,
-        {
-            "op": "method", "on": "solver", "name": "check_accuracy", "save": "accuracy",
-            "args": [ref("X_val"), ref("y_val")],
-        },
-    ]  # fmt: skip
-
-    def look(values: Mapping[str, Any]) -> Verdict:
-        accuracy = _number(values.get("accuracy"))
-        if accuracy is not None and accuracy >= _LEARNED:
-            return Verdict(True)
-        return Verdict(
-            False, "does-not-learn",
-            f"validation accuracy is {accuracy}, expected at least {_LEARNED}",
-        )  # fmt: skip
-
-    inputs = {"data": data, "X_val": X[700:], "y_val": y[700:]}
-    variant = Variant("", inputs, steps, judge=look, extra=["accuracy"])
-    needs = [("softmax", "SoftmaxClassifier"), ("optim", "adam")]
-    return _case(name, [variant], needs)
-
-
-# handgrad itself reaches 0.86 to 0.89 over 12 seeds (NumPy kernels); a softmax of noise 0.1.
-_LEARNED = 0.75
