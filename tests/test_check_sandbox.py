@@ -107,6 +107,17 @@ def test_endless_loop_meets_the_clock(tmp_path):
     assert time.monotonic() - started < 15
 
 
+def test_a_function_that_hangs_is_not_waited_for_again_and_again(tmp_path):
+    path = write(tmp_path, evil("while True: pass"))
+    started = time.monotonic()
+    report = check_submission(path, only=["relu"], timeout=0.5)
+    wrong = [case for case in report.cases if case.status != "passed"]
+    assert {case.function for case in wrong} == {"relu_backward"}
+    assert {case.diagnosis for case in wrong} == {"timeout"}
+    assert sum("not tried again" in case.detail for case in wrong) == len(wrong) - 2
+    assert time.monotonic() - started < 20
+
+
 def test_sleeping_meets_the_clock(tmp_path):
     path = write(tmp_path, evil("import time; time.sleep(60)"))
     report = check_submission(path, only=["relu_backward"], case="gradient of x", timeout=0.5)

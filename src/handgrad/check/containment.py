@@ -14,7 +14,8 @@ import resource
 import struct
 import sys
 
-_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 38
+_PR_SET_PDEATHSIG, _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 1, 3, 4
+_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38
 _CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = (
     0x00020000,
     0x10000000,
@@ -54,11 +55,14 @@ def _libc() -> ctypes.CDLL | None:
     return ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-def set_dumpable(dumpable: bool) -> None:
-    """Let other processes of this user look into this one's memory, or not."""
+def set_dumpable(dumpable: bool) -> bool:
+    """Let other processes of this user look into this one's memory, or not; return what was."""
     libc = _libc()
-    if libc is not None:
-        libc.prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
+    if libc is None:
+        return dumpable
+    before = bool(libc.prctl(_PR_GET_DUMPABLE, 0, 0, 0, 0) == 1)
+    libc.prctl(_PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
+    return before
 
 
 def separate(private: str, hidden: list[str]) -> list[str]:

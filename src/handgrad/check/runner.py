@@ -64,7 +64,7 @@ class Runner:
 
     def __enter__(self) -> Self:
         """Nobody of this user looks into our memory while submissions run."""
-        containment.set_dumpable(False)
+        self._was_dumpable = containment.set_dumpable(False)
         return self
 
     def __exit__(
@@ -75,7 +75,7 @@ class Runner:
     ) -> None:
         """End the child and remove its folder."""
         self.stop()
-        containment.set_dumpable(True)
+        containment.set_dumpable(self._was_dumpable)
 
     def start(self) -> None:
         """Start the child, with an environment of nothing but what it needs."""

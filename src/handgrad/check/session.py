@@ -4,6 +4,7 @@ import contextlib
 import re
 import shlex
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from handgrad.check.runner import Outcome, Runner, RunnerFault
 from handgrad.check.submission import UNITS, Submission, find_submission
 
 _PACKAGE = Path(handgrad.__file__).parent
+_PATIENCE = 2  # so many cases of a function may meet the clock, then the others are spared
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 _PRIVATE = re.compile(r"[^\s'\"]*handgrad-check-[^/\s'\"]+(/case\d+)?(/parent)?/?")
 
@@ -157,6 +159,7 @@ class _Judged:
         self.names: dict[str, set[str]] = {}
         self.broken: dict[str, str] = {}
         self.timings: dict[str, float] = {}
+        self._timeouts: Counter[str] = Counter()  # by function
         self._request: dict[str, Any] = {
             "modules": dict(submission.modules),
             "aliases": ALIASES,
@@ -218,6 +221,9 @@ class _Judged:
                 where = f"{unit}.py" if unit in self.names else f"there is no {unit}.py with"
                 said = f"{where} has no {name}" if unit in self.names else f"{where} {name}"
                 return self._result(case, Judgement("missing", "not-written", f"{said}."))
+            if self._timeouts[name] >= _PATIENCE:
+                said = f"{name} did not end in time in {_PATIENCE} other cases; not tried again."
+                return self._result(case, Judgement("error", "timeout", said))
         timeout = self.timeout * case.patience
         variants = [
             {
@@ -228,6 +234,8 @@ class _Judged:
             for variant in case.variants
         ]
         outcome = self._ask({"variants": variants}, timeout)
+        if outcome.ending == "timeout":
+            self._timeouts[case.function] += 1
         if outcome.ending != "replied":
             return self._result(case, self._without_reply(case, outcome, timeout))
         found = outcome.reply.get("variants")

@@ -274,10 +274,12 @@ def _doing(step: dict[str, Any]) -> str:
 
 
 def _value(value: Any, env: dict[str, Any]) -> Any:
-    """Replace {'$': name} by the value of that name."""
+    """Replace {'$': name} by the value of that name, {'dtype': 'float32'} by numpy.float32."""
     if isinstance(value, dict):
         if set(value) == {"$"}:
             return env[value["$"]]
+        if set(value) == {"dtype"}:
+            return {"float32": np.float32, "float64": np.float64}[value["dtype"]]
         return {key: _value(item, env) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return type(value)(_value(item, env) for item in value)

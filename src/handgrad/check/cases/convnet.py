@@ -32,7 +32,7 @@ def _dtype_case(setting: Setting, net: Net) -> Case:
     for dtype in ("float32", "float64"):
         steps: list[Step] = [
             {"op": "seed", "value": 3},
-            new(net, dtype=dtype),
+            new(net, dtype={"dtype": dtype}),
             call_loss(["X"], "scores"),
             call_loss(["X", "y"], ["loss", "grads"]),
         ]

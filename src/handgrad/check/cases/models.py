@@ -49,6 +49,7 @@ def _net_cases(setting: Setting, nets: Sequence[Net], more: Sequence[Net]) -> It
 
 
 def new(net: Net, **keywords: Any) -> Step:
+    """Make a model of this configuration."""
     given = {**net.keywords, "weight_scale": 0.1, **keywords}
     if "input_dim" in given and isinstance(given["input_dim"], list):
         given["input_dim"] = tuple(given["input_dim"])
@@ -103,10 +104,12 @@ def _start(net: Net) -> Variant:
 
 
 def give(params: Mapping[str, Array]) -> Step:
+    """Give the model these parameters."""
     return {"op": "parameters", "on": "model", "values": dict(params)}
 
 
 def call_loss(args: list[str], save: Any) -> Step:
+    """Call the model's loss."""
     return {
         "op": "method", "on": "model", "name": "loss", "args": [ref(a) for a in args],
         "save": save,

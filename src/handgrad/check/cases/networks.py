@@ -84,7 +84,7 @@ def conv_net(example: tuple[int, int, int], filters: int) -> Net:
     flat = filters * rows * columns
     keywords = {
         "input_dim": list(example), "num_filters": filters, "filter_size": size,
-        "hidden_dim": hidden, "num_classes": classes, "dtype": "float64",
+        "hidden_dim": hidden, "num_classes": classes, "dtype": {"dtype": "float64"},
     }  # fmt: skip
     shapes = {
         "W1": (filters, C, size, size), "W2": (flat, hidden), "b2": (hidden,),

@@ -40,7 +40,7 @@ def _snapshot(setting: Setting) -> Case:
     data = {"X_train": X, "y_train": y, "X_val": X_val, "y_val": y_val}
     net = {
         "input_dim": (1, 6, 6), "num_filters": 3, "filter_size": 3, "hidden_dim": 8,
-        "num_classes": classes, "weight_scale": 0.3, "dtype": "float64",
+        "num_classes": classes, "weight_scale": 0.3, "dtype": {"dtype": "float64"},
     }  # fmt: skip
     choices = [
         {key: tuple(value) if isinstance(value, list) else value for key, value in choice.items()}
