@@ -85,6 +85,18 @@ def test_what_may_follow_from_the_forward_pass_is_folded_into_it():
     own = of("batchnorm_backward", "gamma-ignored")
     assert folded([forward, own]) == [(forward.name, [], []), (own.name, [], [])]
     assert folded(following[:2]) == [(following[0].name, [], [following[1].name])]
+    # An error beside a cause follows from it; a model's, only from what breaks shapes.
+    stride = of("max_pool_backward", "stride-ignored", "pool")
+    error = case("max_pool_backward", "ties", "error", "raises", "IndexError", "pool")
+    model = case("ConvNet", "scores", "error", "raises", "ValueError", "models")
+    assert folded([stride, error]) == [(stride.name, [], ["ties"])]
+    assert len(findings([stride, model])) == 2
+    transposed = of("fc_backward", "transposed", "fc")
+    assert folded([transposed, model]) == [(transposed.name, [], ["scores"])]
+    # The Solver is judged with plain sgd.
+    sgd, history = of("sgd", "sign", "optim"), of("Solver", "history-wrong", "solver")
+    assert folded([sgd, history]) == [(sgd.name, [], [history.name])]
+    assert len(findings([of("adam", "sign", "optim"), history])) == 2
     # A rule that is wrong may be why nothing is learnt.
     rule = of("adam", "bias-correction", "optim")
     assert folded([rule, following[-1]]) == [(rule.name, [], [following[-1].name])]

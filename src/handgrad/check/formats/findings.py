@@ -14,6 +14,8 @@ _BUILT_ON_LAYERS = ("models", "solver")
 _INDEPENDENT = ("losses", "optim", "models", "solver")
 # These causes say what became of a case, not why.
 _SYMPTOMS = ("raises", "crashed", "timeout", "memory", "nonfinite", "wrong-shape", "factor-other")
+# These make what is built on a layer raise, or give it a wrong shape.
+_BREAK_SHAPES = ("transposed", "not-summed", "wrong-axis", "broadcast-n-by-n", *_SYMPTOMS)
 # These are said of anything wrong; next to a cause they say nothing more.
 _SAYS_LITTLE = ("backward-of-another-forward", "does-not-learn")
 _CAUSE = " Likely cause:"
@@ -104,7 +106,14 @@ def findings(cases: Iterable[CaseResult]) -> list[Finding]:
             heads[key].also.append(case)
         else:
             heads[key] = Finding(case)
-    found = list(heads.values())
+    found = [finding for finding in heads.values() if not _is_symptom(finding.case)]
+    for finding in heads.values():
+        if _is_symptom(finding.case):
+            reason = _explanation(finding.case, found)
+            if reason is None:
+                found.append(finding)
+            else:
+                reason.follow += [finding.case, *finding.also]
     for case in unexplained:
         reason = _explanation(case, found)
         if reason is None:
@@ -114,6 +123,11 @@ def findings(cases: Iterable[CaseResult]) -> list[Finding]:
     order = {id(case): place for place, case in enumerate(bad)}
     found.sort(key=lambda finding: order[id(finding.case)])
     return _join_what_is_built(found)
+
+
+def _is_symptom(case: CaseResult) -> bool:
+    """Whether a layer's failure says what became of it and not why."""
+    return case.diagnosis in _SYMPTOMS and case.group not in _BUILT_ON_LAYERS
 
 
 def _explanation(case: CaseResult, found: Iterable[Finding]) -> Finding | None:
@@ -155,32 +169,37 @@ def _cause(case: CaseResult) -> tuple[str, ...] | None:
 
 
 def _join_what_is_built(found: list[Finding]) -> list[Finding]:
-    """Fold what is built on layers into the failing layer: a model's cause may be its layer's."""
+    """Fold what is built on layers and rules into the mistake there that may explain it."""
     layers = [f for f in found if f.case.group not in (*_BUILT_ON_LAYERS, "optim", "time")]
-    rest = [f for f in found if f not in layers and f.case.group in ("optim", "models")]
-    of_cause: dict[str | None, Finding] = {}
-    for layer in layers:
-        of_cause.setdefault(layer.case.diagnosis, layer)
     kept = []
     for finding in found:
-        case = finding.case
-        home: Finding | None = None
-        if case.group == "time" and case.diagnosis != "too-slow":
-            home = next((f for f in layers if f.case.group == "conv"), None)
-        elif case.diagnosis == "does-not-learn":  # it learns with their layers, rules and models
-            home = next(iter([*layers, *rest]), None)
-        elif case.group in _BUILT_ON_LAYERS and case.status == "failed":
-            if case.diagnosis in (None, *_SAYS_LITTLE):
-                home = next(iter(layers), None)
-            elif case.diagnosis in of_cause:
-                of_cause[case.diagnosis].also += [case, *finding.also]
-                of_cause[case.diagnosis].follow += finding.follow
-                continue
+        home = _home(finding, found, layers)
         if home is None:
             kept.append(finding)
+        elif home.case.diagnosis == finding.case.diagnosis is not None:
+            home.also += [finding.case, *finding.also]
+            home.follow += finding.follow
         else:
-            home.follow += [case, *finding.also, *finding.follow]
+            home.follow += [finding.case, *finding.also, *finding.follow]
     return kept
+
+
+def _home(finding: Finding, found: list[Finding], layers: list[Finding]) -> Finding | None:
+    case = finding.case
+    if case.group == "time" and case.diagnosis != "too-slow":
+        return next((f for f in layers if f.case.group == "conv"), None)
+    if case.group not in _BUILT_ON_LAYERS:
+        return None
+    if case.group == "solver":  # which is judged with plain sgd, and learns with all there is
+        groups = ("optim", "models") if case.diagnosis == "does-not-learn" else ()
+        rules = [f for f in found if f.case.function == "sgd" or f.case.group in groups]
+        if rules and not (case.diagnosis == "does-not-learn" and layers):
+            return rules[0]
+    if case.diagnosis in _SYMPTOMS:
+        return next((f for f in layers if f.case.diagnosis in _BREAK_SHAPES), None)
+    if case.diagnosis in (None, *_SAYS_LITTLE):
+        return next(iter(layers), None)
+    return next((f for f in layers if f.case.diagnosis == case.diagnosis), None)
 
 
 def names(cases: Iterable[CaseResult], known: str = "") -> str:
