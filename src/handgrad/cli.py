@@ -1,7 +1,8 @@
 """The command line: options, printing, exit codes; no maths.
 
 Exit codes: 0 done; 2 something the user can mend (bad input, data, folder; one line on standard
-error says what and how); 130 interrupted.
+error says what and how); 130 interrupted. `check` has two more: 1 some case failed, 3 the checker
+itself failed.
 """
 
 import shlex
@@ -13,6 +14,7 @@ import click
 
 import handgrad
 from handgrad.cli_bench import bench_command
+from handgrad.cli_check import check_command
 from handgrad.cli_data import data_group
 from handgrad.cli_progress import TerminalWatcher
 from handgrad.cli_report import report_command
@@ -50,6 +52,7 @@ def cli() -> None:
 cli.add_command(data_group)
 cli.add_command(bench_command)
 cli.add_command(report_command)
+cli.add_command(check_command)
 
 
 @cli.command("reproduce")

@@ -1,0 +1,34 @@
+"""A report before its first case: what is judged, and with what."""
+
+import platform
+from pathlib import Path
+
+import numpy as np
+
+import handgrad
+from handgrad.check import conventions
+from handgrad.check.records import CheckReport
+from handgrad.check.submission import find_submission
+
+
+def versions() -> dict[str, str]:
+    """What the numbers of a check depend on; nothing that changes between two equal runs."""
+    return {
+        "handgrad": handgrad.__version__,
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def begun(path: str | Path, *, seed: int, convention: str) -> CheckReport:
+    """The report of a submission of which no case has run yet.
+
+    Raises
+    ------
+    SubmissionError
+        When there is no submission at ``path``, or no such convention.
+    """
+    found = find_submission(path)
+    name = conventions.parse(convention).name
+    return CheckReport(found.file, found.sha256, seed, name, {}, versions(), ())

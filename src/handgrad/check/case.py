@@ -1,0 +1,153 @@
+"""A case, as data: inputs and steps for the child, and what the parent wants to see."""
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handgrad.check.conventions import Convention
+
+Array = NDArray[Any]
+Step = dict[str, Any]
+Wrong = Mapping[str, Any]
+"""Cause to the value that this well-known mistake gives (an array, or a function giving it)."""
+
+
+@dataclass(frozen=True)
+class Want:
+    """One output and its right value.
+
+    Attributes
+    ----------
+    name : str
+        The name under which the child gives it back.
+    value : array, number or other data
+        Numbers are compared within ``tolerance``, anything else must be equal.
+    dtype : 'x', 'any' or a dtype's name
+        What dtype the output must have; 'any' does not look.
+    tolerance : float
+        Relative to the largest entry of ``value``.
+    wrong : mapping
+        Cause to the value that a well-known mistake gives.
+    places : mapping
+        Cause ('borders-wrong', 'ties-wrong', ...) to the mask of entries that it concerns: named
+        when exactly entries of these places are off.
+    label : str
+        For the learner, when not the name.
+    """
+
+    name: str
+    value: Any
+    dtype: str = "any"
+    tolerance: float = 1e-9
+    wrong: Wrong = field(default_factory=dict)
+    places: Mapping[str, Array] = field(default_factory=dict)
+    label: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What the learner calls it."""
+        return self.label or self.name
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A custom judge's finding; ``cause`` None: failed, cause unknown."""
+
+    passed: bool
+    cause: str | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One set of inputs within a case.
+
+    Attributes
+    ----------
+    label : str
+        For the learner: 'N = 3, C = 2, image 5x4, float64'.
+    inputs : mapping
+        Name to array (or dict); a fresh copy for the child.
+    steps : list of dict
+        See ``steps.py``.
+    wants : outputs to compare
+    numbers : mapping
+        N, C, p, ...: what constant factors may be called; and facts that patterns use.
+    unmodified : names of inputs that must not change
+    judge : function, optional
+        Looks at the values given back and finds, in place of ``wants`` or after them.
+    extra : further names to give back
+    """
+
+    label: str
+    inputs: Mapping[str, Any]
+    steps: Sequence[Step]
+    wants: Sequence[Want] = ()
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    unmodified: Sequence[str] = ()
+    judge: Callable[[Mapping[str, Any]], Verdict | None] | None = None
+    extra: Sequence[str] = ()
+
+    def returns(self) -> list[str]:
+        """Names that the child gives back."""
+        names = [*(want.name for want in self.wants), *self.unmodified, *self.extra]
+        return list(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One record of the report: a function, what is asked of it, and the variants that ask."""
+
+    group: str
+    function: str
+    name: str
+    variants: Sequence[Variant]
+    read: str = ""
+    needs: Sequence[tuple[str, str]] = ()  # (unit, name): absent means missing
+    unit: str = "layers"
+    patience: float = 1.0  # times the usual limit
+    recognise: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]] | None = None
+    optional: bool = False  # left out when the function is absent
+    timing: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What case builders need: the convention and the seed."""
+
+    convention: Convention
+    seed: int
+
+    def rng(self, function: str, name: str) -> np.random.Generator:
+        """The case's own generator: what else runs does not change its inputs."""
+        words = [zlib.crc32(text.encode()) for text in (function, name)]
+        return np.random.default_rng([self.seed, *words])
+
+
+def ref(name: str) -> dict[str, str]:
+    """A reference to a value of the variant."""
+    return {"$": name}
+
+
+def call(
+    name: str,
+    args: Sequence[Any],
+    save: str | list[str],
+    unit: str = "layers",
+    kwargs: Mapping[str, Any] | None = None,
+) -> Step:
+    """Call a function; strings among the arguments are references."""
+    given = [ref(arg) if isinstance(arg, str) else arg for arg in args]
+    return {
+        "op": "call", "unit": unit, "name": name, "args": given, "save": save,
+        "kwargs": dict(kwargs or {}),
+    }  # fmt: skip
+
+
+def shape_text(x: Array) -> str:
+    """A shape as '3x2x5'."""
+    return "x".join(map(str, x.shape)) or "scalar"

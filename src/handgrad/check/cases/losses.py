@@ -1,0 +1,278 @@
+"""Cases of the losses: values, codings and dtypes of labels, extreme logits, the hinge's kink."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from handgrad.check import references as right
+from handgrad.check.case import Array, Case, Setting, Step, Variant, Want, call, shape_text
+from handgrad.check.cases.losses_wrong import (
+    wrong_logistic,
+    wrong_multiclass_svm,
+    wrong_softmax,
+    wrong_svm,
+)
+from handgrad.check.cases.pairs import agree, tolerance_of
+from handgrad.check.hypotheses import as_numbers, close
+
+READ = 'docs/derivations.md, "2.1, 3.1, 4.1 Losses"'
+Loss = Callable[[Array, Array], tuple[float, Array]]
+Wrongs = Callable[[Array, Array], tuple[Mapping[str, Any], Mapping[str, Any]]]
+
+
+def cases(setting: Setting) -> Iterator[Case]:
+    """Give all cases of the losses."""
+    if setting.convention.models:
+        yield from _binary(setting, "logistic_loss", right.logistic_loss, wrong_logistic)
+    if setting.convention.multiclass_svm:
+        yield from _multiclass(setting, "svm_loss", right.multiclass_svm_loss, wrong_multiclass_svm)
+    else:
+        yield from _binary(setting, "svm_loss", right.svm_loss, wrong_svm)
+        yield _kink(setting)
+    yield from _multiclass(setting, "softmax_loss", right.softmax_loss, wrong_softmax)
+
+
+def _case(function: str, name: str, variants: Sequence[Variant], **more: Any) -> Case:
+    return Case("losses", function, name, variants, READ, [("layers", function)], **more)
+
+
+def _variant(
+    function: str,
+    label: str,
+    x: Array,
+    y: Array,
+    answers: tuple[float, Array],
+    wrongs: tuple[Mapping[str, Any], Mapping[str, Any]],
+    numbers: Mapping[str, float] | None = None,
+    dtype: str = "any",
+    steps: Sequence[Step] = (),
+    **more: Any,
+) -> Variant:
+    """One call of a loss, its two answers, and what mistakes would give."""
+    tolerance = tolerance_of(str(x.dtype))
+    wants = [
+        Want("loss", answers[0], "any", tolerance, wrongs[0]),
+        Want("dx", answers[1], dtype, tolerance, wrongs[1]),
+    ]
+    all_steps = [call(function, ["x", "y"], ["loss", "dx"]), *steps]
+    counts = {"N": len(x), **(numbers or {})}
+    return Variant(label, {"x": x, "y": y}, all_steps, wants, counts, **more)
+
+
+def _differences(setting: Setting, function: str, x: Array, y: Array) -> Case:
+    name = "gradient agrees with differences of its own loss"
+    steps = [
+        call(function, ["x", "y"], ["loss", "dx"]),
+        {
+            "op": "differences", "steps": [call(function, ["x", "y"], ["loss", "other"])],
+            "of": "loss", "by": "x", "upstream": None, "h": 1e-5, "save": "numeric dx",
+        },
+    ]  # fmt: skip
+    extra = ["dx", "numeric dx"]
+    variant = Variant(
+        f"x {shape_text(x)}", {"x": x, "y": y}, steps, judge=agree(["x"]), extra=extra
+    )
+    return _case(function, name, [variant])
+
+
+# -- binary -------------------------------------------------------------------------------------
+
+
+def _away(rng: np.random.Generator, N: int) -> Array:
+    """Scores whose margins y x keep away from the kink at 1, some beyond it."""
+    size = rng.permutation(np.resize([0.3, 0.6, 1.4, 2.2, 0.8], N)) + rng.uniform(0, 0.1, N)
+    x: Array = size * rng.choice([-1, 1], N)
+    return x
+
+
+def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iterator[Case]:
+    def draw(name: str, N: int) -> tuple[Array, Array]:
+        rng = setting.rng(function, f"{name} {N}")
+        # Alone, an example is a negative one: it is 0 or -1 that a coding gets wrong.
+        positive = rng.permutation(np.arange(N) % 2 == 1)
+        return _away(rng, N), positive
+
+    def variant(label: str, x: Array, positive: Array, y: Array, **more: Any) -> Variant:
+        return _variant(function, label, x, y, loss(x, positive), wrongs(x, positive), **more)
+
+    name = "loss and gradient"
+    variants = []
+    for N in (7, 1):
+        x, positive = draw(name, N)
+        for coding, y in (("0 and 1", positive.astype(int)), ("-1 and 1", 2 * positive - 1)):
+            bits = coding == "0 and 1"
+            variants.append(
+                variant(
+                    f"x ({N},), labels {coding}", x, positive, y,
+                    numbers={"bits": bits, "signs": not bits},
+                )
+            )  # fmt: skip
+    yield _case(function, name, variants, recognise=_recognise_labels(function, variants))
+
+    name = "x of shape (N, 1)"
+    variants = []
+    for N in (5, 1):
+        x, positive = draw(name, N)
+        variants.append(
+            variant(f"x ({N}, 1), y ({N},)", x[:, None], positive, positive.astype(int))
+        )
+    yield _case(function, name, variants, recognise=_recognise_column(function, variants))
+
+    name = "labels of any dtype"
+    x, positive = draw(name, 6)
+    variants = [
+        variant(
+            f"y of {dtype}", x, positive, positive.astype(dtype),
+            numbers={"odd dtype": dtype != "int64"},
+        )
+        for dtype in ("int64", "uint8", "bool", "float64", "float32", "int8")
+    ]  # fmt: skip
+    yield _case(function, name, variants)
+
+    name = "a batch of one class"
+    variants = []
+    for value in (1, 0, -1):
+        x, _ = draw(f"{name} {value}", 4)
+        positive = np.full(4, value == 1)
+        codings = {"signs": value == -1, "bits": value == 0}
+        y = np.full(4, value)
+        variants.append(variant(f"all labels {value}", x, positive, y, numbers=codings))
+    yield _case(function, name, variants)
+
+    name = "extreme scores"
+    variants = []
+    for size in (40.0, 720.0, 1000.0, 1e4):  # exp(720) overflows, exp(-720) is not yet 0
+        x = np.array([size, -size, size, -size, 0.0])
+        positive = np.array([True, True, False, False, True])
+        variants.append(variant(f"scores of ±{size:g}", x, positive, positive.astype(int)))
+    yield _case(function, name, variants)
+
+    name = "modifies no argument"
+    variants = []
+    for coding in ("0 and 1", "-1 and 1"):
+        x, positive = draw(f"{name} {coding}", 5)
+        y = positive.astype(int) if coding == "0 and 1" else 2 * positive - 1
+        steps = [call(function, ["x", "y"], ["loss", "dx"])]
+        variants.append(Variant(f"labels {coding}", {"x": x, "y": y}, steps,
+                                unmodified=["x", "y"]))  # fmt: skip
+    yield _case(function, name, variants)
+
+    name = "float32 stays float32"
+    x, positive = draw(name, 5)
+    variants = []
+    for dtype in ("float32", "float64"):
+        given = x.astype(dtype)
+        variants.append(variant(dtype, given, positive, positive.astype(int), dtype=dtype))
+    yield _case(function, name, variants)
+
+    x, positive = draw("differences", 6)
+    yield _differences(setting, function, x, positive.astype(int))
+
+
+Recognise = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]]
+
+
+def _right(variant: Variant, values: Mapping[str, Any]) -> bool:
+    """Whether the loss is right and dx holds the right numbers, in whatever shape."""
+    loss, dx = (as_numbers(values.get(name)) for name in ("loss", "dx"))
+    if loss is None or dx is None or loss.size != 1:
+        return False
+    wanted = [np.asarray(want.value, dtype=np.float64).reshape(-1) for want in variant.wants]
+    return all(
+        close(got.astype(np.float64).reshape(-1), want, 1e-4)
+        for got, want in zip((loss, dx), wanted, strict=True)
+    )
+
+
+def _recognise_labels(function: str, variants: Sequence[Variant]) -> Recognise:
+    """Say which codings of the labels a loss understands."""
+
+    def recognise(results: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        fits = {"bits": True, "signs": True}
+        for variant, values in zip(variants, results, strict=True):
+            for coding in fits:
+                if variant.numbers[coding]:
+                    fits[coding] &= _right(variant, values)
+        known = [text for key, text in (("bits", "0 and 1"), ("signs", "-1 and 1")) if fits[key]]
+        return {f"labels of {function}": ", or ".join(known)} if known else {}
+
+    return recognise
+
+
+def _recognise_column(function: str, variants: Sequence[Variant]) -> Recognise:
+    """Say whether a loss takes scores of shape (N, 1), and gives dx in which shape."""
+
+    def recognise(results: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        if not _right(variants[0], results[0]):
+            return {}
+        dx = as_numbers(results[0].get("dx"))
+        shape = "(N, 1)" if dx is not None and dx.ndim == 2 else "(N,)"
+        return {f"scores (N, 1) of {function}": f"taken; dx is {shape}"}
+
+    return recognise
+
+
+def _kink(setting: Setting) -> Case:
+    """At y x = 1 exactly the gradient is 0."""
+    x = np.array([1.0, -1.0, 0.5, 3.0, 2.5])  # at the kink twice, twice within, once beyond
+    positive = np.array([True, False, True, False, True])
+    places = np.array([True, True, False, False, False])
+    loss, dx = right.svm_loss(x, positive)
+    variant = Variant(
+        "two margins at exactly 1", {"x": x, "y": positive.astype(int)},
+        [call("svm_loss", ["x", "y"], ["loss", "dx"])],
+        [Want("loss", loss, wrong=wrong_svm(x, positive)[0]),
+         Want("dx", dx, wrong=wrong_svm(x, positive)[1], places={"kink-wrong": places})],
+        {"N": 5},
+    )  # fmt: skip
+    return _case("svm_loss", "gradient 0 at the kink", [variant])
+
+
+# -- several classes ----------------------------------------------------------------------------
+
+
+def _multiclass(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iterator[Case]:
+    def draw(name: str, N: int, C: int) -> tuple[Array, Array]:
+        rng = setting.rng(function, f"{name} {N} {C}")
+        y = rng.permutation(np.arange(N) % C)
+        return rng.standard_normal((N, C)) * 1.3, y
+
+    def variant(label: str, x: Array, y: Array, given: Array | None = None, **more: Any) -> Variant:
+        given = y if given is None else given
+        return _variant(function, label, x, given, loss(x, y), wrongs(x, y), **more)
+
+    name = "loss and gradient"
+    variants = [
+        variant(f"x ({N}, {C})", *draw(name, N, C), numbers={"C": C})
+        for N, C in ((5, 4), (1, 3), (7, 10), (3, 2), (4, 4))
+    ]
+    yield _case(function, name, variants)
+
+    name = "labels of any dtype"
+    variants = []
+    for dtype in ("int64", "uint8", "int32"):
+        x, y = draw(name, 6, 3)
+        odd = {"odd dtype": dtype == "uint8"}
+        variants.append(variant(f"y of {dtype}", x, y, y.astype(dtype), numbers=odd))
+    yield _case(function, name, variants)
+
+    name = "extreme scores"
+    variants = []
+    for size in (100.0, 1000.0, 1e4):
+        x = np.array([[size, 0, -size], [-size, size, 0], [size, size, size], [-size, -size, 0]])
+        variants.append(variant(f"scores of ±{size:g}", x, np.array([0, 2, 1, 1])))
+    yield _case(function, name, variants)
+
+    name = "modifies no argument"
+    x, y = draw(name, 5, 3)
+    steps = [call(function, ["x", "y"], ["loss", "dx"])]
+    variants = [Variant("int64 labels", {"x": x, "y": y}, steps, unmodified=["x", "y"])]
+    yield _case(function, name, variants)
+
+    name = "float32 stays float32"
+    x, y = draw(name, 5, 3)
+    variants = [variant(dtype, x.astype(dtype), y, dtype=dtype) for dtype in ("float32", "float64")]
+    yield _case(function, name, variants)
+
+    yield _differences(setting, function, *draw("differences", 4, 3))

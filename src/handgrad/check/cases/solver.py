@@ -1,0 +1,296 @@
+"""Cases of the Solver: what it does with a model that keeps a record, and a small real problem."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, call, ref
+from handgrad.check.hypotheses import as_numbers
+
+READ = "what a Solver does: python -m pydoc handgrad.solver.Solver"
+_CLASSES = 3
+
+
+def cases(setting: Setting) -> Iterator[Case]:
+    """Give all cases of the Solver."""
+    if not setting.convention.models:
+        return
+    yield solver_case("every row once an epoch, shuffled", [_visits(24, 6), _visits(23, 5)])
+    yield solver_case("histories", [_histories()])
+    yield solver_case(
+        "the best parameters are put back", [_best([0.3, 0.9, 0.5, 0.2]), _best([0.5] * 3)]
+    )
+    yield solver_case("the learning rate decays after each epoch", [_decay(0.5), _decay(1.0)])
+    yield solver_case("the update rule keeps its state", [_rule_state()])
+    kinds = ((_CLASSES, ""), (1, "0 and 1"), (1, "-1 and 1"))
+    yield solver_case("check_accuracy", [_accuracy(count, coding) for count, coding in kinds])
+    yield solver_case("an unknown keyword is an error", [_keyword()])
+
+
+def solver_case(
+    name: str, variants: Sequence[Variant], more: Sequence[tuple[str, str]] = ()
+) -> Case:
+    """A case of the Solver, which needs ``more`` functions beside it."""
+    needs = [("solver", "Solver"), *more]
+    return Case("solver", "Solver", name, variants, READ, needs, unit="solver")
+
+
+def _rows(count: int, classes: int = _CLASSES) -> tuple[Array, Array]:
+    """Rows that start with their number; the label is the number modulo the classes."""
+    numbers = np.arange(count, dtype=np.float64)
+    return np.stack([numbers, np.ones(count)], axis=1), np.arange(count) % max(classes, 2)
+
+
+def _data(train: int, val: int = 100) -> dict[str, Array]:
+    X, y = _rows(train)
+    X_val, y_val = _rows(val)
+    return {"X_train": X, "y_train": y, "X_val": X_val, "y_val": y_val}
+
+
+def _probed(plan: Sequence[float], steps: int, classes: int = _CLASSES) -> list[Step]:
+    return [
+        {"op": "seed", "value": 2},
+        {"op": "probe", "save": "model", "classes": classes, "plan": list(plan), "steps": steps},
+    ]
+
+
+def new_solver(**keywords: Any) -> Step:
+    """Make a Solver of the model and the data."""
+    given = {
+        "update_rule": "sgd", "optim_config": {"learning_rate": 1.0}, "verbose": False,
+        "print_every": 1000, **keywords,
+    }  # fmt: skip
+    return call("Solver", [ref("model"), ref("data")], "solver", unit="solver", kwargs=given)
+
+
+TRAIN: Step = {"op": "method", "on": "solver", "name": "train", "args": [], "save": "nothing"}
+
+
+def read(on: str, name: str) -> Step:
+    """Read an attribute after the steps."""
+    return {"op": "attribute", "on": on, "name": name, "save": name}
+
+
+def number(value: Any) -> float | None:
+    """Give what the child sent as one number, or None."""
+    number = as_numbers(value)
+    return float(number.reshape(())) if number is not None and number.size == 1 else None
+
+
+def _list(value: Any) -> list[float] | None:
+    numbers = as_numbers(list(value) if isinstance(value, tuple) else value)
+    if isinstance(value, list) and not value:
+        return []
+    return None if numbers is None or numbers.ndim != 1 else [float(n) for n in numbers]
+
+
+def _visits(rows: int, batch: int) -> Variant:
+    """Three epochs: which rows did the model see, in which order?"""
+    steps = [
+        *_probed([0.5], 1), new_solver(batch_size=batch, num_epochs=3), TRAIN,
+        read("model", "visits"), read("model", "batches"),
+    ]  # fmt: skip
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        seen, sizes = _list(values.get("visits")), _list(values.get("batches"))
+        if seen is None or sizes is None:
+            return Verdict(False, None, "the model was not trained")
+        if len(seen) != 3 * rows:
+            text = f"three epochs of {rows} rows made {len(seen)} visits, expected {3 * rows}"
+            return Verdict(False, "not-every-row-once", text)
+        epochs = [seen[i * rows : (i + 1) * rows] for i in range(3)]
+        for number, epoch in enumerate(epochs):
+            missed = sorted(set(range(rows)) - set(epoch))
+            if missed:
+                text = f"epoch {number + 1} never visits row {missed[0]}, and others twice"
+                return Verdict(False, "not-every-row-once", text)
+        if max(sizes) > batch:
+            return Verdict(False, None, f"a batch has {max(sizes):g} rows at batch_size {batch}")
+        if epochs[0] == epochs[1] == epochs[2] or epochs[0] == sorted(epochs[0]):
+            return Verdict(False, "not-shuffled", "the order is the same in every epoch")
+        return Verdict(True)
+
+    extra = ["visits", "batches"]
+    label = f"{rows} rows, batch_size {batch}"
+    return Variant(label, {"data": _data(rows)}, steps, judge=look, extra=extra)
+
+
+def _histories() -> Variant:
+    """Loss by iteration, accuracies by epoch; the model's losses are 1, 2, 3, ..."""
+    plan, epochs, per_epoch = [0.1, 0.4, 0.8, 0.6], 3, 4
+    steps = [
+        *_probed(plan, per_epoch), new_solver(batch_size=5, num_epochs=epochs), TRAIN,
+        *(read("solver", name) for name in (
+            "loss_history", "train_acc_history", "val_acc_history", "best_val_acc",
+        )),
+    ]  # fmt: skip
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        losses, train, val = (
+            _list(values.get(f"{name}_history")) for name in ("loss", "train_acc", "val_acc")
+        )
+        wanted = [float(i + 1) for i in range(epochs * per_epoch)]
+        if losses != wanted:
+            have = "no list" if losses is None else f"{len(losses)} numbers"
+            text = f"loss_history has {have}, expected the loss of each of {len(wanted)} steps"
+            return Verdict(False, "history-wrong", text)
+        # Some courses measure once more, before or after the first step.
+        expected = plan[1:]
+        shown = ", ".join(f"{value:g}" for value in expected)
+        if val is None or len(val) > epochs + 1 or not np.allclose(val[-epochs:], expected):
+            have = "no list" if val is None else ", ".join(f"{value:g}" for value in val[:9])
+            text = f"val_acc_history is {have}; the model's accuracies were {shown}"
+            return Verdict(False, "history-wrong", text)
+        if train is None or len(train) not in (epochs, epochs + 1):
+            have = "no list" if train is None else f"{len(train)} numbers"
+            text = f"train_acc_history has {have}, expected one an epoch ({epochs})"
+            return Verdict(False, "history-wrong", text)
+        best = number(values.get("best_val_acc"))
+        if best is None or abs(best - 0.8) > 1e-9:
+            text = f"best_val_acc is {values.get('best_val_acc')}, the best accuracy was 0.8"
+            return Verdict(False, "history-wrong", text)
+        return Verdict(True)
+
+    extra = ["loss_history", "train_acc_history", "val_acc_history", "best_val_acc"]
+    return Variant("20 rows, batch_size 5", {"data": _data(20)}, steps, judge=look, extra=extra)
+
+
+def _best(after: Sequence[float]) -> Variant:
+    """The accuracy after each epoch is planned; W counts the steps."""
+    per_epoch = 4
+    data = _data(20)
+    steps: list[Step] = [
+        *_probed([0.1, *after], per_epoch), new_solver(batch_size=5, num_epochs=len(after)), TRAIN,
+        read("model", "params"), read("solver", "best_params"),
+    ]  # fmt: skip
+    best = 1 + int(np.argmax(after))
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        params, kept = values.get("params"), values.get("best_params")
+        W = number(params.get("W")) if isinstance(params, dict) else None
+        if W is None:
+            return Verdict(False, None, "model.params is not what it was")
+        if best * per_epoch == W:
+            return Verdict(True)
+        own = number(kept.get("W")) if isinstance(kept, dict) else None
+        cause = "best-snapshot-wrong"
+        if own == len(after) * per_epoch and own == W:
+            cause = "best-not-copied"
+        elif isinstance(kept, dict) and not kept:
+            cause = "best-snapshot-wrong"
+        shown = ", ".join(f"{value:g}" for value in after)
+        return Verdict(
+            False, cause,
+            f"validation accuracies were {shown}; the model holds the parameters after step "
+            f"{W:g}, the best were those after epoch {best} (step {best * per_epoch})",
+        )  # fmt: skip
+
+    extra = ["params", "best_params"]
+    label = f"accuracies {', '.join(f'{value:g}' for value in after)}"
+    return Variant(label, {"data": data}, steps, judge=look, extra=extra)
+
+
+def _decay(decay: float) -> Variant:
+    """W moves by the learning rate: 4 steps an epoch at 1, then decay, then decay^2."""
+    steps = [
+        *_probed([i / 20 for i in range(20)], 1),
+        new_solver(batch_size=5, num_epochs=3, lr_decay=decay), TRAIN, read("model", "path"),
+    ]  # fmt: skip
+    wanted = [decay**epoch for epoch in (0, 1, 2) for _ in range(4)][:-1]
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        path = _list(values.get("path"))
+        if path is None or len(path) < 2:
+            return Verdict(False, None, "the model was not trained")
+        rates = [float(rate) for rate in np.diff(path)]
+        if len(rates) == len(wanted) and np.allclose(rates, wanted, rtol=1e-9, atol=0):
+            return Verdict(True)
+        firsts = ", ".join(f"{rate:g}" for rate in rates[::4])
+        expected = ", ".join(f"{rate:g}" for rate in wanted[::4])
+        return Verdict(
+            False, "lr-decay-wrong" if len(rates) == len(wanted) else None,
+            f"3 epochs of 4 steps from learning rate 1, lr_decay {decay}: steps 1, 5 and 9 are of "
+            f"{firsts}, expected {expected}",
+        )  # fmt: skip
+
+    label = f"lr_decay {decay}"
+    return Variant(label, {"data": _data(20)}, steps, judge=look, extra=["path"])
+
+
+def _rule_state() -> Variant:
+    """Momentum 0.5 at rate 1, gradient -1: step n moves W by 2 - 2^(1 - n)."""
+    config = {"learning_rate": 1.0, "momentum": 0.5}
+    steps = [
+        *_probed([0.5], 1),
+        new_solver(batch_size=5, num_epochs=1, update_rule="sgd_momentum", optim_config=config),
+        TRAIN, read("model", "path"),
+    ]  # fmt: skip
+    wanted = [1, 1.5, 1.75]
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        path = _list(values.get("path"))
+        taken = [] if path is None else np.diff(path).tolist()
+        if len(taken) == 3 and np.allclose(taken, wanted):
+            return Verdict(True)
+        cause = "state-not-kept" if taken == [1, 1, 1] else None
+        shown = ", ".join(f"{step:g}" for step in taken[:12])
+        text = f"three steps with momentum 0.5 at rate 1 move W by {shown}; expected 1, 1.5, 1.75"
+        return Verdict(False, cause, text)
+
+    return Variant("sgd_momentum", {"data": _data(20)}, steps, judge=look, extra=["path"])
+
+
+def _accuracy(classes: int, coding: str) -> Variant:
+    """70 of 100 rows are right, whatever the batches; labels in either coding."""
+    X, y = _rows(100, classes)
+    given = 2 * y - 1 if coding == "-1 and 1" else y
+    steps: list[Step] = [*_probed([0.7], 1, classes), new_solver()]
+    for save, keywords in (
+        ("whole", {}), ("in batches of 7", {"batch_size": 7}),
+        ("of 40 rows", {"num_samples": 40}), ("of 500 rows", {"num_samples": 500}),
+    ):  # fmt: skip
+        steps.append(
+            {
+                "op": "method", "on": "solver", "name": "check_accuracy", "save": save,
+                "args": [ref("X"), ref("y")], "kwargs": keywords,
+            }
+        )  # fmt: skip
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        for save in ("whole", "in batches of 7", "of 500 rows"):
+            got = number(values.get(save))
+            if got is None or abs(got - 0.7) > 1e-9:
+                cause = "labels-coding" if classes == 1 and save == "whole" else "history-wrong"
+                text = f"check_accuracy {save} gives {values.get(save)}; 70 of 100 rows are right"
+                return Verdict(False, cause, text)
+        some = number(values.get("of 40 rows"))
+        if some is None or not 0.3 <= some <= 1 or abs(some * 40 - round(some * 40)) > 1e-6:
+            text = f"check_accuracy with num_samples=40 gives {values.get('of 40 rows')}"
+            return Verdict(False, "history-wrong", f"{text}: not a number of rows out of 40")
+        return Verdict(True)
+
+    inputs = {"data": _data(20), "X": X, "y": given}
+    label = f"{classes} classes" if classes > 1 else f"binary, labels {coding}"
+    extra = ["whole", "in batches of 7", "of 40 rows", "of 500 rows"]
+    return Variant(label, inputs, steps, judge=look, extra=extra)
+
+
+def _keyword() -> Variant:
+    word = "learning_rat"
+    steps = [
+        *_probed([0.5], 1),
+        {"op": "refuse", "step": new_solver(**{word: 0.1}), "save": "error"},
+    ]
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        error = values.get("error")
+        if not isinstance(error, dict):
+            text = f"Solver(..., {word}=0.1) is accepted though there is no such keyword"
+            return Verdict(False, "keyword-accepted", text)
+        if word in str(error.get("text")):
+            return Verdict(True)
+        text = f"the error for an unknown keyword should name it; it says: {error.get('text')}"
+        return Verdict(False, None, text)
+
+    return Variant("", {"data": _data(20)}, steps, judge=look, extra=["error"])

@@ -1,0 +1,216 @@
+"""The process in which submissions run: a stand-alone script, `python -I -B child.py`.
+
+It imports NumPy once and nothing of handgrad, then forks one child a case: fork, limits, import
+the submission, run the case's steps, send the outputs back through a pipe. It knows inputs and
+never answers. Requests come on standard input, replies leave on standard output (``wire``).
+"""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import select
+import shutil
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+MAX_REPLY = 96 * 2**20
+
+
+def _sibling(name: str) -> Any:
+    """Load a file of this folder by its path: handgrad itself is not to be imported here."""
+    spec = importlib.util.spec_from_file_location(f"_check_{name}", f"{_HERE}/{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+_HERE = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120
+
+
+class _NoHandgrad:
+    """Refuses `import handgrad`: a submission should not ask ours for its answers."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if name.partition(".")[0] == "handgrad":
+            raise ImportError("handgrad cannot be imported by a submission that it judges")
+
+
+def _read_exactly(fd: int, size: int) -> bytes:
+    parts = []
+    while size:
+        part = os.read(fd, min(size, 2**20))
+        if not part:
+            raise EOFError
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _send(fd: int, data: bytes) -> None:
+    _write_all(fd, len(data).to_bytes(8, "little") + data)
+
+
+# -- one case -----------------------------------------------------------------------------------
+
+
+def _case(request: dict[str, Any], result_fd: int, folder: Path, tools: dict[str, Any]) -> None:
+    """In the forked child: limits, import, steps, outputs. Never returns."""
+    containment, wire, steps = tools["containment"], tools["wire"], tools["steps"]
+    try:
+        os.setsid()
+        null = os.open(os.devnull, os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        result_fd = os.dup2(result_fd, 3) if result_fd != 3 else 3
+        os.closerange(4, 4096)  # above all the checker's own channel
+        os.environ.update(HOME=str(folder), TMPDIR=str(folder))
+        os.chdir(folder)
+        _lay_out(request, folder)
+        sys.dont_write_bytecode = not request["trusted"]
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        containment.limit(int(request["timeout"]) + 2, request["memory"])
+        confined = True if request["trusted"] else containment.confine()
+        if not request["trusted"]:
+            sys.meta_path.insert(0, _NoHandgrad())
+        reply = {"confined": confined, **steps.run(request)}
+        encoded = wire.encode(reply)
+    except MemoryError:
+        encoded = wire.encode({"fault": "memory"})
+    except BaseException as error:
+        encoded = wire.encode({"fault": f"{type(error).__name__}: {error}"})
+    with contextlib.suppress(BaseException):
+        _write_all(result_fd, encoded)
+    os._exit(0)
+
+
+def _lay_out(request: dict[str, Any], folder: Path) -> None:
+    """Write the submission's files into the case's own folder, and put them on the path."""
+    for name, text in request["sources"].items():
+        target = folder / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.tobytes())
+    sys.path[:0] = [str(folder / entry) if own else entry for own, entry in request["path"]]
+
+
+def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> dict[str, Any]:
+    """Fork, wait within the limits, kill what is left; return what is known about the end."""
+    folder.mkdir(mode=0o700)
+    reader, writer = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        _case(request, writer, folder, tools)
+    os.close(writer)
+    deadline = time.monotonic() + request["timeout"]
+    parts, size, timed_out = [], 0, False
+    while True:
+        left = deadline - time.monotonic()
+        ready = select.select([reader], [], [], max(0.0, left))[0] if left > 0 else []
+        if not ready:
+            timed_out = True
+            break
+        part = os.read(reader, 2**20)
+        size += len(part)
+        if not part or size > MAX_REPLY:
+            break
+        parts.append(part)
+    os.close(reader)
+    if not timed_out and size <= MAX_REPLY:  # it closed the pipe: it has a moment to end by itself
+        patience = min(deadline, time.monotonic() + 1)
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            if time.monotonic() > patience:
+                break
+            time.sleep(0.0005)
+    for kill in (os.killpg, os.kill):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    shutil.rmtree(folder, ignore_errors=True)
+    return {
+        "timed_out": timed_out,
+        "oversized": size > MAX_REPLY,
+        "code": os.waitstatus_to_exitcode(status),
+        "reply": b"".join(parts),
+    }
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    control_in, control_out = os.dup(0), os.dup(1)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    private, hidden, numpy_place = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    sys.path.append(numpy_place)
+    preload = sys.argv[4:]  # path entries, then '--', then modules: only for handgrad itself
+    tools: dict[str, Any] = {
+        name: _sibling(name) for name in ("wire", "containment", "probe", "steps")
+    }
+    wire, containment = tools["wire"], tools["containment"]
+    _warm(tools)
+    if preload:
+        at = preload.index("--")
+        sys.path[:0] = preload[:at]
+        for name in preload[at + 1 :]:
+            importlib.import_module(name)
+    done = containment.separate(str(private), _answers(hidden))
+    containment.drop_capabilities()
+    containment.set_dumpable(False)  # a case does not look into this process, its parent
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # dies with the checker
+    _send(control_out, wire.encode({"separated": done}))
+    count = 0
+    while True:
+        try:
+            size = int.from_bytes(_read_exactly(control_in, 8), "little")
+            request = wire.decode(_read_exactly(control_in, size))
+        except EOFError:
+            return
+        count += 1
+        end = _run_case(request, private / f"case{count}", tools)
+        raw = end.pop("reply")
+        _send(control_out, wire.encode(end))
+        _send(control_out, raw)
+
+
+def _answers(folder: str) -> list[str]:
+    """Every handgrad that this interpreter could import: none, when it is handgrad that is judged.
+
+    folder : the checker's own, '' to hide nothing.
+    """
+    if not folder:
+        return []
+    spec = importlib.util.find_spec("handgrad")
+    installed = list(spec.submodule_search_locations or []) if spec is not None else []
+    return sorted({os.path.realpath(place) for place in (folder, *installed)})
+
+
+def _warm(tools: dict[str, ModuleType]) -> None:
+    """Import here what every case would otherwise import for itself."""
+    import numpy.linalg
+    import numpy.random  # noqa: F401
+
+    for name in ("linecache", "tokenize", "copy", "hashlib"):
+        importlib.import_module(name)
+    with contextlib.suppress(Exception):
+        raise ValueError
+    traceback.extract_stack(limit=1)
+
+
+if __name__ == "__main__":
+    main()

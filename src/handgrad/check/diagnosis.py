@@ -1,0 +1,162 @@
+"""The likely causes of a wrong answer: their names, and what each says to the learner."""
+
+CAUSES: dict[str, str] = {
+    # Constant factors and signs.
+    "factor-n": "it is N times too large (N examples): a mean was meant, a sum was taken",
+    "factor-one-over-n": "it is N times too small: divided by the number of examples N once too "
+    "often; a sum was meant",
+    "factor-two": "it is twice too large",
+    "factor-half": "it is half of what it should be",
+    "factor-p": "it is p times what it should be: multiplied by p once too often",
+    "factor-one-over-p": "it is 1/p times what it should be: divided by p where it should not be",
+    "factor-other": "it is off by a constant factor",
+    "sign": "it has the wrong sign",
+    # Shapes, sums and axes.
+    "transposed": "it is transposed",
+    "wrong-shape": "it has the wrong shape",
+    "not-summed": "a sum (over the examples, or over filters or channels) is missing",
+    "wrong-axis": "it is summed (or averaged) over the wrong axis",
+    "averaged-not-summed": "it is averaged where it should be summed",
+    "summed-over-wrong-index": "two indices of a sum are mixed up",
+    # Layers.
+    "missing-mask": "the mask is not applied: entries that the forward pass set to 0 get a "
+    "gradient all the same",
+    "mask-twice": "the mask or its factor is applied twice",
+    "upstream-ignored": "the upstream gradient dout is ignored: it is what one gets for a dout of "
+    "ones",
+    "wrong-mask": "the mask is taken from dout: it is the forward's input that decides",
+    "gradient-zero": "it is zero everywhere",
+    "bias-ignored": "the bias b is left out",
+    "no-relu": "there is no ReLU: negative numbers come through (between two layers, it makes "
+    "the network linear)",
+    "kink-wrong": "only the entries exactly at the kink are wrong: the gradient there is 0",
+    # Convolution and pooling.
+    "kernel-not-flipped": "the kernel is not flipped where it should be",
+    "kernel-flipped": "the kernel is flipped where it should not be",
+    "padding-off-by-one": "it is shifted by one pixel: the padding or an index is off by one",
+    "borders-wrong": "only the pixels at the border are wrong",
+    "ties-paid-twice": "when several pixels of a window are the largest, each is paid: exactly "
+    "one (the first) should be",
+    "ties-wrong": "only windows with ties are wrong: exactly one of the largest pixels, the first, "
+    "should be paid",
+    "stride-ignored": "the stride is ignored: the windows move by their own height or width",
+    "overlap-lost": "where windows overlap, a pixel keeps what the last window paid instead of "
+    "adding up",
+    "uncovered-border-lost": "rows or columns that no window covers are mistreated: they are "
+    "ignored in the output and have gradient 0",
+    "only-without-overlap": "it is right where windows do not overlap and wrong where they do",
+    "only-stride-1": "it is right for stride 1 and wrong for others",
+    "negative-pixels": "it is wrong where all pixels of a window are negative",
+    "only-n1": "it is right for one example (N = 1) and wrong for several",
+    "only-c1": "it is right for one channel (C = 1) and wrong for several",
+    "only-n1-c1": "it is right for one example of one channel (N = C = 1) and wrong for several",
+    "only-f1": "it is right for one filter (F = 1) and wrong for several",
+    "only-square": "it is right for square images and filters and wrong for others",
+    "even-filter-fails": "it is right for odd filter sizes and wrong for even ones",
+    "1x1-filter-fails": "it fails for 1x1 filters",
+    # Batch normalisation.
+    "test-uses-batch-statistics": "test mode normalises with the batch's statistics instead of "
+    "the running ones",
+    "train-uses-running-statistics": "training mode normalises with the running statistics "
+    "instead of the batch's",
+    "running-statistics-not-kept": "the running statistics are not written back into bn_param",
+    "running-momentum-swapped": "momentum and 1 - momentum are swapped: running = momentum * "
+    "running + (1 - momentum) * batch",
+    "unbiased-variance": "the variance is the unbiased one (divided by N - 1); it should be "
+    "divided by N",
+    "variance-for-deviation": "it divides by the variance (or keeps the deviation) where the "
+    "standard deviation (or the variance) is meant",
+    "eps-outside-root": "eps is outside the square root: sqrt(var) + eps, not sqrt(var + eps)",
+    "eps-inside-root": "epsilon is inside the square root: it should be sqrt(v) + epsilon",
+    "eps-missing": "eps is left out",
+    "batch-mean-gradient-missing": "the gradient treats the batch's mean and variance as "
+    "constants; they depend on x, too",
+    "variance-gradient-missing": "the gradient leaves out the path through the variance",
+    "mean-gradient-missing": "the gradient leaves out the path through the mean",
+    "test-backward-wrong": "after a test-mode forward the backward still uses the training "
+    "formula: there the statistics are constants",
+    "gamma-ignored": "gamma is left out",
+    "not-per-channel": "statistics are taken per pixel, not per channel: sum over N, H and W",
+    # Dropout.
+    "keep-drop-swapped": "keep and drop are confused: p is the probability to keep a unit",
+    "no-test-scaling": "test mode does not scale: it should return p * x",
+    "inverted-scaling": "training divides by p (inverted dropout)",
+    "no-train-scaling": "training does not divide by the probability to keep (this is not inverted "
+    "dropout)",
+    "test-mode-drops": "test mode drops units",
+    "keep-fraction-wrong": "it keeps another fraction of the units than p says",
+    "not-random": "nothing is dropped, or always the same units",
+    "mask-per-row": "whole rows or columns are dropped together: every unit needs its own draw",
+    "global-random-state": "the global random generator is seeded or moved though a seed was "
+    "given: other draws of the program change",
+    "other-random-stream": "the mask comes from another random stream than the course's "
+    "numpy.random.rand(*x.shape) < p",
+    "seed-ignored": "the seed is ignored: two calls with the same seed differ",
+    # Losses.
+    "not-shifted-by-maximum": "exp overflows: subtract the largest logit first (softmax), or use "
+    "exp(-|x|) (logistic)",
+    "log-of-zero": "log of 0: a probability underflows; compute the log from the logits",
+    "labels-modified": "the labels y are modified in place",
+    "labels-coding": "it is wrong for one of the two codings of the labels, {0, 1} and {-1, 1}",
+    "labels-dtype": "it is wrong for labels of some dtype (unsigned, bool or float)",
+    "labels-ignored": "the labels are left out of the gradient: p - onehot(y) is meant, not p",
+    "labels-sign": "the roles of the two labels are exchanged",
+    "broadcast-n-by-n": "x of shape (N, 1) and y of shape (N,) were broadcast to (N, N): "
+    "reshape y to x's shape",
+    "mean-over-violators": "the mean is over the examples that violate the margin; it should be "
+    "over all N",
+    "margin-wrong": "the margin is not 1",
+    "squared-hinge": "the hinge is squared",
+    "reg-not-in-gradient": "the L2 term is in the loss but not in the gradient",
+    "reg-not-in-loss": "the L2 term is in the gradient but not in the loss",
+    "reg-missing": "the L2 term is neither in the loss nor in the gradient",
+    "reg-on-biases": "the L2 term counts the biases, too",
+    "reg-factor": "the L2 term has the wrong factor: it is 0.5 * reg * sum(W**2), with gradient "
+    "reg * W",
+    # Numbers and arguments.
+    "argument-modified": "an argument is modified in place",
+    "float32-forced": "it computes in float32 though the input is float64",
+    "dtype-not-kept": "float32 in should give float32 out",
+    "integer-division": "an integer division (//) or integer array cut the fraction off",
+    "nonfinite": "the answer is NaN or infinite",
+    "not-deterministic": "the same call gave two different answers",
+    "cache-modified": "a second backward on the same cache gives another answer",
+    # Optimisers.
+    "bias-correction": "Adam's bias correction is missing, or t is counted wrongly (it is "
+    "incremented before the correction)",
+    "state-not-kept": "the state is not kept from step to step: put it into the config returned",
+    "momentum-sign": "the velocity is subtracted where it should be added",
+    "decay-swapped": "the decay rate and 1 - decay rate are swapped",
+    "moment-not-squared": "the second moment accumulates the gradient instead of its square",
+    "no-root": "the square root of the second moment is missing",
+    "default-wrong": "a default hyperparameter is another than the assignment's",
+    "config-ignored": "the hyperparameters in config are ignored",
+    # Solver and models.
+    "best-snapshot-wrong": "after train() the model does not hold the parameters that did best on "
+    "the validation set",
+    "best-not-copied": "the best parameters were not copied: later steps changed them",
+    "best-statistics-wrong": "the batch-norm running statistics are of another moment than the "
+    "parameters",
+    "not-every-row-once": "an epoch does not visit every training row exactly once",
+    "not-shuffled": "the training rows are visited in the same order in every epoch",
+    "keyword-accepted": "an unknown keyword is accepted in silence",
+    "lr-decay-wrong": "the learning rate does not decay by lr_decay after each epoch",
+    "history-wrong": "the histories have the wrong length or hold the wrong numbers",
+    "test-mode-missing": "scores are computed in training mode: dropout or batch norm is not "
+    "switched to test mode",
+    "initial-weights-wrong": "the initial weights are not normal numbers times weight_scale with "
+    "biases of 0",
+    "gradient-missing": "a parameter has no gradient",
+    "does-not-learn": "training does not reach the accuracy that a right solver reaches",
+    # The gradient and its own forward.
+    "backward-of-another-forward": "the gradient is not that of its own forward pass",
+    # Not an answer at all.
+    "raises": "it raised an exception",
+    "crashed": "it ended the process",
+    "timeout": "it did not finish in time",
+    "memory": "it ran out of the memory allowed",
+    "not-written": "not written yet",
+    "too-slow": "it is too slow",
+    "other-convention": "it follows another course's convention",
+}
+"""Key of a cause, as in ``CaseResult.diagnosis``, to a plain sentence for the learner."""

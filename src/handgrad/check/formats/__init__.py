@@ -1,0 +1,1 @@
+"""How a report is written: text, JSON, JUnit XML, Gradescope's results.json, an HTML page."""

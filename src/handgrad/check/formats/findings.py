@@ -1,0 +1,260 @@
+"""What a reader needs first: one line a function, and each mistake once with all that it breaks."""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from handgrad.check.records import CaseResult, CheckReport
+
+# These use the layers: while a layer fails, a failure of theirs without a cause of its own is
+# most likely that layer's.
+_BUILT_ON_LAYERS = ("models", "solver")
+# The functions of these share no code: the same cause in two of them is two mistakes.
+_INDEPENDENT = ("losses", "optim", "models", "solver")
+# These causes say what became of a case, not why.
+_SYMPTOMS = ("raises", "crashed", "timeout", "memory", "nonfinite", "wrong-shape", "factor-other")
+# These make what is built on a layer raise, or give it a wrong shape.
+_BREAK_SHAPES = ("transposed", "not-summed", "wrong-axis", "broadcast-n-by-n", *_SYMPTOMS)
+# These are said of anything wrong; next to a cause they say nothing more.
+_SAYS_LITTLE = ("backward-of-another-forward", "does-not-learn")
+_CAUSE = " Likely cause:"
+_CONTAINMENT = "each case ran in a child process with limits: containment, not a security boundary"
+
+
+@dataclass(frozen=True)
+class FunctionSummary:
+    """How the cases of one function went."""
+
+    group: str
+    function: str
+    cases: tuple[CaseResult, ...]
+
+    def count(self, status: str) -> int:
+        """How many of its cases have this status."""
+        return sum(case.status == status for case in self.cases)
+
+    @property
+    def status(self) -> str:
+        """'failed' if any case failed or raised, else 'missing' if any is, else 'passed'."""
+        if self.count("failed") + self.count("error"):
+            return "failed"
+        return "missing" if self.count("missing") else "passed"
+
+    @property
+    def title(self) -> str:
+        """The function's name; the cases that time it are told apart from those that judge it."""
+        return f"{self.function} (time)" if self.group == "time" else self.function
+
+    @property
+    def tally(self) -> str:
+        """E.g. '5 of 9 cases', or why there is nothing to count."""
+        if self.count("missing") == len(self.cases):
+            details = {case.detail.splitlines()[0] for case in self.cases if case.detail}
+            if all(detail.startswith("not written yet") for detail in details):
+                return "not written yet"
+            return details.pop() if len(details) == 1 else "not there, or not written yet"
+        return f"{self.count('passed')} of {len(self.cases)} cases"
+
+
+@dataclass
+class Finding:
+    """One failure to read, and those that it explains."""
+
+    case: CaseResult
+    also: list[CaseResult] = field(default_factory=list)  # the same cause
+    follow: list[CaseResult] = field(default_factory=list)  # no cause of their own found
+
+
+def by_function(cases: Iterable[CaseResult]) -> list[FunctionSummary]:
+    """One summary a function, in the order in which the functions were met."""
+    found: dict[tuple[str, str], list[CaseResult]] = {}
+    for case in cases:
+        found.setdefault((case.group, case.function), []).append(case)
+    return [FunctionSummary(*key, tuple(group)) for key, group in found.items()]
+
+
+def totals(cases: Iterable[CaseResult]) -> dict[str, int]:
+    """How many functions passed, failed, are missing; the time of one is no function of its own."""
+    functions = by_function(replace(case, group="") for case in cases)
+    return {
+        status: sum(function.status == status for function in functions)
+        for status in ("passed", "failed", "missing")
+    }
+
+
+def absent(cases: Iterable[CaseResult]) -> list[str]:
+    """The functions that are missing, each once."""
+    return list(dict.fromkeys(s.function for s in by_function(cases) if s.status == "missing"))
+
+
+def findings(cases: Iterable[CaseResult]) -> list[Finding]:
+    """Fold the failures: each mistake once, in the order in which the cases ran.
+
+    Two failures of one layer with the same diagnosis, or with the same error, are one mistake. A
+    failure without a diagnosis joins one that may explain it (``_explanation``), as something that
+    perhaps follows from it; so do models and solver.
+    """
+    bad = [case for case in cases if case.status in ("failed", "error")]
+    heads: dict[tuple[str, ...], Finding] = {}
+    unexplained: list[CaseResult] = []
+    for case in bad:
+        key = _cause(case)
+        if key is None:
+            unexplained.append(case)
+        elif key in heads:
+            heads[key].also.append(case)
+        else:
+            heads[key] = Finding(case)
+    found = [finding for finding in heads.values() if not _is_symptom(finding.case)]
+    for finding in heads.values():
+        if _is_symptom(finding.case):
+            reason = _explanation(finding.case, found)
+            if reason is None:
+                found.append(finding)
+            else:
+                reason.follow += [finding.case, *finding.also]
+    for case in unexplained:
+        reason = _explanation(case, found)
+        if reason is None:
+            found.append(Finding(case))
+        else:
+            reason.follow.append(case)
+    order = {id(case): place for place, case in enumerate(bad)}
+    found.sort(key=lambda finding: order[id(finding.case)])
+    return _join_what_is_built(found)
+
+
+def _is_symptom(case: CaseResult) -> bool:
+    """Whether a layer's failure says what became of it and not why."""
+    return case.diagnosis in _SYMPTOMS and case.group not in _BUILT_ON_LAYERS
+
+
+def _explanation(case: CaseResult, found: Iterable[Finding]) -> Finding | None:
+    """The finding that may explain a failure without a cause of its own.
+
+    Its own function's, with a cause; else, in a layer: that of the forward pass, whose cache the
+    backward is given; else that of the function that a spatial one calls.
+    """
+    group = [finding for finding in found if finding.case.group == case.group]
+
+    def of(function: str, known: bool) -> Iterable[Finding]:
+        return (
+            finding
+            for finding in group
+            if (not known or finding.case.diagnosis is not None)
+            and any(c.function == function for c in (finding.case, *finding.also))
+        )
+
+    candidates = [*of(case.function, known=case.diagnosis not in _SAYS_LITTLE)]
+    if case.group not in _INDEPENDENT:
+        if case.function.endswith("_backward"):
+            candidates += of(case.function.replace("_backward", "_forward"), known=False)
+        candidates += of(case.function.removeprefix("spatial_"), known=True)
+        if case.function.startswith("spatial_"):
+            candidates += of("batchnorm_forward", known=False)
+    return candidates[0] if candidates else None
+
+
+def _cause(case: CaseResult) -> tuple[str, ...] | None:
+    """What two failures must share to be one mistake; None: the numbers did not tell."""
+    own = case.function if case.group in _INDEPENDENT else ""
+    if case.diagnosis in _SAYS_LITTLE:
+        return None
+    if case.diagnosis in (None, *_SYMPTOMS):
+        if case.status == "error" and case.detail:
+            return ("error", case.group, own, case.detail.splitlines()[0])
+        return None if case.diagnosis is None else (case.diagnosis, case.group, case.function)
+    return ("cause", case.group, own, str(case.diagnosis))
+
+
+def _join_what_is_built(found: list[Finding]) -> list[Finding]:
+    """Fold what is built on layers and rules into the mistake there that may explain it."""
+    layers = [f for f in found if f.case.group not in (*_BUILT_ON_LAYERS, "optim", "time")]
+    kept = []
+    for finding in found:
+        home = _home(finding, found, layers)
+        if home is None:
+            kept.append(finding)
+        elif home.case.diagnosis == finding.case.diagnosis is not None:
+            home.also += [finding.case, *finding.also]
+            home.follow += finding.follow
+        else:
+            home.follow += [finding.case, *finding.also, *finding.follow]
+    return kept
+
+
+def _home(finding: Finding, found: list[Finding], layers: list[Finding]) -> Finding | None:
+    case = finding.case
+    if case.group == "time" and case.diagnosis != "too-slow":
+        return next((f for f in layers if f.case.group == "conv"), None)
+    if case.group not in _BUILT_ON_LAYERS:
+        return None
+    if case.group == "solver":  # which is judged with plain sgd, and learns with all there is
+        groups = ("optim", "models") if case.diagnosis == "does-not-learn" else ()
+        rules = [f for f in found if f.case.function == "sgd" or f.case.group in groups]
+        if rules and not (case.diagnosis == "does-not-learn" and layers):
+            return rules[0]
+    if case.diagnosis in _SYMPTOMS:
+        return next((f for f in layers if f.case.diagnosis in _BREAK_SHAPES), None)
+    if case.diagnosis in (None, *_SAYS_LITTLE):
+        return next(iter(layers), None)
+    return next((f for f in layers if f.case.diagnosis == case.diagnosis), None)
+
+
+def names(cases: Iterable[CaseResult], known: str = "") -> str:
+    """List cases briefly, grouped by function; that of ``known`` need not be said again.
+
+    >>> a = CaseResult("conv", "conv_backward", "N = 1, C = 1", "failed")
+    >>> b = CaseResult("conv", "conv_forward", "even filter", "failed")
+    >>> names([a, b], "conv_backward")
+    'N = 1, C = 1; conv_forward (even filter)'
+    """
+    said: dict[str, list[str]] = {}
+    for case in cases:
+        title = f"{case.function}, time" if case.group == "time" else case.function
+        said.setdefault(title, []).append(case.name)
+    return "; ".join(
+        "; ".join(each) if function == known else f"{function} ({'; '.join(each)})"
+        for function, each in said.items()
+    )
+
+
+def printable(text: str) -> str:
+    r"""Make text of a submission harmless: no control characters, nothing UTF-8 cannot hold.
+
+    >>> printable("red \x1b[31m\ttab\nline \udc80")
+    'red \\x1b[31m\ttab\nline \\udc80'
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return re.sub(
+        r"[^\n\t -~]",
+        lambda found: (
+            found[0]
+            if unicodedata.category(found[0]) not in ("Cc", "Cf", "Cs", "Cn")
+            else found[0].encode("unicode_escape").decode()
+        ),
+        text,
+    )
+
+
+def detail_lines(case: CaseResult) -> list[str]:
+    """What a case has to say, the likely cause in a line of its own."""
+    return printable(case.detail).replace(_CAUSE, f"\n{_CAUSE.strip()}").splitlines()
+
+
+def repeatable(report: CheckReport) -> str:
+    """The versions of a report in one line."""
+    return ", ".join(f"{name} {version}" for name, version in report.environment.items())
+
+
+def containment() -> str:
+    """What the sandbox is and what it is not, and how to go further."""
+    return f"{_CONTAINMENT}. For code you do not trust, use a container (docs/check.md):"
+
+
+CONTAINER = (
+    "podman run --rm --network none --read-only --tmpfs /tmp --memory 4g --pids-limit 256 "
+    '--cap-drop all -v "$PWD:/work:ro" -w /work handgrad handgrad check PATH'
+)
+"""The command; the image is built as docs/check.md says."""

@@ -1,0 +1,55 @@
+"""One HTML file that needs nothing else: the report as a page."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from handgrad.check.formats.findings import (
+    CONTAINER,
+    absent,
+    by_function,
+    containment,
+    detail_lines,
+    findings,
+    names,
+    printable,
+    repeatable,
+    totals,
+)
+from handgrad.check.records import CheckReport
+from handgrad.check.rubric import Grades
+
+# Escapes every value: a submission decides what its error messages say.
+_PAGES = Environment(
+    loader=PackageLoader("handgrad.check.formats", "."),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+_PAGES.filters["printable"] = printable
+
+
+def as_html(
+    report: CheckReport, grades: Grades | None = None, timing: bool = True, note: str = ""
+) -> str:
+    """Give the report as one HTML page."""
+    return _PAGES.get_template("page.html.j2").render(
+        report=report,
+        grades=grades,
+        note=note,
+        seconds=sum(report.timings.values()) if timing else None,
+        summaries=by_function(report.cases),
+        counts=totals(report.cases),
+        absent=absent(report.cases),
+        findings=[
+            {
+                "case": finding.case,
+                "detail": detail_lines(finding.case),
+                "also": names(finding.also, finding.case.function),
+                "follow": names(finding.follow, finding.case.function),
+            }
+            for finding in findings(report.cases)
+        ],
+        versions=repeatable(report),
+        containment=containment(),
+        container=CONTAINER,
+    )

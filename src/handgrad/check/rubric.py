@@ -1,0 +1,254 @@
+"""A rubric: points, visibility and order, read from TOML; and what a submission earns by it."""
+
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from handgrad.check.records import CaseResult
+from handgrad.errors import HandgradError
+
+VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
+CREDITS = ("all", "share")
+TIME = "time"  # of a function of another group; slow is not wrong, and is graded by itself
+_TOP = ("title", "visibility", "credit", "item")
+_ITEM = ("name", "function", "functions", "group", "points", "visibility", "credit")
+
+
+class RubricError(HandgradError, ValueError):
+    """A rubric cannot be used; the message names the file and the key."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of a rubric.
+
+    Attributes
+    ----------
+    name : str
+    group : str
+        Counts every case of this group; '' when functions are named.
+    functions : tuple of str
+        Counts every case of these functions but their time; () when a group is named.
+    points : float
+    visibility : one of VISIBILITIES, Gradescope's
+    credit : 'all' or 'share'
+        'all': the points are earned when every case passes; 'share': the part of them that passes.
+    """
+
+    name: str
+    group: str
+    functions: tuple[str, ...]
+    points: float
+    visibility: str = "visible"
+    credit: str = "all"
+
+    def counts(self, case: CaseResult) -> bool:
+        """Whether a case belongs to this item."""
+        if case.group == TIME:
+            return self.group == TIME
+        return case.group == self.group or case.function in self.functions
+
+
+@dataclass(frozen=True)
+class Grade:
+    """What one item earned, and for which cases."""
+
+    item: Item
+    score: float
+    cases: tuple[CaseResult, ...]
+
+    @property
+    def name(self) -> str:
+        """The item's name."""
+        return self.item.name
+
+    @property
+    def points(self) -> float:
+        """The most that could be earned."""
+        return self.item.points
+
+    @property
+    def passed(self) -> bool:
+        """Whether every case passed, of which there is at least one."""
+        return bool(self.cases) and all(case.status == "passed" for case in self.cases)
+
+
+@dataclass(frozen=True)
+class Grades:
+    """What a submission earned."""
+
+    items: tuple[Grade, ...]
+
+    @property
+    def score(self) -> float:
+        """The points earned."""
+        return round(sum(grade.score for grade in self.items), 2)
+
+    @property
+    def points(self) -> float:
+        """The most that could be earned."""
+        return round(sum(grade.points for grade in self.items), 2)
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """Items in the order of the file."""
+
+    title: str
+    items: tuple[Item, ...]
+
+    def grade(self, cases: Iterable[CaseResult]) -> Grades:
+        """Grade the cases; an item without cases earns nothing, because nothing was shown."""
+        cases = tuple(cases)
+        return Grades(tuple(_grade(item, cases) for item in self.items))
+
+
+def one_point_each(cases: Iterable[CaseResult]) -> Rubric:
+    """The rubric when none is given: each function is worth a point, in the order of the cases."""
+    items = {
+        (case.function, case.group == TIME): Item(case.function, "", (case.function,), 1.0)
+        if case.group != TIME
+        else Item(TIME, TIME, (), 1.0)
+        for case in cases
+    }
+    return Rubric("", tuple(items.values()))
+
+
+def read_rubric(path: Path, known: Mapping[str, Sequence[str]] | None = None) -> Rubric:
+    """Read a rubric from TOML.
+
+    Parameters
+    ----------
+    path : Path
+    known : mapping from group to its functions, optional
+        What can be graded; an item that names anything else is refused.
+
+    Raises
+    ------
+    RubricError
+        The file cannot be read, or a key is missing, unknown or has a wrong value.
+    """
+    try:
+        record = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RubricError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise RubricError(f"{path}: not UTF-8 text") from error
+    except tomllib.TOMLDecodeError as error:
+        raise RubricError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return _rubric(record, known)
+    except _KeyTroubleError as error:
+        raise RubricError(f"{path}: {error}") from error
+
+
+class _KeyTroubleError(ValueError):
+    """What is wrong with which key; the file's name is put in front of it."""
+
+
+def _rubric(record: dict[str, Any], known: Mapping[str, Sequence[str]] | None) -> Rubric:
+    _only(record, _TOP, "")
+    items = record.get("item")
+    if not isinstance(items, list) or not items or not all(isinstance(i, dict) for i in items):
+        raise _KeyTroubleError("item: a rubric needs at least one [[item]] with points")
+    defaults = {
+        "visibility": _choice(record, "visibility", VISIBILITIES, "", "visible"),
+        "credit": _choice(record, "credit", CREDITS, "", "all"),
+    }
+    done = tuple(_item(item, f"item[{n}].", defaults) for n, item in enumerate(items, 1))
+    _every_case_once(done, known)
+    return Rubric(_string(record, "title", "") or "", done)
+
+
+def _item(record: dict[str, Any], where: str, defaults: dict[str, str]) -> Item:
+    _only(record, _ITEM, where)
+    given = [key for key in ("function", "functions", "group") if key in record]
+    if len(given) != 1:
+        got = " and ".join(given) or "none of them"
+        raise _KeyTroubleError(
+            f"{where}function: name one of function, functions, group; got {got}"
+        )
+    group = _string(record, "group", where) or ""
+    functions: tuple[str, ...] = ()
+    if "functions" in record:
+        listed = record["functions"]
+        if not (isinstance(listed, list) and listed and all(isinstance(f, str) for f in listed)):
+            raise _KeyTroubleError(f"{where}functions: must be a list of names; got {listed!r}")
+        functions = tuple(listed)
+    elif "function" in record:
+        functions = (_string(record, "function", where) or "",)
+    points = record.get("points")
+    if isinstance(points, bool) or not isinstance(points, int | float):
+        got = "nothing" if points is None else repr(points)
+        raise _KeyTroubleError(f"{where}points: must be a number; got {got}")
+    if not 0 <= points < float("inf"):
+        raise _KeyTroubleError(f"{where}points: must be a finite number from 0; got {points}")
+    return Item(
+        name=_string(record, "name", where) or group or ", ".join(functions),
+        group=group,
+        functions=functions,
+        points=float(points),
+        visibility=_choice(record, "visibility", VISIBILITIES, where, defaults["visibility"]),
+        credit=_choice(record, "credit", CREDITS, where, defaults["credit"]),
+    )
+
+
+def _every_case_once(items: Sequence[Item], known: Mapping[str, Sequence[str]] | None) -> None:
+    """Refuse names that do not exist, and cases that two items would pay."""
+    group_of = {
+        function: group
+        for group, functions in (known or {}).items()
+        for function in functions
+        if group != TIME
+    }
+    paid: dict[str, int] = {}
+    for number, item in enumerate(items, 1):
+        if known is not None:
+            for key, name, names in [
+                ("group", item.group, known),
+                *(("function", function, group_of) for function in item.functions),
+            ]:
+                if name and name not in names:
+                    raise _KeyTroubleError(
+                        f"item[{number}].{key}: there is no {key} {name!r}; "
+                        f"choose from {', '.join(names)}"
+                    )
+        covered = item.functions or (known or {}).get(item.group, (item.group,))
+        covered = (TIME,) if item.group == TIME else covered
+        for function in covered:
+            if function in paid:
+                raise _KeyTroubleError(
+                    f"item[{number}]: {function} is already paid by item[{paid[function]}]"
+                )
+            paid[function] = number
+
+
+def _grade(item: Item, cases: Sequence[CaseResult]) -> Grade:
+    own = tuple(case for case in cases if item.counts(case))
+    share = sum(case.status == "passed" for case in own) / len(own) if own else 0.0
+    earned = share if item.credit == "share" else float(share == 1.0)
+    return Grade(item, round(item.points * earned, 2), own)
+
+
+def _only(record: Mapping[str, Any], known: Sequence[str], where: str) -> None:
+    unknown = [key for key in record if key not in known]
+    if unknown:
+        raise _KeyTroubleError(f"{where}{unknown[0]}: unknown key; choose from {', '.join(known)}")
+
+
+def _string(record: Mapping[str, Any], key: str, where: str) -> str | None:
+    value = record.get(key)
+    if value is not None and not (isinstance(value, str) and value.strip()):
+        raise _KeyTroubleError(f"{where}{key}: must be text that is not empty; got {value!r}")
+    return value
+
+
+def _choice(
+    record: Mapping[str, Any], key: str, known: Sequence[str], where: str, default: str
+) -> str:
+    value = record.get(key, default)
+    if value not in known:
+        raise _KeyTroubleError(f"{where}{key}: must be one of {', '.join(known)}; got {value!r}")
+    return str(value)

@@ -1,0 +1,204 @@
+"""The parent's end of the child process: start it, hand it a case, get back what came of it."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from handgrad.check import containment, wire
+
+MEMORY_BYTES = 2**30  # beyond what Python and NumPy take
+_GRACE_SECONDS = 20.0  # beyond a case's own limit: then the child itself is stuck
+
+
+class RunnerFault(Exception):
+    """The child process cannot be started, or does not answer."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one case: the child's reply, or how it ended without one.
+
+    Attributes
+    ----------
+    ending : 'replied', 'timeout', 'memory', 'crashed' or 'forged'
+    reply : dict
+        What the child says; anything may be in it, so every reader checks.
+    how : str
+        For 'crashed': 'exit code 3', 'signal SIGSEGV'.
+    """
+
+    ending: str
+    reply: Mapping[str, Any] = field(default_factory=dict)
+    how: str = ""
+
+
+class Runner:
+    """One child process; a context manager.
+
+    Parameters
+    ----------
+    hidden : Path, optional
+        A folder that the submission should not see (handgrad's own).
+    preload : (path entries, modules), optional
+        For handgrad itself: imported once, before the cases fork.
+    """
+
+    def __init__(
+        self, *, hidden: Path | None = None, preload: tuple[Sequence[str], Sequence[str]] = ((), ())
+    ) -> None:
+        self._hidden, self._preload = hidden, preload
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self.separated: tuple[str, ...] = ()
+
+    def __enter__(self) -> Self:
+        """Nobody of this user looks into our memory while submissions run."""
+        self._was_dumpable = containment.set_dumpable(False)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """End the child and remove its folder."""
+        self.stop()
+        containment.set_dumpable(self._was_dumpable)
+
+    def start(self) -> None:
+        """Start the child, with an environment of nothing but what it needs."""
+        self._folder = tempfile.TemporaryDirectory(prefix="handgrad-check-")
+        private = self._folder.name
+        environment = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": private,
+            "TMPDIR": private,
+            "LC_ALL": "C.UTF-8",
+            "PYTHONHASHSEED": "0",
+            **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+        }
+        entries, modules = self._preload
+        if modules:
+            # Each case is a process of its own: compiled kernels would be compiled in each. That
+            # they give the same numbers is tests/test_kernels.py's to show.
+            environment["HANDGRAD_KERNELS"] = "numpy"
+        here = Path(__file__).parent
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-I",
+                "-B",
+                str(here / "child.py"),
+                private,
+                str(self._hidden or ""),
+                str(Path(np.__file__).parent.parent),
+                *([*entries, "--", *modules] if modules else []),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            cwd=private,
+            env=environment,
+            start_new_session=True,
+        )
+        hello = wire.decode(self._receive(time.monotonic() + 60))
+        self.separated = tuple(str(name) for name in hello["separated"])
+
+    def stop(self) -> None:
+        """Kill the child and all of its session; remove the folder."""
+        if self._process is not None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                self._process.kill()
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
+            self._process = None
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None
+
+    def _receive(self, deadline: float) -> bytes:
+        size = int.from_bytes(self._read(8, deadline), "little")
+        if size > 2 * 96 * 2**20:
+            raise RunnerFault("the child process sent nonsense")
+        return self._read(size, deadline)
+
+    def _read(self, size: int, deadline: float) -> bytes:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        fd = self._process.stdout.fileno()
+        parts = []
+        while size:
+            left = deadline - time.monotonic()
+            if left <= 0 or not select.select([fd], [], [], left)[0]:
+                raise RunnerFault("the child process does not answer")
+            part = os.read(fd, min(size, 2**20))
+            if not part:
+                raise RunnerFault("the child process ended")
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def run(self, request: Mapping[str, Any], timeout: float) -> Outcome:
+        """Run one case; if the child itself dies of it, try once more in a new one.
+
+        Raises
+        ------
+        RunnerFault
+            When two children in a row fail: that is no case's doing.
+        """
+        message = wire.encode({**request, "timeout": float(timeout), "memory": MEMORY_BYTES})
+        for attempt in (1, 2):
+            try:
+                if self._process is None:
+                    self.start()
+                assert self._process is not None
+                assert self._process.stdin is not None
+                self._process.stdin.write(len(message).to_bytes(8, "little") + message)
+                self._process.stdin.flush()
+                deadline = time.monotonic() + timeout + _GRACE_SECONDS
+                end = wire.decode(self._receive(deadline))
+                raw = self._receive(deadline)
+                return _outcome(end, raw)
+            except (RunnerFault, OSError, wire.WireError):
+                self.stop()
+                if attempt == 2:
+                    raise
+        raise AssertionError
+
+
+def _outcome(end: Mapping[str, Any], raw: bytes) -> Outcome:
+    code = int(end["code"])
+    if end["timed_out"] or code == -signal.SIGXCPU:
+        return Outcome("timeout")
+    if end["oversized"]:
+        return Outcome("crashed", how="it sent more than a case may")
+    try:
+        reply = wire.decode(raw)
+    except wire.WireError:
+        if code == -signal.SIGKILL and raw:
+            return Outcome("crashed", how="it closed the channel of results and went on")
+        if code < 0:
+            return Outcome("crashed", how=f"signal {signal.Signals(-code).name}")
+        if raw:
+            return Outcome("crashed", how="what came through the channel of results is no answer")
+        return Outcome("crashed", how=f"exit code {code}")
+    if not isinstance(reply, dict) or "fault" in reply:
+        fault = reply.get("fault") if isinstance(reply, dict) else "no reply"
+        return Outcome("memory" if fault == "memory" else "crashed", how=str(fault)[:200])
+    return Outcome("replied", reply)

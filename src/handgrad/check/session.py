@@ -1,0 +1,303 @@
+"""Run all cases of one submission and give its report."""
+
+import contextlib
+import re
+import shlex
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import handgrad
+from handgrad.check.begin import versions
+from handgrad.check.case import Case, Setting
+from handgrad.check.cases import GROUPS, all_cases
+from handgrad.check.conventions import ALIASES, SWITCH_OF_CAUSE, Convention, parse
+from handgrad.check.diagnosis import CAUSES
+from handgrad.check.errors import CheckerFault, SubmissionError
+from handgrad.check.judge import Judgement, judge
+from handgrad.check.records import CaseResult, CheckReport
+from handgrad.check.runner import Outcome, Runner, RunnerFault
+from handgrad.check.submission import UNITS, Submission, find_submission
+
+_PACKAGE = Path(handgrad.__file__).parent
+_PATIENCE = 2  # so many cases of a function may meet the clock, then the others are spared
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
+_PRIVATE = re.compile(r"[^\s'\"]*handgrad-check-[^/\s'\"]+(/case\d+)?(/parent)?/?")
+
+
+def check_submission(
+    path: str | Path,
+    *,
+    seed: int = 0,
+    convention: str = "handgrad",
+    only: Collection[str] | None = None,
+    case: str | None = None,
+    timeout: float = 10.0,
+    on_case: Callable[[CaseResult], None] | None = None,
+) -> CheckReport:
+    """Judge a submission.
+
+    Parameters
+    ----------
+    path : str or Path
+        A layers.py, a folder holding one (with optim, solver, logistic, svm, softmax, cnn), or the
+        name of an importable module.
+    seed : int, default 0
+        Of the cases' inputs; the same seed gives the same inputs, whatever ``only`` selects.
+    convention : str, default 'handgrad'
+        A preset or switches joined by commas (``conventions.PRESETS``, ``SWITCHES``).
+    only : collection of str, optional
+        Groups ('conv', 'pool', ...) or functions ('conv_backward', ...) to run; default all.
+    case : str, optional
+        Run only the cases of this name.
+    timeout : float, default 10
+        Seconds a case may take.
+    on_case : function, optional
+        Called with each CaseResult as it ends.
+
+    Raises
+    ------
+    SubmissionError
+        When nothing of it can be loaded, or an option names nothing that there is.
+    CheckerFault
+        When the checker itself fails.
+    """
+    rules = parse(convention)
+    submission = find_submission(path)
+    with _faults("the cases cannot be made"):
+        # All of them when a function is named: only then is it known which there are.
+        named = only is not None and set(only) <= set(GROUPS)
+        cases = all_cases(Setting(rules, seed), frozenset(only if named and only else GROUPS))
+    chosen = _select(cases, submission, only, case)
+    hidden = None if submission.trusted else _PACKAGE
+    preload: Any = ((), ())
+    if submission.trusted:
+        entries = [entry for _, entry in submission.path]
+        preload = (entries, sorted(submission.modules.values()))
+    results: list[CaseResult] = []
+    timings: dict[str, float] = {}
+    recognised: dict[str, str] = {}
+    # One BLAS thread, as in the child: the two never fight, and their times compare.
+    with threadpool_limits(limits=1), Runner(hidden=hidden, preload=preload) as runner:
+        judged = _Judged(submission, rules, seed, runner, timeout)
+        judged.load()
+        recognised.update(judged.other_names())
+        for item in chosen:
+            if item.optional and not judged.has(item.unit, item.function):
+                continue
+            started = time.perf_counter()
+            result = judged.run(item, recognised)
+            timings[f"{item.function}: {item.name}"] = time.perf_counter() - started
+            results.append(result)
+            if on_case is not None:
+                on_case(result)
+        timings.update(judged.timings)
+    return CheckReport(
+        file=submission.file,
+        sha256=submission.sha256,
+        seed=seed,
+        convention=rules.name,
+        recognised=dict(sorted(recognised.items())),
+        environment=versions(),
+        cases=tuple(results),
+        timings=timings,
+    )
+
+
+def _select(
+    cases: Sequence[Case], submission: Submission, only: Collection[str] | None, name: str | None
+) -> list[Case]:
+    """The cases that the submission is asked, of those that the user wants."""
+    expected = set(UNITS) if submission.whole else set(submission.modules)
+    chosen = [case for case in cases if {case.unit, *(unit for unit, _ in case.needs)} <= expected]
+    if only is not None:
+        known = {*GROUPS, *(case.function for case in cases)}
+        for word in only:
+            if word not in known:
+                functions = sorted({case.function for case in cases})
+                raise SubmissionError(
+                    f"there is no group or function {word!r}; groups: {', '.join(GROUPS)}; "
+                    f"functions: {', '.join(functions)}"
+                )
+        chosen = [case for case in chosen if case.group in only or case.function in only]
+    if name is not None:
+        chosen = [case for case in chosen if case.name == name]
+    if not chosen:
+        raise SubmissionError(f"{submission.file}: no case fits what --only and --case ask for")
+    return chosen
+
+
+@contextlib.contextmanager
+def _faults(what: str) -> Iterator[None]:
+    """Turn any exception of the checker's own into a CheckerFault."""
+    try:
+        yield
+    except (SubmissionError, CheckerFault, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        raise CheckerFault(f"{what}: {type(error).__name__}: {error}") from error
+
+
+class _Judged:
+    """One submission in its child process."""
+
+    def __init__(
+        self,
+        submission: Submission,
+        convention: Convention,
+        seed: int,
+        runner: Runner,
+        timeout: float,
+    ) -> None:
+        self.submission, self.convention, self.seed = submission, convention, seed
+        self.runner, self.timeout = runner, timeout
+        self.names: dict[str, set[str]] = {}
+        self.broken: dict[str, str] = {}
+        self.timings: dict[str, float] = {}
+        self._timeouts: Counter[str] = Counter()  # by function
+        self._request: dict[str, Any] = {
+            "modules": dict(submission.modules),
+            "aliases": ALIASES,
+            "sources": {
+                name: np.frombuffer(text, dtype=np.uint8)
+                for name, text in submission.sources.items()
+            },
+            "path": [list(entry) for entry in submission.path],
+            "trusted": submission.trusted,
+        }
+
+    def _ask(self, request: Mapping[str, Any], timeout: float) -> Outcome:
+        try:
+            return self.runner.run({**self._request, **request}, timeout)
+        except (RunnerFault, OSError, ValueError) as error:
+            raise CheckerFault(f"the child process: {error}") from error
+
+    def load(self) -> None:
+        """Import each module once and note its names; refuse a submission of which none loads."""
+        for unit, module in self.submission.modules.items():
+            outcome = self._ask({"list": True, "modules": {unit: module}}, max(self.timeout, 10))
+            modules = outcome.reply.get("modules")
+            found = modules.get(unit) if isinstance(modules, dict) else None
+            names = found.get("names") if isinstance(found, dict) else None
+            if isinstance(names, list):
+                self.names[unit] = {name for name in names if isinstance(name, str)}
+                continue
+            error = found.get("error") if isinstance(found, dict) else None
+            if isinstance(error, dict):
+                place = f"{error.get('file')}, line {error.get('line')}: {error.get('code')}"
+                said = f"{error.get('type')}: {error.get('text')} ({place})"
+            else:
+                said = _ending(outcome, max(self.timeout, 10))
+            self.broken[unit] = _clean(f"{unit}.py cannot be imported: {said}")
+        if not self.names:
+            raise SubmissionError(f"{self.submission.file}: {'; '.join(self.broken.values())}")
+
+    def has(self, unit: str, name: str) -> bool:
+        """Whether the submission defines a function, by any of its names."""
+        return any(alias in self.names.get(unit, ()) for alias in ALIASES.get(name, [name]))
+
+    def other_names(self) -> dict[str, str]:
+        """Say under which other names functions were found."""
+        found = [
+            f"{alias} for {name}"
+            for name, aliases in ALIASES.items()
+            for names in self.names.values()
+            for alias in aliases[1:]
+            if alias in names and name not in names
+        ]
+        return {"names": ", ".join(found)} if found else {}
+
+    def run(self, case: Case, recognised: dict[str, str]) -> CaseResult:
+        """Run and judge one case."""
+        for unit, name in case.needs:
+            if unit in self.broken:
+                return self._result(case, Judgement("error", "raises", self.broken[unit]))
+            if not self.has(unit, name):
+                where = f"{unit}.py" if unit in self.names else f"there is no {unit}.py with"
+                said = f"{where} has no {name}" if unit in self.names else f"{where} {name}"
+                return self._result(case, Judgement("missing", "not-written", f"{said}."))
+            if self._timeouts[name] >= _PATIENCE:
+                said = f"{name} did not end in time in {_PATIENCE} other cases; not tried again."
+                return self._result(case, Judgement("error", "timeout", said))
+        timeout = self.timeout * case.patience
+        variants = [
+            {
+                "inputs": dict(variant.inputs),
+                "steps": list(variant.steps),
+                "returns": variant.returns(),
+            }
+            for variant in case.variants
+        ]
+        outcome = self._ask({"variants": variants}, timeout)
+        if outcome.ending == "timeout":
+            self._timeouts[case.function] += 1
+        if outcome.ending != "replied":
+            return self._result(case, self._without_reply(case, outcome, timeout))
+        found = outcome.reply.get("variants")
+        well_formed = isinstance(found, list) and len(found) == len(variants)
+        if not well_formed or not all(isinstance(item, dict) for item in found or ()):
+            forged = Outcome("crashed", how="what came back is no answer to the case")
+            return self._result(case, self._without_reply(case, forged, timeout))
+        assert isinstance(found, list)
+        with _faults(f"judging {case.function}: {case.name}"):
+            judgement = judge(case, found)
+            if case.recognise is not None:
+                recognised.update(case.recognise([item.get("values") or {} for item in found]))
+            if case.timing is not None and judgement.status == "passed":
+                self.timings.update(case.timing(found[0]["values"]))
+        return self._result(case, judgement)
+
+    def _without_reply(self, case: Case, outcome: Outcome, timeout: float) -> Judgement:
+        said = _ending(outcome, timeout)
+        if outcome.ending == "timeout" and case.group == "time":
+            return Judgement("failed", "too-slow", f"{said}.")
+        return Judgement("error", outcome.ending, f"{said}. {CAUSES[outcome.ending].capitalize()}.")
+
+    def _result(self, case: Case, judgement: Judgement) -> CaseResult:
+        passed = judgement.status == "passed"
+        detail = _clean(judgement.detail)
+        switch = SWITCH_OF_CAUSE.get(judgement.cause or "")
+        if switch is not None and not passed:
+            detail += (
+                f" If your course does it this way, that is no mistake: run with "
+                f"--convention {switch}."
+            )
+        if "conv_param" in detail and "TypeError" in detail:
+            detail += " If your course's layers take conv_param, run with --convention cs231n."
+        return CaseResult(
+            group=case.group,
+            function=case.function,
+            name=case.name,
+            status=judgement.status,
+            diagnosis=judgement.cause,
+            detail=detail,
+            read="" if passed else case.read,
+            repeat="" if passed else self._repeat(case),
+        )
+
+    def _repeat(self, case: Case) -> str:
+        words = ["handgrad", "check", self.submission.file, "--only", case.function]
+        words += ["--case", case.name, "--seed", str(self.seed)]
+        if self.convention.name != "handgrad":
+            words += ["--convention", self.convention.name]
+        return " ".join(f'"{word}"' if " " in word and '"' not in word else shlex.quote(word)
+                        for word in words)  # fmt: skip
+
+
+def _ending(outcome: Outcome, timeout: float) -> str:
+    """How a case ended without an answer, in words."""
+    if outcome.ending == "timeout":
+        return f"It did not end within {timeout:g} seconds"
+    if outcome.ending == "memory":
+        return "It ran out of the memory that a case may use (1 GiB)"
+    return f"It ended without an answer: {outcome.how}"
+
+
+def _clean(text: str) -> str:
+    """Without what differs between two equal runs: addresses and temporary folders."""
+    return _PRIVATE.sub("", _ADDRESS.sub("0x...", text))

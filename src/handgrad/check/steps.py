@@ -1,0 +1,294 @@
+"""A case's steps, carried out on the submission: calls, attributes, differences; no judging.
+
+A request holds ``variants``: each has inputs (name to array), steps and the names to give back.
+An exception ends its variant, not the others. Imports nothing of handgrad: the child loads this
+file by its path.
+"""
+
+import copy
+import hashlib
+import importlib
+import linecache
+import sys
+import time
+import traceback
+from typing import Any
+
+import numpy as np
+
+_probe: Any = sys.modules.get("_check_probe")
+
+
+class Absent(Exception):
+    """The submission has no such function."""
+
+
+class Surprise(Exception):
+    """A result has another form than the step unpacks."""
+
+
+def run(request: dict[str, Any]) -> dict[str, Any]:
+    """Import the modules, run every variant, and give back the wanted values."""
+    if request.get("list"):
+        return {"modules": {unit: _names(name) for unit, name in request["modules"].items()}}
+    context = Context(request["modules"], request["aliases"])
+    return {"variants": [context.variant(variant) for variant in request["variants"]]}
+
+
+def _names(module: str) -> dict[str, Any]:
+    """What a module defines, or why it cannot be imported."""
+    try:
+        found = importlib.import_module(module)
+        names = [name for name in dir(found) if callable(getattr(found, name, None))]
+        return {"names": names[:2000]}
+    except BaseException as error:
+        return {"error": described(error)}
+
+
+def described(error: BaseException) -> dict[str, Any]:
+    """An exception as data: its type, text, and the submission's line that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
+    inside = [f for f in own if "site-packages" not in f.filename] or own
+    where = inside[-1] if inside else None
+    text = str(error) if not isinstance(error, KeyError) else f"missing key {error}"
+    if isinstance(error, SyntaxError):
+        code, line, place = (error.text or "").strip(), error.lineno, error.filename or ""
+        text = error.msg
+    else:
+        code = linecache.getline(where.filename, where.lineno or 0).strip() if where else ""
+        line, place = (where.lineno, where.filename) if where else (None, "")
+    kind = "missing" if isinstance(error, NotImplementedError | Absent) else "raises"
+    if isinstance(error, MemoryError):
+        kind = "memory"
+    elif isinstance(error, SystemExit):
+        kind = "crashed"
+    elif isinstance(error, Surprise):
+        kind = "form"
+    return {
+        "kind": kind,
+        "type": type(error).__name__,
+        "text": text[:500],
+        "file": place.replace("\\", "/").rpartition("/")[2],
+        "line": line,
+        "code": code[:200],
+    }
+
+
+class Context:
+    """The submission's modules, imported when first needed."""
+
+    def __init__(self, modules: dict[str, str], aliases: dict[str, list[str]]) -> None:
+        self.modules, self.aliases = modules, aliases
+
+    def find(self, unit: str, name: str) -> Any:
+        """Return the submission's function or class of this name, or of an alias of it."""
+        if unit not in self.modules:
+            raise Absent(f"there is no {unit}.py")
+        module = importlib.import_module(self.modules[unit])
+        for alias in self.aliases.get(name, [name]):
+            if hasattr(module, alias):
+                return getattr(module, alias)
+        raise Absent(f"{unit}.py has no {name}")
+
+    def variant(self, variant: dict[str, Any]) -> dict[str, Any]:
+        """Run one variant; on an exception, give it and what there was by then."""
+        env: dict[str, Any] = dict(variant["inputs"])
+        result: dict[str, Any] = {"error": None}
+        for number, step in enumerate(variant["steps"]):
+            try:
+                with np.errstate(all="ignore"):
+                    self.step(step, env)
+            except BaseException as error:
+                result["error"] = {**described(error), "step": number, "doing": _doing(step)}
+                break
+        result["values"] = {name: env[name] for name in variant["returns"] if name in env}
+        return result
+
+    def step(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Carry out one step."""
+        getattr(self, "do_" + step["op"])(step, env)
+
+    def do_call(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Call a function of the submission."""
+        function = self.find(step["unit"], step["name"])
+        self._keep(step, env, function(*_values(step, env), **_keywords(step, env)))
+
+    def do_method(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Call a method of an object of the submission's."""
+        method = getattr(env[step["on"]], step["name"])
+        self._keep(step, env, method(*_values(step, env), **_keywords(step, env)))
+
+    def _keep(self, step: dict[str, Any], env: dict[str, Any], result: Any) -> None:
+        names = step.get("save")
+        if isinstance(names, str):
+            env[names] = result
+        elif names:
+            if not isinstance(result, tuple | list) or len(result) != len(names):
+                got = type(result).__name__
+                if isinstance(result, tuple | list):
+                    got += f" of {len(result)}"
+                raise Surprise(f"{step['name']} should return ({', '.join(names)}); got a {got}")
+            env.update(zip(names, result, strict=True))
+
+    def do_attribute(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Read an attribute; lists are copied."""
+        env[step["save"]] = copy.deepcopy(getattr(env[step["on"]], step["name"]))
+
+    def do_parameters(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Give a model these parameters, in the dtype that its own have."""
+        params = env[step["on"]].params
+        for name, value in step["values"].items():
+            params[name] = value.astype(params[name].dtype) if name in params else value
+
+    def do_shapes(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Say the shape of each of a model's parameters."""
+        env[step["save"]] = {
+            str(name): list(np.shape(value)) for name, value in env[step["on"]].params.items()
+        }
+
+    def do_copy(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Keep a value as it is now."""
+        env[step["save"]] = copy.deepcopy(env[step["of"]])
+
+    def do_put(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Put a value into a dict."""
+        env[step["on"]][step["key"]] = _value(step["value"], env)
+
+    def do_item(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Take an item out of a dict; None where it is absent."""
+        env[step["save"]] = copy.deepcopy(env[step["on"]].get(step["key"]))
+
+    def do_seed(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Seed NumPy's global generator."""
+        np.random.seed(step["value"])  # noqa: NPY002 (the course's generator)
+
+    def do_global_state(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Give a fingerprint of NumPy's global generator."""
+        state: Any = np.random.get_state()  # noqa: NPY002
+        digest = hashlib.sha256(state[1].tobytes()).hexdigest()
+        env[step["save"]] = f"{digest[:16]} {state[2]}"
+
+    def do_differences(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Central differences of sum(of * upstream) by an input, through the submission's steps."""
+        start, h = env[step["by"]], step["h"]
+        upstream = env[step["upstream"]] if step["upstream"] else 1.0
+        gradient = np.zeros(start.size)
+        for i in range(start.size):
+            sides = []
+            for delta in (h, -h):
+                moved = start.copy()
+                moved.reshape(-1)[i] += delta
+                inner = {**env, step["by"]: moved}
+                for inside in step["steps"]:
+                    self.step(inside, inner)
+                sides.append(float(np.sum(inner[step["of"]] * upstream)))
+            gradient[i] = (sides[0] - sides[1]) / (2 * h)
+        env[step["save"]] = gradient.reshape(start.shape)
+
+    def do_make(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Make an object with the first of several sets of keywords that its class takes."""
+        function = self.find(step["unit"], step["name"])
+        for number, keywords in enumerate(step["choices"]):
+            try:
+                made = function(**_value(step["kwargs"], env), **keywords)
+            except (TypeError, ValueError, AttributeError, KeyError, NameError):
+                if number == len(step["choices"]) - 1:
+                    raise
+                continue
+            env[step["save"]], env[step["save"] + " choice"] = made, number
+            return
+
+    def do_refuse(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Carry out a step that should raise an exception; keep its type and text."""
+        try:
+            self.step(step["step"], env)
+        except NotImplementedError:
+            raise  # not written yet, which is no refusal
+        except Exception as error:
+            env[step["save"]] = {"type": type(error).__name__, "text": str(error)[:500]}
+        else:
+            env[step["save"]] = None
+
+    def do_model_differences(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """A model's gradients, and central differences of its own loss at some entries.
+
+        Each evaluation is on a copy of the model after the same seed: the same dropout masks.
+        """
+        model, X, y, h = env[step["on"]], env[step["X"]], env[step["y"]], step["h"]
+
+        def evaluate(name: str | None = None, index: int = 0, delta: float = 0.0) -> Any:
+            other = copy.deepcopy(model)
+            if name is not None:
+                moved = np.array(other.params[name], order="C")
+                moved.reshape(-1)[index] += delta
+                other.params[name] = moved
+            np.random.seed(step["seed"])  # noqa: NPY002
+            return other.loss(X, y)
+
+        _, grads = evaluate()
+        found: dict[str, Any] = {}
+        for name in sorted(model.params):
+            size = np.size(model.params[name])
+            chosen = np.unique(np.linspace(0, size - 1, min(size, step["samples"])).astype(int))
+            numeric = [
+                (float(evaluate(name, i, h)[0]) - float(evaluate(name, i, -h)[0])) / (2 * h)
+                for i in chosen.tolist()
+            ]
+            given = grads.get(name)
+            found[name] = {
+                "index": chosen,
+                "numeric": np.array(numeric),
+                "analytic": None if given is None else np.asarray(given).reshape(-1)[chosen],
+                "same shape": given is not None and np.shape(given) == np.shape(model.params[name]),
+            }
+        env[step["save"]] = found
+
+    def do_record(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Keep scores and parameters at every test-mode pass of a model over these rows."""
+        model, X = env[step["on"]], env[step["X"]]
+        inner, kept = model.loss, env.setdefault(step["save"], [])
+
+        def loss(given: Any, y: Any = None) -> Any:
+            result = inner(given) if y is None else inner(given, y)
+            if y is None and np.shape(given) == X.shape and np.array_equal(given, X):
+                kept.append({"scores": np.array(result), "params": copy.deepcopy(model.params)})
+            return result
+
+        model.loss = loss
+
+    def do_probe(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Make the recording model."""
+        env[step["save"]] = _probe.Probe(step["classes"], step["plan"], step["steps"])
+
+    def do_timed(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Time some steps, in seconds."""
+        started = time.perf_counter()
+        for inside in step["steps"]:
+            self.step(inside, env)
+        env[step["save"]] = time.perf_counter() - started
+
+
+def _doing(step: dict[str, Any]) -> str:
+    return str(step.get("name") or next((_doing(s) for s in step.get("steps", [])), step["op"]))
+
+
+def _value(value: Any, env: dict[str, Any]) -> Any:
+    """Replace {'$': name} by the value of that name, {'dtype': 'float32'} by numpy.float32."""
+    if isinstance(value, dict):
+        if set(value) == {"$"}:
+            return env[value["$"]]
+        if set(value) == {"dtype"}:
+            return {"float32": np.float32, "float64": np.float64}[value["dtype"]]
+        return {key: _value(item, env) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_value(item, env) for item in value)
+    return value
+
+
+def _values(step: dict[str, Any], env: dict[str, Any]) -> list[Any]:
+    return [_value(item, env) for item in step.get("args", [])]
+
+
+def _keywords(step: dict[str, Any], env: dict[str, Any]) -> dict[str, Any]:
+    return {name: _value(item, env) for name, item in step.get("kwargs", {}).items()}

@@ -1,0 +1,180 @@
+"""The command ``handgrad check``: options, printing, exit codes; the judging is handgrad.check's.
+
+Exit codes: 0 every case passed; 1 some did not (missing is not passed); 2 the submission cannot be
+loaded, or the command is wrong; 3 the checker itself failed; 130 interrupted.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from handgrad.check import conventions
+from handgrad.check.autograder import write_autograder
+from handgrad.check.case import Setting
+from handgrad.check.cases import GROUPS, all_cases
+from handgrad.check.formats.output import FORMATS
+from handgrad.check.rubric import read_rubric
+from handgrad.check.starter import write_starter
+from handgrad.cli_check_run import Asked, check_folder, check_once, watch_and_check
+
+_SECTIONS = {
+    "What is judged": ("only", "case", "convention", "seed", "timeout"),
+    "The report": ("style", "output", "no_timing", "rubric"),
+    "For learners": ("starter", "watch"),
+    "For instructors": ("batch", "jobs", "autograder"),
+}
+
+
+class SectionedCommand(click.Command):
+    """A command whose help groups its options."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options under their headings."""
+        records = {
+            param.name: record
+            for param in self.get_params(ctx)
+            if isinstance(param, click.Option)
+            and (record := param.get_help_record(ctx)) is not None
+        }
+        for title, names in _SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([records.pop(name) for name in names])
+        with formatter.section("Other"):
+            formatter.write_dl(list(records.values()))
+
+
+@click.command("check", cls=SectionedCommand)
+@click.argument("path", required=False)
+@click.option("--only", metavar="NAMES", help="Topics or functions, as conv,pool or fc_backward.")
+@click.option("--case", metavar="NAME", help="Only the cases of this name.")
+@click.option(
+    "--convention",
+    metavar="NAME",
+    default="handgrad",
+    show_default=True,
+    help="What is right where courses differ: handgrad, cs231n, or switches as inverted-dropout.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Of the cases' numbers; the same seed gives the same report.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=10.0,
+    show_default=True,
+    help="Seconds that a case may take.",
+)
+@click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the report there, anew as each case ends.  [default: standard output]",
+)
+@click.option("--no-timing", is_flag=True, help="Leave seconds out: equal runs give equal bytes.")
+@click.option(
+    "--rubric",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Points, visibility and order of the items (TOML).",
+)
+@click.option(
+    "--starter",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write the assignment's skeleton into DIR and judge nothing.",
+)
+@click.option("--watch", is_flag=True, help="Judge again whenever PATH is saved; show changes.")
+@click.option(
+    "--batch",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="OUT_DIR",
+    help="PATH is a folder of submissions: results.csv and a page each go to OUT_DIR. Goes on "
+    "where it was.",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many submissions of a batch at once.",
+)
+@click.option(
+    "--autograder",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="OUT.zip",
+    help="Write a Gradescope autograder and judge nothing.",
+)
+def check_command(
+    path: str | None,
+    only: str | None,
+    no_timing: bool,
+    rubric: Path | None,
+    starter: Path | None,
+    watch: bool,
+    batch: Path | None,
+    jobs: int,
+    autograder: Path | None,
+    **options: Any,
+) -> int:
+    """Judge PATH: a layers.py, a folder with one, or a module; say what is wrong and why.
+
+    Each function of the assignment that is there runs against independent references, in a child
+    process with limits (containment, not a security boundary). Exit code: 0 all passed, 1 some
+    did not, 2 cannot be loaded, 3 the checker itself failed.
+    """
+    modes = {"--starter": starter, "--autograder": autograder, "--batch": batch, "--watch": watch}
+    chosen = [name for name, value in modes.items() if value]
+    if len(chosen) > 1:
+        raise click.UsageError(f"{chosen[0]} and {chosen[1]} do not go together")
+    if starter is not None:
+        return _starter(starter, path)
+    if path is None and autograder is None:
+        raise click.UsageError("name what to judge: a layers.py, a folder with one, or a module")
+    asked = Asked(
+        path=path or "",
+        only=tuple(w for w in (n.strip() for n in only.split(",")) if w) if only else None,
+        timing=not no_timing,
+        rubric=read_rubric(rubric, _gradable(options["convention"])) if rubric else None,
+        **options,
+    )
+    if autograder is not None:
+        return _autograder(autograder, asked, rubric)
+    if batch is not None:
+        if asked.output is not None:
+            raise click.UsageError("--batch writes to its own folder; leave --output out")
+        return check_folder(asked, batch, jobs)
+    if watch:
+        if asked.output is not None or asked.style != "text":
+            raise click.UsageError("--watch shows text on the screen; leave --format, --output out")
+        return watch_and_check(asked)
+    return check_once(asked)
+
+
+def _gradable(convention: str) -> dict[str, list[str]]:
+    """What a rubric can name: each group and its functions."""
+    found: dict[str, dict[str, None]] = {group: {} for group in GROUPS}
+    for case in all_cases(Setting(conventions.parse(convention), 0)):
+        found[case.group][case.function] = None
+    return {group: list(functions) for group, functions in found.items()}
+
+
+def _starter(folder: Path, path: str | None) -> int:
+    if path is not None:
+        raise click.UsageError("--starter judges nothing; leave PATH out")
+    names = write_starter(folder)
+    click.echo(f"{folder}: {', '.join(names)}")
+    click.echo(f"Nothing is written yet. Read README.md, then: handgrad check {folder} --watch")
+    return 0
+
+
+def _autograder(out: Path, asked: Asked, rubric: Path | None) -> int:
+    if asked.path:
+        raise click.UsageError("--autograder judges nothing; leave PATH out")
+    conventions.parse(asked.convention)
+    write_autograder(out, asked.options(), rubric)
+    click.echo(f"{out}: upload it to Gradescope as the autograder; docs/check.md says how")
+    return 0

@@ -1,0 +1,289 @@
+"""How ``handgrad check`` runs and what it shows: once, again at each save, or a whole folder."""
+
+import os
+import sys
+import time
+import traceback
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from handgrad.check import CaseResult, CheckerFault, CheckReport, SubmissionError, check_submission
+from handgrad.check.batch import Batch, Outcome, run, submissions
+from handgrad.check.begin import begun
+from handgrad.check.formats.findings import findings, names, printable
+from handgrad.check.formats.gradescope import refused
+from handgrad.check.formats.output import UNFINISHED, Saved, render, save
+from handgrad.check.formats.text import TextPrinter, verdict
+from handgrad.check.rubric import Rubric
+from handgrad.check.watch import Files, changes
+from handgrad.errors import HandgradError
+
+_WIDTH = 100  # off a terminal
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is judged, and how: the options that every run of one command shares."""
+
+    path: str
+    seed: int
+    convention: str
+    only: tuple[str, ...] | None
+    case: str | None
+    timeout: float
+    style: str
+    output: Path | None
+    timing: bool
+    rubric: Rubric | None
+
+    def options(self) -> list[str]:
+        """The options that decide what is judged, as words of a command."""
+        words = ["--seed", str(self.seed), "--convention", self.convention]
+        words += ["--timeout", f"{self.timeout:g}"]
+        if self.only is not None:
+            words += ["--only", ",".join(self.only)]
+        return words + (["--case", self.case] if self.case is not None else [])
+
+
+class _Console(Console):
+    """A console that leaves a reader who went away to ``main``."""
+
+    def on_broken_pipe(self) -> None:
+        """Flush to nowhere: what is still in the buffer has no reader."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise BrokenPipeError
+
+
+def _console() -> Console:
+    console = _Console()
+    return console if console.is_terminal else _Console(width=_WIDTH)
+
+
+class _Show:
+    """Shows one run: text as it comes, another format at its end, a file at each case."""
+
+    def __init__(self, asked: Asked, console: Console) -> None:
+        self._asked = asked
+        self.so_far = begun(asked.path, seed=asked.seed, convention=asked.convention)
+        self._saved: Saved | None = None
+        self._text: TextPrinter | None = None
+        if asked.output is not None:
+            self._saved = Saved(asked.output, asked.style, asked.rubric, asked.timing, self.so_far)
+        elif asked.style == "text":
+            self._text = TextPrinter(console)
+        # What runs now, for those who wait; nobody waits at a log. On one terminal, one console.
+        waiting = console if self._text is not None else Console(stderr=True)
+        self._status = waiting.status("starting") if waiting.is_terminal else None
+        if self._status is not None:
+            self._status.start()
+
+    def case(self, case: CaseResult) -> None:
+        """Show a case that has ended."""
+        if self._text is not None and not self.so_far.cases:
+            self._text.begin(self._asked.path)
+        self.so_far = replace(self.so_far, cases=(*self.so_far.cases, case))
+        if self._status is not None:
+            self._status.update(f"{len(self.so_far.cases)} cases, last: {case.function}")
+        if self._saved is not None:
+            self._saved.case(case)
+        elif self._text is not None:
+            self._text.case(case)
+
+    def stop(self) -> None:
+        """Take the line of what runs now down."""
+        if self._status is not None:
+            self._status.stop()
+
+    def end(self, report: CheckReport | None = None) -> None:
+        """Show the whole report; without one, what there is of it."""
+        self.stop()
+        note = "" if report is not None else UNFINISHED
+        asked, report = self._asked, report or self.so_far
+        if self._saved is not None:
+            if not note:
+                self._saved.end(report)
+                click.echo(f"{verdict(report)} The report is in {asked.output}")
+        elif self._text is not None:
+            grades = asked.rubric.grade(report.cases) if asked.rubric else None
+            self._text.end(report, grades, note)
+        else:
+            content = render(asked.style, report, asked.rubric, asked.timing, note)
+            click.echo(content.encode(), nl=False)  # UTF-8, whatever the terminal's own coding
+
+
+def check_once(asked: Asked) -> int:
+    """Judge one submission; return the exit code."""
+    try:
+        report = _judged(asked, _console())
+    except KeyboardInterrupt:
+        click.echo("\nhandgrad: interrupted; the report is not finished", err=True)
+        return 130
+    except (HandgradError, click.ClickException, BrokenPipeError):
+        raise
+    except Exception as fault:
+        return _fault(fault)
+    return 0 if report.passed else 1
+
+
+def _fault(fault: Exception) -> int:
+    """Say that the checker failed: whatever a submission raises stays in its own process."""
+    said = str(fault)
+    if not isinstance(fault, CheckerFault):
+        frame = traceback.extract_tb(fault.__traceback__)[-1]
+        where = f"{Path(frame.filename).name}, line {frame.lineno}"
+        said = f"{type(fault).__name__}: {said} ({where})"
+    said = " ".join(printable(said).split())
+    click.echo(f"handgrad: the checker itself failed, which is nobody's mistake: {said}", err=True)
+    return 3
+
+
+def _judged(asked: Asked, console: Console) -> CheckReport:
+    show = None
+    try:
+        show = _Show(asked, console)
+        report = _checked(asked, show)
+    except SubmissionError as error:
+        if show is not None:
+            show.stop()
+        if asked.style == "gradescope":
+            _refuse(asked, refused(str(error)))
+        elif show is not None and asked.output is not None:
+            note = f"empty: {error}"
+            _refuse(asked, render(asked.style, show.so_far, asked.rubric, asked.timing, note))
+        raise
+    except BaseException:
+        if show is not None:
+            show.end()
+        raise
+    show.end(report)
+    return report
+
+
+def _refuse(asked: Asked, content: str) -> None:
+    if asked.output is not None:
+        save(asked.output, content)
+    else:
+        click.echo(content, nl=False)
+
+
+def _checked(asked: Asked, show: _Show | None = None) -> CheckReport:
+    return check_submission(
+        asked.path,
+        seed=asked.seed,
+        convention=asked.convention,
+        only=asked.only,
+        case=asked.case,
+        timeout=asked.timeout,
+        on_case=show.case if show is not None else None,
+    )
+
+
+def watch_and_check(asked: Asked) -> int:
+    """Judge, then again whenever a file is saved, showing what changed, until Ctrl-C: 130."""
+    place = Path(asked.path)
+    if not place.exists():
+        raise click.UsageError(f"--watch needs a file or a folder; {asked.path} is neither")
+    console = _console()
+    files = Files(place)
+    last: CheckReport | None = None
+    try:
+        while True:
+            try:
+                if last is None:
+                    last = _judged(asked, console)
+                else:
+                    last = _again(asked, console, last)
+            except SubmissionError as error:
+                click.echo(f"cannot be judged: {error}")
+            click.echo("Watching; Ctrl-C ends.")
+            files.wait()
+    except KeyboardInterrupt:
+        click.echo()
+        return 130
+    except CheckerFault as fault:
+        return _fault(fault)
+
+
+def _again(asked: Asked, console: Console, last: CheckReport) -> CheckReport:
+    started = time.perf_counter()
+    report = _checked(asked)
+    seconds = time.perf_counter() - started
+    click.echo(f"\n{time.strftime('%H:%M:%S')} saved, judged again in {seconds:.1f} s")
+    changed = changes(last, report)
+    printer = TextPrinter(console)
+    if changed.mended:
+        printer.changed(f"passes now: {names(changed.mended)}", "passed")
+    for title, cases in (("broken now", changed.broken), ("wrong in another way", changed.other)):
+        absent = [case for case in cases if case.status == "missing"]
+        if absent:
+            printer.changed(f"{title}, not there any more: {names(absent)}", "missing")
+        found = findings(cases)
+        if found:
+            printer.changed(f"{title}:", "failed")
+        for finding in found:
+            printer.finding(finding)
+    if not changed:
+        click.echo("no case changed")
+    console.print(verdict(report), soft_wrap=True)
+    return report
+
+
+def check_folder(asked: Asked, out: Path, jobs: int) -> int:
+    """Judge a folder of submissions; return the exit code."""
+    folder = Path(asked.path)
+    if not folder.is_dir():
+        raise click.UsageError(f"--batch needs a folder of submissions; {folder} is not one")
+    found = submissions(folder.resolve())
+    versions = dict(begun("handgrad", seed=asked.seed, convention=asked.convention).environment)
+    batch = Batch(
+        folder=folder.resolve(),
+        submissions=found,
+        out=out.resolve(),
+        options=asked.options(),
+        settings={"options": asked.options(), "versions": versions},
+        rubric=asked.rubric,
+        jobs=jobs,
+    )
+    outcomes = _with_progress(batch)
+    faults = [outcome for outcome in outcomes if outcome.fault]
+    problems = [o for o in outcomes if o.report is None and not o.fault]
+    good = sum(o.report is not None and o.report.passed for o in outcomes)
+    click.echo(
+        f"{len(outcomes)} submissions: {good} pass everything, {len(problems)} cannot be judged"
+        + (f", {len(faults)} made the checker fail" if faults else "")
+    )
+    click.echo(f"{out / 'results.csv'}, and a page each in {out / 'pages'}")
+    if faults:
+        return 3
+    return 0 if good == len(outcomes) else 1
+
+
+def _with_progress(batch: Batch) -> list[Outcome]:
+    console = Console(stderr=True, soft_wrap=True)
+    if not console.is_terminal:
+        return run(batch, lambda outcome: click.echo(_said(outcome), err=True))
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    )  # fmt: skip
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task("submissions", total=len(batch.submissions))
+
+        def moved(outcome: Outcome) -> None:
+            progress.console.print(_said(outcome), markup=False, highlight=False)
+            progress.advance(task)
+
+        return run(batch, moved)
+
+
+def _said(outcome: Outcome) -> str:
+    name = printable(outcome.submission.name)
+    if outcome.report is None:
+        return f"{name}: {printable(outcome.problem)}"
+    report = outcome.report
+    total = len(report.cases)
+    known = " (judged before)" if outcome.reused else ""
+    return f"{name}: {report.count('passed')} of {total} cases passed{known}"

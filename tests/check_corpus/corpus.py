@@ -1,0 +1,124 @@
+"""All mutants, and all right submissions that are written differently."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from check_corpus.mutants import write_baseline
+from check_corpus.mutants_dense import BATCHNORM, DROPOUT, FC, RELU
+from check_corpus.mutants_images import CONV, POOL
+from check_corpus.mutants_losses import LOSSES, OPTIM
+from check_corpus.mutants_ours import OURS
+from check_corpus.mutants_training import MODELS, SOLVER
+
+PARTS = Path(__file__).parent / "alternatives"
+MUTANTS = [*FC, *RELU, *DROPOUT, *BATCHNORM, *CONV, *POOL, *LOSSES, *OPTIM, *MODELS, *SOLVER, *OURS]
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A right submission in another style.
+
+    Attributes
+    ----------
+    name, style : str
+        ``style`` is for the reader of the tables.
+    groups : tuple of str
+        What it changes, for ``only``.
+    added : mapping
+        A file of the baseline to the part that is appended to it: later definitions replace
+        earlier ones.
+    replaced : mapping
+        A file of the baseline to the part that stands in its place.
+    convention : str
+    alone : bool
+        The submission is layers.py alone, not a folder.
+    """
+
+    name: str
+    style: str
+    groups: tuple[str, ...]
+    added: Mapping[str, str] = field(default_factory=dict)
+    replaced: Mapping[str, str] = field(default_factory=dict)
+    convention: str = "handgrad"
+    alone: bool = False
+
+    def build(self, folder: Path) -> Path:
+        """Write the submission into ``folder``, which must not exist, and give its path."""
+        write_baseline(folder)
+        for file, part in self.added.items():
+            path = folder / file
+            path.write_text(path.read_text() + "\n\n" + (PARTS / part).read_text())
+        for file, part in self.replaced.items():
+            (folder / file).write_text((PARTS / part).read_text())
+        return folder / "layers.py" if self.alone else folder
+
+
+def _layers(
+    name: str, style: str, *groups: str, convention: str = "handgrad", alone: bool = False
+) -> Alternative:
+    added = {"layers.py": f"{name}.py"}
+    return Alternative(name, style, groups, added, convention=convention, alone=alone)
+
+
+ALTERNATIVES = [
+    _layers("dense_loops", "fully connected in loops, ReLU by assignment", "fc", "relu"),
+    _layers(
+        "dense_einsum", "einsum, np.where, namespaces as caches", "fc", "relu", "dropout",
+    ),
+    _layers(
+        "layers_classes", "functions that delegate to classes; the object is the cache",
+        "fc", "relu", "dropout", "pool",
+    ),
+    _layers("batchnorm_staged", "backward through each step of the forward; a dict as cache",
+            "batchnorm"),
+    _layers("batchnorm_compact", "backward in one line, with N times dout", "batchnorm"),
+    _layers("batchnorm_jacobian", "backward by each feature's Jacobian in full", "batchnorm"),
+    _layers("spatial_axes", "spatial batch norm over the axes (0, 2, 3) itself", "batchnorm"),
+    _layers("conv_loops", "convolution in four loops", "conv"),
+    _layers("conv_einsum", "convolution by einsum of windows", "conv"),
+    _layers("conv_im2col", "im2col with index arrays, np.add.at", "conv", alone=True),
+    _layers("conv_fft", "convolution by FFT", "conv"),
+    _layers("conv_taps", "a sum over the filter's taps; gradients are convolutions", "conv"),
+    _layers("conv_options", "stride, padding and a bias as extras", "conv"),
+    _layers(
+        "conv_flipped", "filters are flipped", "conv", convention="flipped-convolution", alone=True,
+    ),
+    _layers("pool_loops", "pooling in four loops", "pool"),
+    _layers("pool_reshape", "pooling by reshape where windows tile, else maxima of slices", "pool"),
+    _layers("pool_windows", "pooling by strided windows and argmax", "pool"),
+    _layers("losses_loops", "losses in loops over Python floats", "losses"),
+    _layers("losses_where", "losses in stable pieces, one-hot; the loss is a float", "losses"),
+    _layers(
+        "in_float64", "computes in float64, answers in the input's dtype",
+        "fc", "relu", "batchnorm", "conv", "losses",
+    ),
+    _layers(
+        "dropout_inverted", "inverted dropout", "dropout", convention="inverted-dropout",
+        alone=True,
+    ),
+    _layers(
+        "dropout_drop", "p is the probability to drop", "dropout", convention="drop", alone=True
+    ),
+    Alternative(
+        "optim_in_place", "rules that step in place and fill in the given config",
+        ("optim", "solver"), {"optim.py": "optim_in_place.py"},
+    ),
+    Alternative(
+        "models_columns", "scores as columns (N, 1) up to the loss", ("models",),
+        replaced={"logistic.py": "models_columns.py"},
+    ),
+    Alternative(
+        "models_generic", "any number of layers in a loop", ("models",),
+        replaced={"softmax.py": "models_generic.py"},
+    ),
+    Alternative(
+        "solver_iterations", "counts iterations, its own random generator", ("solver",),
+        replaced={"solver.py": "solver_iterations.py"},
+    ),
+    Alternative(
+        "cs231n_layers", "affine, inverted dropout, filters with bias, multiclass SVM",
+        ("fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses"),
+        replaced={"layers.py": "cs231n_layers.py"}, convention="cs231n", alone=True,
+    ),
+]  # fmt: skip

@@ -1,0 +1,250 @@
+"""Mistakes planted in handgrad's own layers and update rules.
+
+Written after the checker had been tuned on the other mutants, and not tuned on: what it makes of
+these is what it would make of a stranger's file.
+"""
+
+from check_corpus.mutants import Plant
+
+
+def _in(group: str, file: str, function: str = "") -> Plant:
+    return Plant(group, file, function, ours=True)
+
+
+fc, relu = _in("fc", "layers/dense.py"), _in("relu", "layers/dense.py")
+dropout = _in("dropout", "layers/dense.py")
+norm = _in("batchnorm", "layers/normalisation.py")
+conv, conv_kernel = _in("conv", "layers/convolution.py"), _in("conv", "kernels/numpy.py")
+pool = _in("pool", "kernels/numpy.py")
+loss = _in("losses", "layers/losses.py")
+rule = _in("optim", "optim.py")
+
+OURS = [
+    fc("our-fc-no-bias", "forward leaves b out", "    out += b\n", "", "bias-ignored"),
+    fc(
+        "our-fc-x-in-place",
+        "backward scales x, which it was given, by 1/N",
+        "    dw = x.reshape(len(x), w.shape[0]).T @ dout  # (D, M)\n",
+        "    x /= len(x)\n    dw = x.reshape(len(x), w.shape[0]).T @ dout  # (D, M)\n",
+        "argument-modified",
+        also=("factor-one-over-n", "averaged-not-summed", "cache-modified"),
+    ),
+    fc(
+        "our-fc-db-total",
+        "db is one number",
+        "db = dout.sum(axis=0)",
+        "db = dout.sum()",
+        "wrong-axis",
+    ),
+    relu(
+        "our-relu-mask-sign",
+        "the mask is that of negative numbers",
+        "return dout * (x > 0)",
+        "return dout * (x < 0)",
+        "sign",
+        "wrong-mask",
+    ),
+    dropout(
+        "our-dropout-drop",
+        "p is taken as the probability to drop",
+        "np.asarray(draw) < p",
+        "np.asarray(draw) >= p",
+        "keep-drop-swapped",
+    ),
+    dropout(
+        "our-dropout-normal",
+        "draws normal numbers, not uniform ones",
+        "draw = np.random.rand(*x.shape)",
+        "draw = np.random.randn(*x.shape)",
+        "keep-fraction-wrong",
+        also=("other-random-stream",),
+    ),
+    dropout(
+        "our-dropout-test-twice",
+        "after a test-mode forward, backward multiplies by p squared",
+        "return x * x.dtype.type(p), DropoutCache(float(p), x.shape)",
+        "return x * x.dtype.type(p), DropoutCache(float(p * p), x.shape)",
+        "mask-twice",
+        "factor-p",
+    ),
+    norm(
+        "our-bn-unbiased",
+        "normalises with the variance over N - 1",
+        "var = _sum_of_products(centred, centred) / count",
+        "var = _sum_of_products(centred, centred) / (count - 1)",
+        "unbiased-variance",
+    ),
+    norm(
+        "our-bn-running-not-averaged",
+        "the running mean is the last batch's",
+        "momentum * running_mean + (1 - momentum) * mean",
+        "mean",
+        "running-statistics-not-kept",
+    ),
+    norm(
+        "our-bn-running-uncentred",
+        "accumulates the mean of squares, not the variance",
+        "momentum * running_var + (1 - momentum) * var",
+        "momentum * running_var + (1 - momentum) * (var + mean**2)",
+        "variance-for-deviation",
+    ),
+    norm(
+        "our-bn-no-mean-path",
+        "dx without the path through the mean",
+        "    dx -= (dbeta / count).reshape(gamma.shape)\n",
+        "",
+        "mean-gradient-missing",
+    ),
+    norm(
+        "our-bn-sums-for-means",
+        "dx subtracts sums where means are meant",
+        "dx -= (dbeta / count).reshape",
+        "dx -= dbeta.reshape",
+        "factor-n",
+    ),
+    norm(
+        "our-bn-test-as-training",
+        "a test-mode forward remembers training mode",
+        "return out, BatchNormCache(x_hat, gamma, inverse_std, str(mode))",
+        'return out, BatchNormCache(x_hat, gamma, inverse_std, "train")',
+        "test-backward-wrong",
+    ),
+    norm(
+        "our-bn-eps-default",
+        "eps is 1e-3 by default",
+        'bn_param.get("eps", 1e-5)',
+        'bn_param.get("eps", 1e-3)',
+        "default-wrong",
+    ),
+    norm(
+        "our-bn-momentum-default",
+        "momentum is 0.99 by default",
+        'bn_param.get("momentum", 0.9)',
+        'bn_param.get("momentum", 0.99)',
+        "default-wrong",
+    ),
+    conv(
+        "our-full-not-flipped",
+        "*full without the flip",
+        "return filter_valid(around, b[::-1, ::-1])",
+        "return filter_valid(around, b)",
+        "kernel-not-flipped",
+    ),
+    conv_kernel(
+        "our-conv-rows-turned",
+        "the patches' rows and columns change places",
+        "view = view.transpose(0, 1, 4, 5, 2, 3)",
+        "view = view.transpose(0, 1, 4, 5, 2, 3) if window[0] != window[1] else "
+        "view.transpose(0, 1, 5, 4, 2, 3)",
+        "transposed",
+    ),
+    conv_kernel(
+        "our-conv-dw-last-chunk",
+        "dw is not summed over the images",
+        "dw += np.matmul(dout_rows[chunk], patches.transpose(0, 2, 1)).sum(axis=0)",
+        "dw += np.matmul(dout_rows[chunk], patches.transpose(0, 2, 1))[0]",
+        "not-summed",
+        "only-n1",
+    ),
+    conv_kernel(
+        "our-conv-dx-overwritten",
+        "taps overwrite each other in dx",
+        "dx[chunk, :, rows, columns] += dpatches",
+        "dx[chunk, :, rows, columns] = dpatches",
+        "overlap-lost",
+    ),
+    pool(
+        "our-pool-ties",
+        "every tied pixel is paid",
+        "        wins &= unpaid\n",
+        "",
+        "ties-paid-twice",
+    ),
+    pool(
+        "our-pool-overlap",
+        "overlapping windows overwrite",
+        "            dpixel += dout * wins\n",
+        "            np.copyto(dpixel, dout, where=wins)\n",
+        "overlap-lost",
+        also=("only-without-overlap",),
+    ),
+    pool(
+        "our-pool-from-zero",
+        "the maximum starts from 0",
+        "    out = next(views).copy()\n",
+        "    out = np.maximum(next(views), 0)\n",
+        "negative-pixels",
+    ),
+    loss(
+        "our-logistic-overflow",
+        "exp(-z) without the absolute value",
+        "small = np.exp(-np.abs(margin))  # in (0, 1]\n"
+        "        loss = (np.log1p(small) + np.maximum(-margin, 0)).mean()",
+        "small = np.exp(-np.abs(margin))  # in (0, 1]\n"
+        "        loss = np.log1p(np.exp(-margin)).mean()",
+        "not-shifted-by-maximum",
+    ),
+    loss(
+        "our-labels-0-negative-only",
+        "labels of -1 count as positive ones",
+        "positive = y == 1\n",
+        "positive = y != 0\n",
+        "labels-coding",
+    ),
+    loss(
+        "our-svm-kink",
+        "the gradient at the kink is not 0",
+        "np.where(slack > 0, -sign, 0)",
+        "np.where(slack >= 0, -sign, 0)",
+        "kink-wrong",
+    ),
+    loss(
+        "our-svm-half",
+        "half the hinge",
+        "loss = np.maximum(slack, 0).mean()",
+        "loss = np.maximum(slack, 0).mean() / 2",
+        "factor-half",
+    ),
+    loss(
+        "our-softmax-shift-in-place",
+        "subtracts the maximum from x itself",
+        "shifted = x - x.max(axis=1, keepdims=True)",
+        "x -= x.max(axis=1, keepdims=True)\n    shifted = x",
+        "argument-modified",
+    ),
+    loss(
+        "our-softmax-sum",
+        "the gradient is of the sum",
+        "        dx /= N\n",
+        "",
+        "factor-n",
+    ),
+    rule(
+        "our-momentum-dampened",
+        "the velocity forgets to decay",
+        'velocity = config["momentum"] * config["velocity"] - config["learning_rate"] * dw',
+        'velocity = config["velocity"] - config["learning_rate"] * dw',
+        "config-ignored",
+    ),
+    rule(
+        "our-rmsprop-eps-inside",
+        "epsilon under the root",
+        '(np.sqrt(cache) + config["epsilon"])',
+        'np.sqrt(cache + config["epsilon"])',
+        "eps-inside-root",
+    ),
+    rule(
+        "our-adam-t-from-config",
+        "t is not incremented",
+        't = config["t"] + 1\n    m = beta1',
+        't = max(config["t"], 1)\n    m = beta1',
+        "bias-correction",
+    ),
+    rule(
+        "our-adam-corrections-exchanged",
+        "m is corrected with beta2 and v with beta1",
+        "m / (1 - beta1**t), v / (1 - beta2**t)",
+        "m / (1 - beta2**t), v / (1 - beta1**t)",
+        "bias-correction",
+    ),
+]

@@ -1,0 +1,35 @@
+"""Write docs/check_tables.md: what `handgrad check` says of every mutant and every alternative.
+
+Run from the root of the repository, with two minutes of patience:
+
+    python tools/make_check_tables.py
+"""
+
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from check_corpus import verdicts
+from check_corpus.corpus import ALTERNATIVES, MUTANTS
+
+
+def main() -> None:
+    """Check everything, and write the page."""
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder, verdicts.one_child():
+        for mutant in MUTANTS:
+            verdict = verdicts.of_mutant(mutant, Path(folder) / mutant.name)
+            rows[mutant.name] = verdicts.mutant_row(mutant, verdict)
+            if not verdict.names(mutant):
+                print(rows[mutant.name])
+        for alternative in ALTERNATIVES:
+            verdict = verdicts.of_alternative(alternative, Path(folder) / alternative.name)
+            rows[alternative.name] = verdicts.alternative_row(alternative, verdict)
+    verdicts.PAGE.write_text(verdicts.page(rows))
+    print(f"{verdicts.PAGE}: {len(MUTANTS)} mistakes, {len(ALTERNATIVES)} right submissions")
+
+
+if __name__ == "__main__":
+    main()
