@@ -15,7 +15,7 @@ from handgrad.check.cases import all_cases
 from handgrad.check.conventions import PRESETS, SWITCHES, parse
 from handgrad.check.diagnosis import CAUSES
 from handgrad.check.hypotheses import explain
-from handgrad.check.judge import compare
+from handgrad.check.judge import compare, judge
 
 import references as loops  # isort: skip  (tests/references.py)
 
@@ -416,6 +416,38 @@ def test_float32_in_float64_s_clothes():
     problem = compare(Variant("", {}, []), want, value.astype(np.float32))
     assert problem is not None
     assert [item.cause for item in problem.causes] == ["float32-forced"]
+
+
+STRANGE = [
+    None, 1, 0, -1.5, float("nan"), float("inf"), True, "x", wire.Foreign("Tensor"), [], {}, (),
+    [1, 2], [0.4, 0.8], [[1]], (1, "a"), {"W": 1}, {"W": np.zeros(1)}, {"W": None}, {"W1": 3},
+    [{"scores": np.zeros((24, 4)), "params": {}}] * 7, [3] * 9, np.zeros(0), np.zeros((0, 5)),
+    np.zeros((2, 3), bool), np.ones(5, bool), np.zeros((3, 4)), np.full((3, 4), np.nan),
+    np.arange(6, dtype=np.uint8), np.float32(2), np.zeros((2,) * 10), np.ones((5, 1)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("convention", ["handgrad", "cs231n"])
+def test_no_reply_makes_the_judge_itself_fail(convention):
+    """Whatever a child sends back, right answers among it, is judged; and wrong is not passed."""
+    rng = np.random.default_rng(0)
+    for case in all_cases(Setting(parse(convention), 0)):
+        for _ in range(6):
+            results, strange = [], 0
+            for variant in case.variants:
+                rights = {want.name: want.value for want in variant.wants}
+                values = {}
+                for name in variant.returns():
+                    if name in rights and rng.random() < 0.3:
+                        values[name] = rights[name]
+                    else:
+                        values[name] = STRANGE[rng.integers(len(STRANGE))]
+                        strange += name in rights
+                results.append({"error": None, "values": values})
+            judgement = judge(case, results)
+            assert judgement.status == "failed" or strange < 2
+            if case.recognise is not None:
+                case.recognise([result["values"] for result in results])
 
 
 @pytest.mark.parametrize("got", [None, "text", wire.Foreign("Tensor"), [], {}, (1, "a")])

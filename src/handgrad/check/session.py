@@ -25,6 +25,7 @@ from handgrad.check.runner import Outcome, Runner, RunnerFault
 from handgrad.check.submission import UNITS, Submission, find_submission
 
 _PACKAGE = Path(handgrad.__file__).parent
+_FORM = ("error", "values")  # of what the child says of a variant
 _PATIENCE = 2  # so many cases of a function may meet the clock, then the others are spared
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 _PRIVATE = re.compile(r"[^\s'\"]*handgrad-check-[^/\s'\"]+(/case\d+)?(/parent)?/?")
@@ -244,12 +245,16 @@ class _Judged:
             forged = Outcome("crashed", how="what came back is no answer to the case")
             return self._result(case, self._without_reply(case, forged, timeout))
         assert isinstance(found, list)
+        found = [
+            {name: item.get(name) if isinstance(item.get(name), dict) else None for name in _FORM}
+            for item in found
+        ]
         with _faults(f"judging {case.function}: {case.name}"):
             judgement = judge(case, found)
             if case.recognise is not None:
                 recognised.update(case.recognise([item.get("values") or {} for item in found]))
             if case.timing is not None and judgement.status == "passed":
-                self.timings.update(case.timing(found[0]["values"]))
+                self.timings.update(case.timing(found[0]["values"] or {}))
         return self._result(case, judgement)
 
     def _without_reply(self, case: Case, outcome: Outcome, timeout: float) -> Judgement:
