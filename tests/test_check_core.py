@@ -1,8 +1,12 @@
 """`check_submission`: ours passes everything; what is wrong is found, named, and repeatable."""
 
+import ast
 import json
+import os
+import pydoc
 import re
 import shlex
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +20,11 @@ from handgrad.check.conventions import PRESETS, SWITCHES, parse
 from handgrad.check.diagnosis import CAUSES
 from handgrad.check.hypotheses import explain
 from handgrad.check.judge import compare, judge
+from handgrad.check.runner import Runner
 
 import references as loops  # isort: skip  (tests/references.py)
+
+ROOT = Path(__file__).parent.parent
 
 DENSE = """
 import numpy as np
@@ -455,6 +462,52 @@ def test_what_is_no_array_is_said(got):
     problem = compare(Variant("", {}, []), Want("dx", VALUE), got)
     assert problem is not None
     assert problem.text.startswith("dx should be an array of shape (2, 3); got ")
+
+
+def test_every_cause_has_its_sentence():
+    """Those of known mistakes, and those that the cases' own judges name."""
+    for convention in ("handgrad", "cs231n", "flipped-convolution", "inverted-dropout"):
+        for case in all_cases(Setting(parse(convention), 0)):
+            for variant in case.variants:
+                for want in variant.wants:
+                    assert {cause.strip() for cause in want.wrong} <= set(CAUSES), case.name
+                    assert set(want.places) <= set(CAUSES), case.name
+    named = set()
+    for file in Path(check_cases.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            is_verdict = isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Verdict"
+            if is_verdict and len(node.args) > 1:
+                parts = [part for part in ast.walk(node.args[1]) if isinstance(part, ast.Constant)]
+                named |= {part.value for part in parts if isinstance(part.value, str)}
+    assert len(named) > 15
+    assert named - {",", "whole"} <= set(CAUSES)
+
+
+def test_what_to_read_is_there():
+    """The sections of the derivations, and the names that pydoc is to show."""
+    derivations = (ROOT / "docs" / "derivations.md").read_text()
+    for case in all_cases(Setting(parse("handgrad"), 0)):
+        section = re.search(r'derivations.md, "(.*)"', case.read)
+        if section:
+            assert re.search(rf"^## {re.escape(section[1])}", derivations, re.MULTILINE), case.read
+        else:
+            name = re.search(r"pydoc (handgrad[.\w]*)", case.read)
+            assert name is not None, case.read
+            assert pydoc.locate(name[1]) is not None, case.read
+
+
+# -- the child process --------------------------------------------------------------------------
+
+
+def test_a_child_that_dies_between_cases_is_started_again():
+    with Runner() as runner:
+        request = {
+            "list": True, "modules": {"layers": "json"}, "aliases": {}, "sources": {}, "path": [],
+            "trusted": False,
+        }  # fmt: skip
+        assert runner.run(request, 5).ending == "replied"
+        os.kill(runner.pid, signal.SIGKILL)
+        assert runner.run(request, 5).ending == "replied"
 
 
 # -- the wire -----------------------------------------------------------------------------------
