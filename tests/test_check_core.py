@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,15 @@ def test_same_seed_same_bytes(tmp_path):
     assert set(record) >= {"file", "sha256", "seed", "environment", "cases", "timings"}
     assert "handgrad-check-" not in json.dumps(record["cases"])
     assert not re.search(r"0x[0-9a-f]{4}", json.dumps(record["cases"]))
+
+
+def test_report_says_how_the_submission_was_contained(tmp_path):
+    report = check_submission(write(tmp_path, DENSE), only=["relu"])
+    assert report.environment["containment"].startswith("limits")
+    if sys.platform == "linux":
+        assert "no other processes" in report.environment["containment"]
+    ours = check_submission("handgrad.layers", only=["relu"])
+    assert ours.environment["containment"] == "limits only, for handgrad itself"
 
 
 def test_results_come_as_cases_end(tmp_path):
