@@ -38,7 +38,7 @@ def test_expected_causes_exist() -> None:
 
 def test_the_plain_submission_passes_everything(tmp_path: Path) -> None:
     write_baseline(tmp_path / "submission")
-    report = check_submission(tmp_path / "submission")
+    report = check_submission(tmp_path / "submission", timeout=60)
     assert [case for case in report.cases if case.status != "passed"] == []
     assert {case.group for case in report.cases} >= {"conv", "models", "solver", "time"}
 
@@ -46,7 +46,7 @@ def test_the_plain_submission_passes_everything(tmp_path: Path) -> None:
 def test_our_own_files_pass_everything(tmp_path: Path) -> None:
     write_ours(tmp_path / "submission")
     groups = ["fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses", "optim"]
-    report = check_submission(tmp_path / "submission", only=groups)
+    report = check_submission(tmp_path / "submission", only=groups, timeout=60)
     assert [case for case in report.cases if case.status != "passed"] == []
 
 

@@ -66,7 +66,8 @@ def one_child() -> Iterator[None]:
 
 
 def _verdict(path: Path, only: Sequence[str], convention: str) -> Verdict:
-    report = check_submission(path, only=only, convention=convention)
+    # Patient: a busy machine is no mistake of the submission's.
+    report = check_submission(path, only=only, convention=convention, timeout=60)
     return Verdict(tuple(case for case in report.cases if case.status != "passed"))
 
 

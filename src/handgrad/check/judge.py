@@ -35,6 +35,7 @@ class Judgement:
     detail: str = ""
 
 
+@np.errstate(all="ignore")  # of NaN and infinity the words speak
 def judge(case: Case, results: Sequence[Mapping[str, Any]]) -> Judgement:
     """Judge all variants of a case together: one cause should explain every failure.
 

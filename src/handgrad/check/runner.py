@@ -116,6 +116,11 @@ class Runner:
         hello = wire.decode(self._receive(time.monotonic() + 60))
         self.separated = tuple(str(name) for name in hello["separated"])
 
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None before it is started."""
+        return None if self._process is None else self._process.pid
+
     def stop(self) -> None:
         """Kill the child and all of its session; remove the folder."""
         if self._process is not None:

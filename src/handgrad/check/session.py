@@ -25,6 +25,12 @@ from handgrad.check.runner import Outcome, Runner, RunnerFault
 from handgrad.check.submission import UNITS, Submission, find_submission
 
 _PACKAGE = Path(handgrad.__file__).parent
+_FORM = ("error", "values")  # of what the child says of a variant
+_CUT_OFF = {
+    "network": "network",
+    "read-only": "writing outside its folder",
+    "answers": "sight of handgrad's files",
+}
 _PATIENCE = 2  # so many cases of a function may meet the clock, then the others are spared
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 _PRIVATE = re.compile(r"[^\s'\"]*handgrad-check-[^/\s'\"]+(/case\d+)?(/parent)?/?")
@@ -103,7 +109,7 @@ def check_submission(
         seed=seed,
         convention=rules.name,
         recognised=dict(sorted(recognised.items())),
-        environment=versions(),
+        environment={**versions(), "containment": judged.containment()},
         cases=tuple(results),
         timings=timings,
     )
@@ -159,6 +165,7 @@ class _Judged:
         self.names: dict[str, set[str]] = {}
         self.broken: dict[str, str] = {}
         self.timings: dict[str, float] = {}
+        self._confined = True
         self._timeouts: Counter[str] = Counter()  # by function
         self._request: dict[str, Any] = {
             "modules": dict(submission.modules),
@@ -181,6 +188,7 @@ class _Judged:
         """Import each module once and note its names; refuse a submission of which none loads."""
         for unit, module in self.submission.modules.items():
             outcome = self._ask({"list": True, "modules": {unit: module}}, max(self.timeout, 10))
+            self._confined = self._confined and outcome.reply.get("confined") is True
             modules = outcome.reply.get("modules")
             found = modules.get(unit) if isinstance(modules, dict) else None
             names = found.get("names") if isinstance(found, dict) else None
@@ -200,6 +208,15 @@ class _Judged:
     def has(self, unit: str, name: str) -> bool:
         """Whether the submission defines a function, by any of its names."""
         return any(alias in self.names.get(unit, ()) for alias in ALIASES.get(name, [name]))
+
+    def containment(self) -> str:
+        """What this platform let the child process be cut off from, beside its rlimits."""
+        if self.submission.trusted:
+            return "limits only, for handgrad itself"
+        kept_from = [_CUT_OFF[name] for name in self.runner.separated if name in _CUT_OFF]
+        if self._confined:
+            kept_from.append("other processes")
+        return ", ".join(["limits", *(f"no {name}" for name in kept_from)])
 
     def other_names(self) -> dict[str, str]:
         """Say under which other names functions were found."""
@@ -244,12 +261,16 @@ class _Judged:
             forged = Outcome("crashed", how="what came back is no answer to the case")
             return self._result(case, self._without_reply(case, forged, timeout))
         assert isinstance(found, list)
+        found = [
+            {name: item.get(name) if isinstance(item.get(name), dict) else None for name in _FORM}
+            for item in found
+        ]
         with _faults(f"judging {case.function}: {case.name}"):
             judgement = judge(case, found)
             if case.recognise is not None:
                 recognised.update(case.recognise([item.get("values") or {} for item in found]))
             if case.timing is not None and judgement.status == "passed":
-                self.timings.update(case.timing(found[0]["values"]))
+                self.timings.update(case.timing(found[0]["values"] or {}))
         return self._result(case, judgement)
 
     def _without_reply(self, case: Case, outcome: Outcome, timeout: float) -> Judgement:

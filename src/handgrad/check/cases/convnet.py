@@ -112,7 +112,8 @@ def _dropout_scale(setting: Setting, net: Net) -> Variant:
         scores = as_numbers(values.get("scores"))
         if scores is None:
             return Verdict(False, None, "loss(X) should give scores")
-        if values.get("model choice") == len(_DROPOUT) - 1:
+        choice = values.get("model choice")
+        if isinstance(choice, int) and choice == len(_DROPOUT) - 1:
             return Verdict(True)  # it has no dropout
         for scale, value in by_scale.items():
             if scale != right_scale and close(scores.astype(float), value, 1e-7):
@@ -128,9 +129,9 @@ def _dropout_scale(setting: Setting, net: Net) -> Variant:
 def _judge_modes(values: Mapping[str, Any], label: str) -> Verdict:
     """Gradients are right in training; in testing an example's scores are its own business."""
     many, one = as_numbers(values.get("scores")), as_numbers(values.get("score of one"))
-    if many is None or one is None or many.shape[1:] != one.shape[1:]:
+    if many is None or one is None or many.ndim != 2 or one.shape != (1, many.shape[1]):
         return Verdict(False, None, "loss(X) should give scores")
-    if not np.allclose(many[:1], one, rtol=1e-6, atol=1e-9):
+    if many.size == 0 or not np.allclose(many[:1], one, rtol=1e-6, atol=1e-9):
         return Verdict(
             False,
             "test-mode-missing",
@@ -141,7 +142,7 @@ def _judge_modes(values: Mapping[str, Any], label: str) -> Verdict:
     if not verdict.passed:
         return Verdict(False, verdict.cause, f"with {label}, {verdict.detail}")
     spread = as_numbers(values.get("many scores"))
-    if label == "batch norm" and spread is not None and np.abs(spread).max() > 1e3:
+    if label == "batch norm" and spread is not None and spread.size and np.abs(spread).max() > 1e3:
         return Verdict(
             False,
             "running-statistics-not-kept",

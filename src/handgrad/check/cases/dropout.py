@@ -296,7 +296,8 @@ def _global_state(setting: Setting) -> Case:
         ]
 
         def look(values: Mapping[str, Any]) -> Verdict:
-            same = values.get("before") == values.get("after")
+            before, after = values.get("before"), values.get("after")
+            same = isinstance(before, str) and isinstance(after, str) and before == after
             return Verdict(
                 same, "global-random-state", "numpy.random's state is another afterwards"
             )

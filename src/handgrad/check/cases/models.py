@@ -244,15 +244,18 @@ def entries_agree(values: Mapping[str, Any]) -> Verdict:
     if not isinstance(found, dict):
         return Verdict(False, None, "no gradients")
     for name, entry in found.items():
+        if not isinstance(entry, dict):
+            return Verdict(False, None, f"the gradient of {name} is no array of numbers")
         analytic, numeric = as_numbers(entry.get("analytic")), as_numbers(entry.get("numeric"))
         index = as_numbers(entry.get("index"))
         if analytic is None:
             return Verdict(False, "gradient-missing", f"loss gives no gradient of {name}")
         if entry.get("same shape") is not True:
             return Verdict(False, "wrong-shape", f"the gradient of {name} has not {name}'s shape")
-        if numeric is None or index is None or numeric.shape != analytic.shape:
+        if numeric is None or index is None or not numeric.shape == analytic.shape == index.shape:
             return Verdict(False, None, f"the gradient of {name} is no array of numbers")
         # At weights of about 0.4 a loss of about 1 is rounded to 1e-16: differences to 1e-10.
+        analytic, numeric = analytic.astype(float), numeric.astype(float)
         error = np.abs(analytic - numeric) / max(float(np.abs(numeric).max(initial=0)), 1e-2)
         error = np.where(np.isnan(error), np.inf, error)
         if not (error < 1e-5).all():

@@ -250,6 +250,7 @@ def agree(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Verdict]:
             if analytic.shape != numeric.shape:
                 shapes = f"d{name} has shape {analytic.shape}, {name} has {numeric.shape}"
                 return Verdict(False, "wrong-shape", shapes)
+            analytic, numeric = analytic.astype(float), numeric.astype(float)
             scale = max(float(np.abs(numeric).max(initial=0.0)), 1e-3)
             error = np.abs(analytic - numeric) / scale
             error = np.where(np.isnan(error), np.inf, error)

@@ -94,7 +94,7 @@ def _visits(rows: int, batch: int) -> Variant:
 
     def look(values: Mapping[str, Any]) -> Verdict:
         seen, sizes = _list(values.get("visits")), _list(values.get("batches"))
-        if seen is None or sizes is None:
+        if seen is None or not sizes:
             return Verdict(False, None, "the model was not trained")
         if len(seen) != 3 * rows:
             text = f"three epochs of {rows} rows made {len(seen)} visits, expected {3 * rows}"
@@ -138,11 +138,12 @@ def _histories() -> Variant:
         # Some courses measure once more, before or after the first step.
         expected = plan[1:]
         shown = ", ".join(f"{value:g}" for value in expected)
-        if val is None or len(val) > epochs + 1 or not np.allclose(val[-epochs:], expected):
+        counts = (epochs, epochs + 1)
+        if val is None or len(val) not in counts or not np.allclose(val[-epochs:], expected):
             have = "no list" if val is None else ", ".join(f"{value:g}" for value in val[:9])
             text = f"val_acc_history is {have}; the model's accuracies were {shown}"
             return Verdict(False, "history-wrong", text)
-        if train is None or len(train) not in (epochs, epochs + 1):
+        if train is None or len(train) not in counts:
             have = "no list" if train is None else f"{len(train)} numbers"
             text = f"train_acc_history has {have}, expected one an epoch ({epochs})"
             return Verdict(False, "history-wrong", text)
