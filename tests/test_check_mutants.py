@@ -22,8 +22,8 @@ def test_the_tables_say_what_the_proof_claims() -> None:
     rows = verdicts.rows_of(verdicts.PAGE.read_text())
     ends = [rows[mutant.name].rsplit("| ", 1)[1].removesuffix(" |") for mutant in MUTANTS]
     assert "missed" not in ends
-    assert ends.count("yes") >= 180
-    assert ends.count("misled") <= 4
+    assert ends.count("yes") >= 200
+    assert "misled" not in ends
     assert len(MUTANTS) >= 200
     assert len(ALTERNATIVES) >= 25
 

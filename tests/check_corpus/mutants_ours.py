@@ -1,7 +1,7 @@
 """Mistakes planted in handgrad's own layers and update rules.
 
-Written after the checker had been tuned on the other mutants, and not tuned on: what it makes of
-these is what it would make of a stranger's file.
+Written after the checker had been tuned on the other mutants, and (but for one false cause, put
+right) not tuned on: what it makes of these is what it would make of a stranger's file.
 """
 
 from check_corpus.mutants import Plant

@@ -65,6 +65,8 @@ def wrong_logistic(x: Array, positive: Array) -> tuple[Mapping[str, Any], Mappin
     for cause, value in clipped.items():
         if abs(value - loss) > 1e-5 * abs(loss):
             wrong_loss[cause] = value
+    if positive.all() or not positive.any():  # of one class: which coding it is cannot be told
+        del wrong_loss["labels-sign"], wrong_dx["labels-sign"]
     return wrong_loss, wrong_dx
 
 
@@ -102,6 +104,8 @@ def wrong_svm(x: Array, positive: Array) -> tuple[Mapping[str, Any], Mapping[str
         wrong_loss["broadcast-n-by-n"] = pairs.mean()
         wrong_loss["broadcast-n-by-n "] = pairs.sum() / N
         wrong_dx["broadcast-n-by-n"] = np.where(pairs > 0, -sign, 0) / N
+    if positive.all() or not positive.any():  # of one class: which coding it is cannot be told
+        del wrong_loss["labels-sign"], wrong_dx["labels-sign"]
     return wrong_loss, wrong_dx
 
 
