@@ -215,13 +215,14 @@ class Spy:
     """A model that writes down which rows it was trained on and which it scored."""
 
     def __init__(self):
-        self.params, self.state = {"W1": np.zeros(1)}, {}
+        self.params, self.state = {"W1": np.zeros((2, 1))}, {}
+        self.loss_name, self.layers = "svm", ()
         self.seen = []
 
     def loss(self, X, y=None):
         kind = "score" if y is None else "train"
         self.seen += [(kind, round(float(row[0]))) for row in X]
-        return np.zeros(len(X)) if y is None else (1.0, {"W1": np.zeros(1)})
+        return np.zeros(len(X)) if y is None else (1.0, {"W1": np.zeros((2, 1))})
 
 
 def spied(**budget):

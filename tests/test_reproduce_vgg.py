@@ -127,9 +127,12 @@ def test_without_torch_question_6_is_skipped_with_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr("handgrad.reproduce.job.torch_is_installed", lambda: False)
     heard = []
     watcher = SimpleNamespace(
-        notice=heard.append, planning=lambda: None, planned=lambda stages, seconds: None
+        notice=heard.append,
+        planning=lambda: None,
+        planned=lambda stages, seconds: None,
+        measuring=lambda study: None,
     )
-    job = Job([6], "smoke", tmp_path / "out", "a test", offline=True)
+    job = Job([6], "smoke", tmp_path / "out", "a test", offline=True, report=False)
     results = reproduce(job, watcher)
     assert [missing.reason for missing in results.not_run] == [MISSING_TORCH] * 2
     assert heard == [f"6.2, 6.3 will not run: {MISSING_TORCH}"]

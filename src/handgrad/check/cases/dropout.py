@@ -10,7 +10,7 @@ from handgrad.check.conventions import Convention
 from handgrad.check.hypotheses import as_numbers
 from handgrad.check.judge import compare
 
-READ = 'docs/derivations.md, "1.3 Dropout"'
+READ = 'handgrad/report/theory/dropout.md, "1.3 Dropout, in training and in testing"'
 _FORWARD, _BACKWARD = ("layers", "dropout_forward"), ("layers", "dropout_backward")
 
 
