@@ -17,11 +17,7 @@ def site(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs")
     (folder / "src").symlink_to(ROOT / "src")
     (folder / "docs").mkdir()
-    for path in [
-        *(ROOT / "docs").glob("*.*"),
-        *(ROOT / "docs").glob("api/*"),
-        ROOT / "benchmarks" / "scaling.svg",
-    ]:
+    for path in [*(ROOT / "docs").glob("*.*"), *(ROOT / "docs").glob("api/*")]:
         copy = folder / path.relative_to(ROOT)
         copy.parent.mkdir(exist_ok=True)
         copy.write_bytes(path.read_bytes())

@@ -22,6 +22,9 @@ from handgrad.errors import HandgradError
 
 # Float32 rounding, after an epoch of steps.
 _AGREEMENT = 2e-2
+# Before each turn: idle threads of OpenBLAS and OpenMP spin for some 25 ms after their work, on a
+# core that the next side needs.
+_REST_SECONDS = 0.1
 _SUMMED_WITH = ("handgrad", "handgrad-numpy")
 
 
@@ -140,6 +143,7 @@ def _in_turns(work: Workload, processes: dict[str, _Process], repeats: int) -> l
     order = list(processes)
     for repeat in range(repeats):
         for name in order[repeat % len(order) :] + order[: repeat % len(order)]:
+            time.sleep(_REST_SECONDS)
             epochs[name].append(1e3 * processes[name].ask("epoch")["seconds"])
             predictions[name].append(1e3 * processes[name].ask("predict")["seconds"])
     return [

@@ -123,8 +123,8 @@ WORKLOADS = (
     Workload("svm", "SVM 20-1", [Dense(1)], loss="svm", **_COURSE),
     Workload("svm2", "SVM 20-40-1", _HIDDEN, loss="svm", **_COURSE),
     Workload("softmax", "softmax 784-10", [Dense(10)], batches=100, **_ROWS),
-    Workload("mlp100", "784-100-10", _mlp(100), batches=100, **_ROWS),
-    Workload("mlp600", "784-600-10", _mlp(600), batches=50, **_ROWS),
+    Workload("mlp100", "784-100-10", _mlp(100), batches=300, **_ROWS),
+    Workload("mlp600", "784-600-10", _mlp(600), batches=150, **_ROWS),
     Workload("convnet", "ConvNet 7x7x32", conv_net(), batches=15, **{**_DIGITS, "target": 0.4}),
     Workload(
         "normed",
