@@ -14,7 +14,7 @@ import numpy as np
 from handgrad.kernels.blas import compiled, parallel
 from handgrad.kernels.direct import product
 from handgrad.kernels.offsets import in_one_window, unpacked
-from handgrad.kernels.vectors import pay_winners, pool, set_winners
+from handgrad.kernels.vectors import pay_winners, pool
 
 
 @compiled
@@ -86,10 +86,7 @@ def backward_part(
         for i in range(count):
             n = first + i
             partial = np.zeros(F, x.dtype)
-            if each_once:
-                set_winners(dout[n], win[n], o.table, i * o.pixels, one, dy, partial)
-            else:
-                pay_winners(dout[n], win[n], o.table, i * o.pixels, one, dy, partial)
+            pay_winners(dout[n], win[n], o.table, i * o.pixels, one, dy, partial, not each_once)
             for f in range(F):
                 total[f] += partial[f]
         images, start = framed(x, first, count, o.padding, scratch)

@@ -118,7 +118,7 @@ def backward_part(
                 row, paid = y[n, p], dy[base + p]
                 for f in range(F):
                     paid[f] = -a[f] * (dmean[f] + (row[f] - mean[f]) * slope[f])
-            pay_winners(dout[n], win[n], o.table, base, a, dy, unused)
+            pay_winners(dout[n], win[n], o.table, base, a, dy, unused, True)
         images, start = framed(x, first, count, o.padding, scratch)
         pay(images, start, dy, count, o, dw)
         if need_dx:

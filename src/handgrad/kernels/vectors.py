@@ -138,12 +138,12 @@ def _pool(width: int) -> Any:
     return intrinsic(typed)
 
 
-def _pay(width: int, adds: bool) -> Any:
+def _pay(width: int) -> Any:
     """Make the code of ``pay_winners`` for one window and ``width`` channels."""
 
     def typed(
         context: Any, d: Any, win: Any, at: Any, F: Any, f: Any, table: Any, window: Any,
-        size: Any, base: Any, a: Any, dy: Any, sums: Any,
+        size: Any, base: Any, a: Any, dy: Any, sums: Any, adds: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             say = _Writer(target, builder, signature, arguments, width)
@@ -159,6 +159,8 @@ def _pay(width: int, adds: bool) -> Any:
             say.store(builder.fadd(say.load(11, channel), kept), 11, channel)
             value = builder.fmul(value, say.load(9, channel))
             first, places = say.number(6), say.data(5)
+            added = target.cast(builder, arguments[12], adds, types.boolean)
+            added = builder.icmp_unsigned("!=", added, added.type(0))
 
             def give(q: Any) -> tuple[()]:
                 row = builder.load(builder.gep(places, [builder.add(first, q)]))
@@ -166,22 +168,21 @@ def _pay(width: int, adds: bool) -> Any:
                 place = builder.add(row, channel)
                 wins = builder.icmp_unsigned("==", winner, say.filled(say.narrowed(q, index)))
                 paid = builder.select(wins, value, zero)
-                if adds:
-                    paid = builder.fadd(say.load(10, place), paid)
-                say.store(paid, 10, place)
+                more = builder.fadd(say.load(10, place), paid)
+                say.store(builder.select(added, more, paid), 10, place)
                 return ()
 
             say.times(say.number(7), give)
             return target.get_dummy_value()
 
-        return types.void(d, win, at, F, f, table, window, size, base, a, dy, sums), write
+        kinds = (d, win, at, F, f, table, window, size, base, a, dy, sums, adds)
+        return types.void(*kinds), write
 
     return intrinsic(typed)
 
 
 _pool8, _pool16, _pool32 = _pool(8), _pool(16), _pool(32)
-_pay8, _pay16, _pay32 = (_pay(width, adds=True) for width in (8, 16, 32))
-_set8, _set16, _set32 = (_pay(width, adds=False) for width in (8, 16, 32))
+_pay8, _pay16, _pay32 = _pay(8), _pay(16), _pay(32)
 
 
 @compiled
@@ -210,8 +211,13 @@ def pool(
 
 
 @compiled
-def pay_winners(d: Any, win: Any, table: Any, base: int, a: Any, dy: Any, sums: Any) -> None:
-    """Add a * d (P, F) to the winners in dy (pixels, F) from row ``base``; d to sums (F,)."""
+def pay_winners(
+    d: Any, win: Any, table: Any, base: int, a: Any, dy: Any, sums: Any, adds: bool
+) -> None:
+    """Add a * d (P, F) to the winners in dy (pixels, F) from row ``base``; d to sums (F,).
+
+    Without ``adds`` dy is written as if it had been zeros; each pixel must be in one window.
+    """
     P, size = table.shape
     F = dy.shape[1]
     d, win, places, dy = d.reshape(-1), win.reshape(-1), table.reshape(-1), dy.reshape(-1)
@@ -219,32 +225,13 @@ def pay_winners(d: Any, win: Any, table: Any, base: int, a: Any, dy: Any, sums: 
         f = 0
         if LONG_VECTORS:
             while f + 32 <= F:
-                _pay32(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
+                _pay32(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums, adds)
                 f += 32
         while f + 16 <= F:
-            _pay16(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
+            _pay16(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums, adds)
             f += 16
         if f < F:
-            _pay8(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
-
-
-@compiled
-def set_winners(d: Any, win: Any, table: Any, base: int, a: Any, dy: Any, sums: Any) -> None:
-    """Write what ``pay_winners`` would have made of zeros; each pixel is in one window."""
-    P, size = table.shape
-    F = dy.shape[1]
-    d, win, places, dy = d.reshape(-1), win.reshape(-1), table.reshape(-1), dy.reshape(-1)
-    for p in range(P):
-        f = 0
-        if LONG_VECTORS:
-            while f + 32 <= F:
-                _set32(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
-                f += 32
-        while f + 16 <= F:
-            _set16(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
-            f += 16
-        if f < F:
-            _set8(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums)
+            _pay8(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums, adds)
 
 
 _LOW, _HIGH = (0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)
