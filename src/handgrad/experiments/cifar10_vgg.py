@@ -19,7 +19,7 @@ EXPERIMENTS = (
         "cifar10",
         {
             "smoke": RecipeBudget("improved", 1, epochs=1, train_rows=2000),
-            "standard": RecipeBudget("improved", 3, epochs=5),
+            "standard": RecipeBudget("improved", 3, epochs=4),
             "full": RecipeBudget("improved", 3, ablation=True),
         },
     ),

@@ -48,7 +48,9 @@ class RecipeTask(Task):
     def __call__(self, report: Report) -> "RunResult":
         """Do it."""
         from handgrad.vgg import run_recipe
+        from handgrad.vgg.memory import keep_freed_memory
 
+        keep_freed_memory()
         recipe, rows = recipe_of(self)
         data = _rows(load(self.data), rows)
 

@@ -12,6 +12,7 @@ import click
 
 from handgrad.errors import HandgradError
 from handgrad.vgg.distributed import leave
+from handgrad.vgg.memory import keep_freed_memory
 from handgrad.vgg.recipes import RECIPES
 from handgrad.vgg.training import RunResult, run_recipe
 
@@ -99,6 +100,7 @@ def command(
         from handgrad.datasets import load_cifar10
 
         data = load_cifar10(data_dir, offline=offline)
+        keep_freed_memory()
         result = run_recipe(
             recipe,
             data,

@@ -97,7 +97,8 @@ def orthogonalize(matrix: Tensor, steps: int = 5) -> Tensor:
         x = x.T
     for _ in range(steps):
         gram = x @ x.T
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+        polynomial = torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        x = torch.addmm(x, polynomial, x, beta=3.4445)
     result: Tensor = x.T if tall else x
     return result
 

@@ -1,0 +1,36 @@
+"""The allocator's settings: that they do keep the pages, and only where they were asked for."""
+
+import subprocess
+import sys
+
+import pytest
+
+FAULTS = """
+import resource, sys, torch
+from handgrad.vgg.memory import keep_freed_memory
+
+if sys.argv[1] == "kept" and not keep_freed_memory():
+    print("none")
+    sys.exit()
+torch.zeros(8 << 20).sum()  # 32 MB: the first one has to come from the kernel
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    torch.zeros(8 << 20).sum()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def _faults(how: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True
+    )
+    return run.stdout.strip()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the settings are glibc's")
+def test_freed_memory_is_used_again_instead_of_fresh_pages():
+    kept = _faults("kept")
+    if kept == "none":
+        pytest.skip("this C library has no mallopt")
+    assert int(kept) < 1000  # ten times 8,192 pages of 4 KiB otherwise
+    assert int(_faults("as usual")) > 10 * int(kept)
