@@ -133,35 +133,34 @@ def test(testloader: Batches, net: nn.Module, device: torch.device | str) -> flo
 
 
 def probabilities(
-    net: nn.Module, split: Split, normalize: Normalizer, here: World
-) -> tuple[Tensor, Tensor]:
-    """Score a split in eval mode: class probabilities without and with the mirror image's vote.
+    net: nn.Module, split: Split, normalize: Normalizer, here: World, *, mirror: bool = False
+) -> Tensor:
+    """Score a split, or its mirror images, in eval mode: class probabilities.
 
     Parameters
     ----------
     net, split, normalize, here
         As `evaluate` takes them.
+    mirror : bool
+        Score every image's mirror image instead.
 
     Returns
     -------
-    (plain, both) : tuple of Tensor, shape (N, classes)
-        On every rank those of all rows. The second is the sum over an image and its mirror image.
+    Tensor, shape (N, classes)
+        On every rank those of all rows.
     """
     was_training = net.training
     net.eval()
     begin, end = here.share(len(split))
-    plain: list[Tensor] = []
-    both: list[Tensor] = []
+    scored: list[Tensor] = []
     with torch.no_grad():
         for start in range(begin, end, EVALUATION_BATCH):
             images = normalize(split.centre(start, min(start + EVALUATION_BATCH, end)))
-            plain.append(F.softmax(net(images), 1))
-            both.append(plain[-1] + F.softmax(net(images.flip(3)), 1))
+            scored.append(F.softmax(net(images.flip(3) if mirror else images), 1))
     net.train(was_training)
     # Every rank puts zeros where the others' rows are, so that the sum over ranks joins the parts.
     before_after = (0, 0, begin, len(split) - end)
-    first, second = (here.total(F.pad(torch.cat(part), before_after)) for part in (plain, both))
-    return first, second
+    return here.total(F.pad(torch.cat(scored), before_after))
 
 
 def right_share(probabilities: Tensor, labels: Tensor) -> float:
@@ -191,7 +190,8 @@ def evaluate(
         Shares of rows scored right; the second from the mean of the class probabilities of the
         image and its mirror image.
     """
-    plain, both = probabilities(net, split, normalize, here)
+    plain = probabilities(net, split, normalize, here)
+    both = plain + probabilities(net, split, normalize, here, mirror=True)
     return right_share(plain, split.labels), right_share(both, split.labels)
 
 

@@ -256,7 +256,8 @@ class _Run:
             "train_accuracy": float(sums[1]),
         }
         if self.epoch % recipe.validate_every == 0 or self.epoch == recipe.epochs:
-            line["val_accuracy"] = evaluate(self.averaged, self.val_split, self.normalize, here)[0]
+            scored = probabilities(self.averaged, self.val_split, self.normalize, here)
+            line["val_accuracy"] = right_share(scored, self.val_split.labels)
         line["seconds"] = round(time.perf_counter() - began, 3)
         self.history.append(line)
         self._save()
@@ -301,8 +302,12 @@ class _Run:
         test_tta: float | None = None
         if evaluate_test:
             split = Split(self.data.X_test, self.data.y_test, device=self.here.device)
-            plain, both = probabilities(self.averaged, split, self.normalize, self.here)
-            test, test_tta = right_share(plain, split.labels), right_share(both, split.labels)
+            plain = probabilities(self.averaged, split, self.normalize, self.here)
+            mirrored = probabilities(self.averaged, split, self.normalize, self.here, mirror=True)
+            test, test_tta = (
+                right_share(plain, split.labels),
+                right_share(plain + mirrored, split.labels),
+            )
             if self.here.leads:
                 self._analyse(plain).write(self.out / ANALYSIS)
         result = RunResult(
