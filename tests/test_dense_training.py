@@ -6,7 +6,16 @@ import pytest
 from handgrad import optim
 from handgrad.dense_training import DenseTraining
 from handgrad.errors import NonFiniteLossError
-from handgrad.network import BatchNorm, Dense, Dropout, Flatten, Network, ReLU
+from handgrad.network import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool,
+    Network,
+    ReLU,
+)
 from handgrad.solver import Solver
 
 NETS = {
@@ -70,6 +79,53 @@ def test_steps_in_place_are_those_of_the_pure_rules(rule):
     if rule == "adamw":
         ours = trained(Network, net, "softmax", rule, weight_decay=0.0)
     np.testing.assert_allclose(ours.loss_history, theirs.loss_history, rtol=1e-9)
+
+
+CONVOLVED = [
+    *(Conv(3, size=3, bias=True), BatchNorm(), ReLU(), MaxPool(2), Conv(4, size=3), BatchNorm()),
+    *(Flatten(), Dense(7), BatchNorm(), ReLU(), Dropout(0.8), Dense(3)),
+]
+
+
+@pytest.mark.parametrize("rule", optim.RULES)
+def test_learning_is_a_loss_and_steps(rule):
+    """A network's steps where its gradients are made are those made afterwards."""
+    runs = []
+    for kind in (Network, OneAtATime):
+        rng = np.random.default_rng(0)
+        model = kind(CONVOLVED, (1, 9, 9), reg=0.01, rng=rng)
+        rows = {
+            f"{letter}_{part}": values[:size]
+            for letter, values in (
+                ("X", rng.standard_normal((60, 1, 9, 9))), ("y", rng.integers(0, 3, 60))
+            )
+            for part, size in (("train", 60), ("val", 20))
+        }  # fmt: skip
+        solver = Solver(
+            model, rows, rule, {"learning_rate": 0.01}, batch_size=25, num_epochs=3,
+            verbose=False, rng=rng,
+        )  # fmt: skip
+        solver.train()
+        assert (solver._learner is not None) == (kind is Network)
+        runs.append(solver)
+    fast, slow = runs
+    np.testing.assert_allclose(fast.loss_history, slow.loss_history, rtol=1e-8)
+    for name, array in slow.model.params.items():
+        np.testing.assert_allclose(fast.model.params[name], array, rtol=1e-6, atol=1e-9)
+
+
+def test_a_loss_that_is_not_finite_moves_nothing():
+    model = Network(CONVOLVED, (1, 9, 9), rng=np.random.default_rng(0))
+    before = {name: array.copy() for name, array in model.params.items()}
+
+    def nobody(name):
+        raise AssertionError(name)
+
+    with np.errstate(invalid="ignore"):
+        loss = model.learn(np.full((5, 1, 9, 9), np.nan), np.arange(5) % 3, nobody)
+    assert not np.isfinite(loss)
+    for name, array in model.params.items():
+        np.testing.assert_array_equal(array, before[name])
 
 
 def test_float32_stays_float32():

@@ -218,6 +218,25 @@ def test_dense_kernels_agree(data):
             assert (ours is None) == (theirs is None)
             if ours is not None:
                 close(ours, theirs, dtype)
+        for kind, reg in ((SGD, 0.0), (ADAM, 0.3)):
+            stepped = []
+            for engine in (plain, compiled):
+                arrays = [w.copy(), np.zeros_like(w), np.zeros_like(w)]
+                step = (kind, *arrays[1:], 0.1, 0.9, 0.99, 1e-3, 0.01, 1)
+                *found, squares = engine.dense_learn(
+                    dout, out, x, arrays[0], step, relu=relu, need_dx=need_dx, reg=reg
+                )
+                assert (found[0] is None) == (two[0] is None)
+                np.testing.assert_allclose(squares, np.sum(w * w) if reg else 0, 1e-5)
+                stepped.append([*found, *arrays])
+            gradient = two[1] + reg * w
+            if kind == SGD:
+                close(stepped[0][2], w - dtype(0.1) * gradient, dtype)
+            for ours, theirs in zip(*stepped, strict=True):
+                if ours is not None:
+                    close(ours, theirs, dtype)
+            if need_dx:
+                close(stepped[0][0], two[0], dtype)  # that of the weights before the step
     cube = rng.standard_normal((N, D, M)).astype(dtype)
     np.testing.assert_array_equal(compiled.swap_last_axes(cube), plain.swap_last_axes(cube))
     one, two = dout.copy(), dout.copy()

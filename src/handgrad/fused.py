@@ -107,6 +107,16 @@ class DenseBlock:
         dx, dw, db = kernels.dense_backward(dout, out, rows, w, relu=self.relu, need_dx=need_dx)
         return (None if dx is None else dx.reshape(shape)), {"W": dw, "b": db}
 
+    def learn(
+        self, dout: Array, cache: Any, step: tuple[Any, ...], *, need_dx: bool, reg: float
+    ) -> tuple[Array | None, Grads, float]:
+        """As backward, with W stepped in place: (dx, the other gradients, the old W's squares)."""
+        shape, rows, w, out = cache
+        dx, db, squares = kernels.dense_learn(
+            dout, out, rows, w, step, relu=self.relu, need_dx=need_dx, reg=reg
+        )
+        return (None if dx is None else dx.reshape(shape)), {"b": db}, squares
+
 
 def _channels_last(x: Array) -> Array:
     """(N, C, H, W) as contiguous (N, H, W, C): a copy only where it does not lie so already."""

@@ -17,7 +17,7 @@ loss at the end and an L2 penalty on the weights. A VGG-like net is a list:
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -36,7 +36,7 @@ from handgrad.descriptions import (
     ReLU,
     Sigmoid,
 )
-from handgrad.fused import fuse
+from handgrad.fused import DenseBlock, fuse
 from handgrad.randomness import default_rng
 
 __all__ = [
@@ -197,6 +197,63 @@ class Network:
         loss, grads : float, dict keyed as ``params``
             With y: training mode; running statistics move and dropout draws from ``rng``.
         """
+        out, caches = self._forward(X, "test" if y is None else "train")
+        if y is None:
+            return out[:, 0] if self.loss_name in _BINARY else out
+        loss, dout = _LOSSES[self.loss_name](out, y)
+        dx: Array | None = dout
+        grads: dict[str, Array] = {}
+        for layer, names, need_dx in self._backwards():
+            dx, own_grads = layer.backward(dx, caches.pop(), need_dx=need_dx)
+            grads.update({names[own]: grad for own, grad in own_grads.items()})
+        if self.reg:
+            for name, w in self.params.items():
+                if name.startswith("W"):
+                    loss += 0.5 * self.reg * kernels.add_l2(grads[name], w, self.reg)
+        return loss, {name: grads[name] for name in self.params}
+
+    def learn(self, X: Array, y: Array, stepping: Callable[[str], tuple[Any, ...]]) -> float:
+        """Take a training step: each parameter is stepped, in place, where its gradient is made.
+
+        No gradient is kept, and a dense layer's weights are read once for their gradient, their
+        penalty and their step. The parameters after it are those that ``loss`` and
+        ``kernels.update`` make.
+
+        Parameters
+        ----------
+        X, y : as ``loss`` takes them
+        stepping : function (name of a parameter) to what `optim.InPlace.of` gives
+            Called once for each parameter.
+
+        Returns
+        -------
+        loss : float
+            With the penalty, before the step. Not finite: nothing was stepped.
+        """
+        out, caches = self._forward(X, "train")
+        loss, dout = _LOSSES[self.loss_name](out, y)
+        dx: Array | None = dout
+        if not math.isfinite(loss):
+            return loss
+        for layer, names, need_dx in self._backwards():
+            assert dx is not None  # only the first layer is asked for none
+            if isinstance(layer, DenseBlock):
+                dx, own_grads, squares = layer.learn(
+                    dx, caches.pop(), stepping(names["W"]), need_dx=need_dx, reg=self.reg
+                )
+                loss += 0.5 * self.reg * squares
+            else:
+                dx, own_grads = layer.backward(dx, caches.pop(), need_dx=need_dx)
+            for own, grad in own_grads.items():
+                w = self.params[names[own]]
+                if self.reg and own == "W":
+                    loss += 0.5 * self.reg * kernels.add_l2(grad, w, self.reg)
+                kind, *rest = stepping(names[own])
+                kernels.update(kind, w, grad, *rest)
+        return loss
+
+    def _forward(self, X: ArrayLike, mode: Literal["test", "train"]) -> tuple[Array, list[Any]]:
+        """Scores (N, C), and for the backward pass what each step has kept."""
         X = np.asarray(X)
         entries = math.prod(self.input_shape)
         rows = X.ndim == 2 and X.shape[1] == entries
@@ -208,7 +265,7 @@ class Network:
                 f"{self.input_shape}, or be a row of {entries}; got X of shape {X.shape}"
             )
         out = X.astype(self.dtype, copy=False).reshape(len(X), *self.input_shape)
-        context = Context("test" if y is None else "train", self.rng)
+        context = Context(mode, self.rng)
         caches = []
         for layer, names in self._steps:
             out, cache = layer.forward(out, self._own(names), context)
@@ -216,22 +273,12 @@ class Network:
             if context.moved:  # a batch norm in training mode
                 self.state.update({names[own]: new for own, new in context.moved.items()})
                 context.moved = {}
-        if y is None:
-            return out[:, 0] if self.loss_name in _BINARY else out
+        return out, caches
 
-        loss, dout = _LOSSES[self.loss_name](out, y)
-        dx: Array | None = dout
-        grads: dict[str, Array] = {}
+    def _backwards(self) -> Iterator[tuple[Any, dict[str, str], bool]]:
+        """Each step from the last to the first with parameters: (it, its names, dx needed?)."""
         for position in range(len(self._steps) - 1, self._first - 1, -1):
-            layer, names = self._steps[position]
-            assert dx is not None
-            dx, own_grads = layer.backward(dx, caches.pop(), need_dx=position > self._first)
-            grads.update({names[own]: grad for own, grad in own_grads.items()})
-        if self.reg:
-            for name, w in self.params.items():
-                if name.startswith("W"):
-                    loss += 0.5 * self.reg * kernels.add_l2(grads[name], w, self.reg)
-        return loss, {name: grads[name] for name in self.params}
+            yield *self._steps[position], position > self._first
 
     def activations(self, X: Array) -> list[Array]:
         """Give the test-mode output of each of ``layers`` for X (N, *input_shape), in order."""

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad import kernels
 from handgrad.kernels import rules
 
 Array = NDArray[Any]
@@ -179,8 +178,8 @@ class InPlace(NamedTuple):
     decay: float
     state: tuple[str, ...]
 
-    def step(self, w: Array, dw: Array, config: Config, rate: float) -> None:
-        """Step w and the config's state, which ``owned`` made.
+    def of(self, w: Array, config: Config, rate: float) -> tuple[Any, ...]:
+        """Say how w is to be stepped, as kernels take it, and count the step in the config.
 
         Adam's bias corrections are multiplied in another order than in ``adam``: the last digits
         may differ.
@@ -188,11 +187,9 @@ class InPlace(NamedTuple):
         first = config[self.state[0]] if self.state else w
         second = config[self.state[1]] if len(self.state) > 1 else w
         t = config.get("t", 0) + 1
-        kernels.update(
-            self.kind, w, dw, first, second, rate, self.a, self.b, self.epsilon, self.decay, t
-        )
         if self.kind == rules.ADAM:
             config["t"] = t
+        return self.kind, first, second, rate, self.a, self.b, self.epsilon, self.decay, t
 
 
 def owned(rule: Rule, w: Array, config: Config) -> tuple[InPlace, Config]:

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from handgrad import optim, solver_checkpoint
+from handgrad import kernels, optim, solver_checkpoint
 from handgrad.dense_training import DenseTraining
 from handgrad.errors import CheckpointError, NonFiniteLossError
 from handgrad.network import Network
@@ -246,6 +246,7 @@ class Solver:
         """
         self._in_place: dict[str, optim.InPlace] = {}
         self._dense: DenseTraining | None = None
+        self._learner: Network | None = None
         if not isinstance(self.model, Network) or self.rule not in optim.RULES.values():
             return
         plain = type(self.model).loss is Network.loss and self.augment is None
@@ -260,6 +261,9 @@ class Solver:
             self._in_place[name], self.optim_configs[name] = optim.owned(
                 self.rule, w, self.optim_configs[name]
             )
+        dtypes = {array.dtype for array in self.model.params.values()}
+        if type(self.model).loss is Network.loss and dtypes == {self.model.dtype}:
+            self._learner = self.model
 
     def _dense_epoch(
         self, dense: DenseTraining, rows: Array, batches: int, show: Callable[[], None]
@@ -283,6 +287,10 @@ class Solver:
         self.loss_history.append(loss)
 
     def _step(self, X: Array, y: Array, rate: float | None) -> None:
+        if self._learner is not None:
+            assert rate is not None  # each of our rules has one
+            self._learn(self._learner, X, y, rate)
+            return
         loss, grads = self.model.loss(X, y)
         self._note(float(loss), rate)
         params = self.model.params
@@ -291,9 +299,18 @@ class Solver:
             if rate is not None:
                 config["learning_rate"] = rate
             if in_place is not None and rate is not None and dw.dtype == w.dtype:
-                in_place.step(w, dw, config, rate)
+                kind, *rest = in_place.of(w, config, rate)
+                kernels.update(kind, w, dw, *rest)
             else:
                 params[name], self.optim_configs[name] = self.rule(w, dw, config)
+
+    def _learn(self, network: Network, X: Array, y: Array, rate: float) -> None:
+        def stepping(name: str) -> tuple[Any, ...]:
+            config = self.optim_configs[name]
+            config["learning_rate"] = rate
+            return self._in_place[name].of(network.params[name], config, rate)
+
+        self._note(float(network.learn(X, y, stepping)), rate)
 
     def _require_finite(self, rate: float | None) -> None:
         """An epoch's last step has no loss after it to tell that it went astray."""

@@ -19,6 +19,7 @@ KERNELS = (
     "conv_forward",
     "dense_backward",
     "dense_forward",
+    "dense_learn",
     "dense_steps",
     "max_pool_backward",
     "max_pool_forward",

@@ -221,6 +221,26 @@ def dense_backward(
     return dx if need_dx else None, dw, db
 
 
+def dense_learn(
+    dout: Array, out: Array, x: Array, w: Array, step: tuple[Any, ...], *, relu: bool,
+    need_dx: bool, reg: float,
+) -> tuple[Array | None, Array, float]:  # fmt: skip
+    """Gradients as dense_backward's, but w is stepped in place: see numpy.py."""
+    x, kept = _plain(x), np.array(dout, order="C")
+    db, dw = np.empty_like(w[0]), np.empty_like(w)
+    dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
+    dense.cut(kept, out, relu, db)
+    kind, first, second, *rest = step
+    with blas_on_one_thread() as threads:
+        parts = _share(threads, x.size * w.shape[1], PART_PRODUCTS)
+        squares = np.zeros(parts)
+        _do(
+            training.learn_part, training.learn_parts, parts, kept, x, need_dx, dx, reg, squares,
+            kind, w.reshape(-1), dw.reshape(-1), first.reshape(-1), second.reshape(-1), *rest,
+        )  # fmt: skip
+    return dx if need_dx else None, db, float(squares.sum())
+
+
 def swap_last_axes(x: Array) -> Array:
     """Copy (N, A, B) into (N, B, A)."""
     x = _plain(x)

@@ -173,6 +173,23 @@ def dense_backward(
     return dx, dw, d.sum(axis=0)
 
 
+def dense_learn(
+    dout: Array, out: Array, x: Array, w: Array, step: tuple[Any, ...], *, relu: bool,
+    need_dx: bool, reg: float,
+) -> tuple[Array | None, Array, float]:  # fmt: skip
+    """Gradients (dx, db) of dense_forward, w stepped in place, and the sum of the old w^2.
+
+    The gradient of w with the penalty's, reg * w, is used where it is made, and not kept. ``step``
+    is what ``update`` takes, but for w and dw: (kind, first, second, rate, a, b, epsilon, decay,
+    t). dx is that of the old w; the sum is 0 without reg.
+    """
+    dx, dw, db = dense_backward(dout, out, x, w, relu=relu, need_dx=need_dx)
+    squares = add_l2(dw, w, reg) if reg else 0.0
+    kind, *rest = step
+    update(kind, w, dw, *rest)
+    return dx, db, squares
+
+
 def swap_last_axes(x: Array) -> Array:
     """Copy (N, A, B) into (N, B, A)."""
     return np.ascontiguousarray(x.transpose(0, 2, 1))
