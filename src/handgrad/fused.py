@@ -53,7 +53,7 @@ class ConvBlock:
         images, w, b = _channels_last(x), own["W"], own.get("b")
         if self.norm is not None and context.mode == "train":
             eps, rest = self.norm.eps, x.dtype.type(1 - self.norm.momentum)
-            out, win, y, mean, var = kernels.norm_block_forward(
+            out, mean, var, cache = kernels.norm_block_forward(
                 images, w, own["gamma"], own["beta"], eps, relu=self.relu, **self._settings
             )
             momentum = x.dtype.type(self.norm.momentum)
@@ -61,7 +61,7 @@ class ConvBlock:
                 "running_mean": momentum * own["running_mean"] + rest * mean,
                 "running_var": momentum * own["running_var"] + rest * var,
             }
-            return _channels_first(out), (win, images, w, y, mean, var, own["gamma"])
+            return _channels_first(out), (images, w, own["gamma"], cache)
         if self.norm is not None:  # the statistics are constants: they go into the filters
             scale = own["gamma"] / np.sqrt(own["running_var"] + x.dtype.type(self.norm.eps))
             w, b = w * scale[:, None, None, None], own["beta"] - own["running_mean"] * scale
@@ -80,11 +80,10 @@ class ConvBlock:
             if self.conv.bias:
                 grads["b"] = db
         else:
-            win, images, w, y, mean, var, gamma = cache
+            images, w, gamma, kept = cache
             dx, grads["W"], grads["gamma"], grads["beta"] = kernels.norm_block_backward(
-                dout, win, y, mean, var, images, w, gamma, self.norm.eps, need_dx=need_dx,
-                **settings,
-            )  # fmt: skip
+                dout, kept, images, w, gamma, self.norm.eps, need_dx=need_dx, **settings
+            )
         return (None if dx is None else _channels_first(dx)), grads
 
 

@@ -60,7 +60,8 @@ def forward_part(
             y.reshape(-1), False,
         )  # fmt: skip
         for i in range(count):
-            pool(y, i * o.pixels, o.table, one, zero, b, relu, out[first + i], win[first + i])
+            n = first + i
+            pool(y, i * o.pixels, o.table, one, zero, b, relu, out[n], win[n], None)
 
 
 @compiled

@@ -57,36 +57,32 @@ def products_part(
 @compiled
 def pool_part(
     part: Any, parts: int, y: Any, numbers: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any,
-    win: Any,
+    win: Any, top: Any,
 ) -> None:  # fmt: skip
-    """Normalise, scale, pool and cut the products: out, win (N, P, F)."""
+    """Normalise, scale, pool and cut the products: out, win, the winners' y, top (N, P, F)."""
     table = unpacked(numbers).table
     N = y.shape[0]
     for n in range(N * part // parts, N * (part + 1) // parts):
-        pool(y[n], 0, table, a, mean, b, relu, out[n], win[n])
+        pool(y[n], 0, table, a, mean, b, relu, out[n], win[n], top[n].reshape(-1))
 
 
 @compiled
 def sums_part(
-    part: Any, parts: int, dout: Any, win: Any, y: Any, numbers: Any, mean: Any, inverse: Any,
+    part: Any, parts: int, dout: Any, win: Any, top: Any, size: int, mean: Any, inverse: Any,
     sums: Any,
 ) -> None:  # fmt: skip
     """Sum dout and dout * x_hat over the winners: sums (parts, 2, F)."""
-    table = unpacked(numbers).table
     N, P, F = dout.shape
-    size = table.shape[1]
     into = sums[part]
     into[:] = 0
     for n in range(N * part // parts, N * (part + 1) // parts):
-        plain, weighted = np.zeros(F, y.dtype), np.zeros(F, y.dtype)
+        plain, weighted = np.zeros(F, top.dtype), np.zeros(F, top.dtype)
         for o in range(P):
-            d, winner = dout[n, o], win[n, o]
-            for q in range(size):
-                row = y[n, table[o, q]]
-                for f in range(F):
-                    paid = d[f] if winner[f] == q else 0
-                    plain[f] += paid
-                    weighted[f] += paid * ((row[f] - mean[f]) * inverse[f])
+            d, winner, row = dout[n, o], win[n, o], top[n, o]
+            for f in range(F):
+                paid = d[f] if winner[f] < size else 0
+                plain[f] += paid
+                weighted[f] += paid * ((row[f] - mean[f]) * inverse[f])
         for f in range(F):
             into[0, f] += plain[f]
             into[1, f] += weighted[f]

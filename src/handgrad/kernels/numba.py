@@ -139,11 +139,12 @@ def block_backward(
 def norm_block_forward(
     x: Array, w: Array, gamma: Array, beta: Array, eps: float, *, stride: int, padding: int,
     pool: tuple[int, int], relu: bool,
-) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
+) -> tuple[Array, Array, Array, tuple[Array, ...]]:  # fmt: skip
     """Convolve, normalise over the batch, pool, cut at 0: see numpy.py."""
     block = _Block(x, w, stride, padding, pool)
     y = np.empty((len(x), block.pixel_count, block.full), x.dtype)
     out, win = block.empty(x.dtype), block.empty(np.uint8)
+    top = y if pool == (1, 1) else np.empty(block.pixels(out).shape, x.dtype)
     with blas_on_one_thread() as threads:
         parts = _share(threads, block.products, PART_PRODUCTS)
         moments = np.zeros((parts, 3, block.full))
@@ -155,9 +156,10 @@ def norm_block_forward(
         scale = block.fill(gamma) * (1 / np.sqrt(var + x.dtype.type(eps)))
         _do(
             norm_blocks.pool_part, norm_blocks.pool_parts, parts, y, block.numbers, scale, mean,
-            block.fill(beta), relu, block.pixels(out), block.pixels(win),
+            block.fill(beta), relu, block.pixels(out), block.pixels(win), top,
         )  # fmt: skip
-    return block.cut(out), block.cut(win), block.cut(y), block.cut(mean), block.cut(var)
+    cache = block.pixels(win), top, y, mean, var
+    return block.cut(out), block.cut(mean), block.cut(var), cache
 
 
 def _merged(moments: Array) -> tuple[Array, Array]:
@@ -169,20 +171,20 @@ def _merged(moments: Array) -> tuple[Array, Array]:
 
 
 def norm_block_backward(
-    dout: Array, win: Array, y: Array, mean: Array, var: Array, x: Array, w: Array, gamma: Array,
-    eps: float, *, stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
+    dout: Array, cache: tuple[Array, ...], x: Array, w: Array, gamma: Array, eps: float, *,
+    stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
 ) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
     block = _Block(x, w, stride, padding, pool)
-    dout, win = block.pixels(dout), block.pixels(win)
-    y, mean, var, gamma = (block.fill(array) for array in (y, mean, var, gamma))
+    win, top, y, mean, var = cache
+    dout, gamma = block.pixels(dout), block.fill(gamma)
     inverse = 1 / np.sqrt(var + x.dtype.type(eps))
     with blas_on_one_thread() as threads:
         parts = _share(threads, block.products, PART_PRODUCTS)
         sums = np.zeros((parts, 2, block.full))
         _do(
-            norm_blocks.sums_part, norm_blocks.sums_parts, parts, dout, win, y, block.numbers,
-            mean, inverse, sums,
+            norm_blocks.sums_part, norm_blocks.sums_parts, parts, dout, win, top,
+            pool[0] ** 2, mean, inverse, sums,
         )  # fmt: skip
         dbeta, dgamma = sums.sum(axis=0).astype(x.dtype)
         count = x.dtype.type(len(x) * y.shape[1])
@@ -227,7 +229,7 @@ def dense_learn(
 ) -> tuple[Array | None, Array, float]:  # fmt: skip
     """Gradients as dense_backward's, but w is stepped in place: see numpy.py."""
     x, kept = _plain(x), np.array(dout, order="C")
-    db, dw = np.empty_like(w[0]), np.empty_like(w)
+    db = np.empty_like(w[0])
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
     dense.cut(kept, out, relu, db)
     kind, first, second, *rest = step
@@ -236,7 +238,8 @@ def dense_learn(
         squares = np.zeros(parts)
         _do(
             training.learn_part, training.learn_parts, parts, kept, x, need_dx, dx, reg, squares,
-            kind, w.reshape(-1), dw.reshape(-1), first.reshape(-1), second.reshape(-1), *rest,
+            kind, w.reshape(-1), training.scratch(parts, w.shape[1], w), first.reshape(-1),
+            second.reshape(-1), *rest,
         )  # fmt: skip
     return dx if need_dx else None, db, float(squares.sum())
 

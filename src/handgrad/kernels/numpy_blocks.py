@@ -162,11 +162,11 @@ def block_backward(
 def norm_block_forward(
     x: Array, w: Array, gamma: Array, beta: Array, eps: float, *, stride: int, padding: int,
     pool: tuple[int, int], relu: bool,
-) -> tuple[Array, Array, Array, Array, Array]:  # fmt: skip
+) -> tuple[Array, Array, Array, tuple[Array, ...]]:  # fmt: skip
     """Convolution, batch norm in training mode, max pool and ReLU.
 
-    Arguments, out and win as block_forward's. Also returns y (N, pixels, F), what the convolution
-    gave, and its mean and biased variance (F,).
+    Arguments and out as block_forward's. Also returns the mean and biased variance (F,) of what
+    the convolution gave, and a cache for norm_block_backward of the same engine.
     """
     N, F = len(x), len(w)
     geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
@@ -198,20 +198,21 @@ def norm_block_forward(
         out[some], win[some] = _pool(normed, geo.table, relu)
 
     in_parts(N, work, pooled)
-    return out.reshape(N, *geo.out, F), win.reshape(N, *geo.out, F), y, mean, var
+    return out.reshape(N, *geo.out, F), mean, var, (win, y, mean, var)
 
 
 def norm_block_backward(
-    dout: Array, win: Array, y: Array, mean: Array, var: Array, x: Array, w: Array, gamma: Array,
-    eps: float, *, stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
+    dout: Array, cache: tuple[Array, ...], x: Array, w: Array, gamma: Array, eps: float, *,
+    stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
 ) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
     N, F = len(x), len(w)
     geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
     work = N * geo.products(w)
+    win, y, mean, var = cache
     inverse = 1 / np.sqrt(var + x.dtype.type(eps))
     count = x.dtype.type(N * y.shape[1])
-    d, win = dout.reshape(N, -1, F), win.reshape(N, -1, F)
+    d = dout.reshape(N, -1, F)
     dy, x_hat = np.zeros(y.shape, dtype=x.dtype), np.empty(y.shape, dtype=x.dtype)
 
     def sums(some: slice) -> tuple[Array, Array]:

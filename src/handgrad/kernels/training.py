@@ -69,15 +69,21 @@ _IN_CACHE = 2**16
 
 
 @compiled
+def scratch(parts: int, M: int, kind: Any) -> Any:
+    """Give ``learn_part`` room for some rows of the gradient, (parts, rows * M), used again."""
+    return np.empty((parts, max(1, _IN_CACHE // M) * M), kind.dtype)
+
+
+@compiled
 def learn_part(
     part: Any, parts: int, d: Any, x: Any, need_dx: bool, dx: Any, reg: float, sums: Any,
-    kind: int, w: Any, dw: Any, first: Any, second: Any, rate: float, a: float, b: float,
+    kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float, b: float,
     epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     """Backward of a part of the features, and the step of their weights while dw is in the cache.
 
-    w, dw, first, second (D * M,); x (N, D), d (N, M); dx = d w^T of the weights before the step;
-    with ``reg`` sums[part] is the sum of their squares.
+    w, first, second (D * M,); x (N, D), d (N, M); dx = d w^T of the weights before the step; with
+    ``reg`` sums[part] is the sum of their squares; ``room`` as ``scratch`` gives it.
     """
     N, D = x.shape
     M = d.shape[1]
@@ -85,9 +91,10 @@ def learn_part(
     sums[part] = 0
     if need_dx and start < stop:
         gemm(0, 1, N, stop - start, M, d, M, w[start * M :], M, 0, dx.reshape(-1)[start:], D)
-    for row in range(start, stop, max(1, _IN_CACHE // M)):
-        end = min(row + max(1, _IN_CACHE // M), stop)
-        some = dw[row * M : end * M]
+    rows = room.shape[1] // M
+    for row in range(start, stop, rows):
+        end = min(row + rows, stop)
+        some = room[part, : (end - row) * M]
         gemm(1, 0, end - row, M, N, x.reshape(-1)[row:], D, d, M, 0, some, M)
         weights = w[row * M : end * M]
         if reg > 0:
@@ -142,10 +149,10 @@ def dense_steps(
 ) -> int:  # fmt: skip
     """Train on batches of X[chosen]: see numpy.py. ``at_once``: parts on Numba's threads."""
     layers = len(sizes) - 1
-    grads = np.empty_like(theta)
     widest = 0
     for layer in range(layers):
         widest = max(widest, sizes[layer + 1])
+    room, db = scratch(threads, widest, theta), np.empty(widest, theta.dtype)
     outs = np.empty((layers, batch * widest), theta.dtype)
     douts = np.empty((2, batch * widest), theta.dtype)
     partial = np.empty(threads * batch * widest, theta.dtype)
@@ -190,24 +197,23 @@ def dense_steps(
             middle, end = at + D * M, at + (D + 1) * M
             below = rows if layer == 0 else outs[layer - 1, : N * D].reshape(N, D)
             out = outs[layer, : N * M].reshape(N, M)
-            dense.cut(d, out, layer < layers - 1, grads[middle:end])
+            dense.cut(d, out, layer < layers - 1, db[:M])
             dx = douts[layer % 2, : N * D].reshape(N, D) if layer > 0 else d
             parts = _share(threads, N * D * M, PART_PRODUCTS)
             if at_once and parts > 1:
                 learn_parts(
-                    parts, d, below, layer > 0, dx, reg, sums, kind, theta[at:middle],
-                    grads[at:middle], first[at:middle], second[at:middle], rate, a, b, epsilon,
+                    parts, d, below, layer > 0, dx, reg, sums, kind, theta[at:middle], room,
+                    first[at:middle], second[at:middle], rate, a, b, epsilon,
                     decay, now,
                 )  # fmt: skip
             else:
                 for part in range(parts):
                     learn_part(
                         part, parts, d, below, layer > 0, dx, reg, sums, kind, theta[at:middle],
-                        grads[at:middle], first[at:middle], second[at:middle], rate, a, b, epsilon,
-                        decay, now,
+                        room, first[at:middle], second[at:middle], rate, a, b, epsilon, decay, now,
                     )  # fmt: skip
             update_part(
-                0, 1, kind, theta[middle:end], grads[middle:end], first[middle:end],
+                0, 1, kind, theta[middle:end], db[:M], first[middle:end],
                 second[middle:end], rate, a, b, epsilon, 0.0, now,
             )  # fmt: skip
             if reg > 0:

@@ -89,7 +89,7 @@ def _pool(width: int) -> Any:
 
     def typed(
         context: Any, y: Any, base: Any, F: Any, f: Any, table: Any, window: Any, size: Any,
-        a: Any, mean: Any, b: Any, relu: Any, out: Any, win: Any, at: Any,
+        a: Any, mean: Any, b: Any, relu: Any, out: Any, win: Any, at: Any, top: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             say = _Writer(target, builder, signature, arguments, width)
@@ -102,24 +102,29 @@ def _pool(width: int) -> Any:
             # Winners as wide as the numbers, so that one mask serves both; bytes in memory.
             index = ir.IntType(8 * target.get_abi_sizeof(real))
 
-            def pixel(q: Any) -> Any:
+            def pixel(q: Any) -> tuple[Any, Any]:
                 row = builder.load(builder.gep(places, [builder.add(first, q)]))
                 row = builder.mul(builder.add(row, say.number(1)), channels)
-                value = builder.fsub(say.load(0, builder.add(row, channel)), shift)
-                fused = ("contract",)
-                return builder.fadd(builder.fmul(value, scale, flags=fused), bias, flags=fused)
+                raw = say.load(0, builder.add(row, channel))
+                value, fused = builder.fsub(raw, shift), ("contract",)
+                value = builder.fmul(value, scale, flags=fused)
+                return builder.fadd(value, bias, flags=fused), raw
 
-            def larger(q: Any, best: Any, winner: Any) -> tuple[Any, Any]:
-                value = pixel(q)
+            def larger(q: Any, best: Any, winner: Any, kept: Any) -> tuple[Any, Any, Any]:
+                value, raw = pixel(q)
                 more = builder.or_(
                     builder.fcmp_ordered(">", value, best),
                     builder.fcmp_unordered("uno", value, value),
                 )
                 position = say.filled(say.narrowed(q, index))
-                return builder.select(more, value, best), builder.select(more, position, winner)
+                return (
+                    builder.select(more, value, best),
+                    builder.select(more, position, winner),
+                    builder.select(more, raw, kept),
+                )
 
-            start = pixel(say.word(0))
-            best, winner = say.times(say.number(6), larger, start, say.filled(index(0)))
+            start, raw = pixel(say.word(0))
+            best, winner, raw = say.times(say.number(6), larger, start, say.filled(index(0)), raw)
             none = say.filled(say.narrowed(say.number(6), index))
             cut = target.cast(builder, arguments[10], relu, types.boolean)
             cut = say.filled(builder.icmp_unsigned("!=", cut, cut.type(0)))
@@ -130,9 +135,11 @@ def _pool(width: int) -> Any:
             say.store(builder.select(negative, zero, best), 11, goal)
             winner = builder.select(paid, winner, none)
             say.store(builder.trunc(winner, ir.VectorType(ir.IntType(8), width)), 12, goal)
+            if top is not types.none:
+                say.store(raw, 14, goal)
             return target.get_dummy_value()
 
-        kinds = (y, base, F, f, table, window, size, a, mean, b, relu, out, win, at)
+        kinds = (y, base, F, f, table, window, size, a, mean, b, relu, out, win, at, top)
         return types.void(*kinds), write
 
     return intrinsic(typed)
@@ -187,12 +194,14 @@ _pay8, _pay16, _pay32 = _pay(8), _pay(16), _pay(32)
 
 @compiled
 def pool(
-    y: Any, base: int, table: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any, win: Any
-) -> None:
+    y: Any, base: int, table: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any, win: Any,
+    top: Any,
+) -> None:  # fmt: skip
     """Pool one image: out = max over the window of (y - mean) * a + b, cut at 0 with ``relu``.
 
     y (pixels, F) from row ``base``, F a multiple of 8; table (P, size); out and win (P, F). The
-    first of equals wins; a NaN comes through, and is paid nothing.
+    first of equals wins; a NaN comes through, and is paid nothing. top (P * F,) gets the winners'
+    y, unless it is None; it may be y's own numbers where a window is one pixel.
     """
     P, size = table.shape
     F = y.shape[1]
@@ -201,13 +210,15 @@ def pool(
         f = 0
         if LONG_VECTORS:
             while f + 32 <= F:
-                _pool32(y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F)
+                _pool32(
+                    y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F, top
+                )
                 f += 32
         while f + 16 <= F:
-            _pool16(y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F)
+            _pool16(y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F, top)
             f += 16
         if f < F:
-            _pool8(y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F)
+            _pool8(y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F, top)
 
 
 @compiled
