@@ -8,6 +8,17 @@ import numpy as np
 from handgrad.kernels.blas import compiled, gemm, parallel
 from handgrad.kernels.vectors import transpose
 
+# OpenBLAS multiplies matrices with up to so many products as they lie, and packs larger ones
+# first: for 100 examples and 100 units that is a quarter of the time (AVX-512).
+_UNPACKED, _WORTHWHILE = 10**6, 32
+
+
+@compiled
+def rows_at_once(N: int, M: int, otherwise: int) -> int:
+    """Rows of weights (D, M) for a product with N examples; ``otherwise`` where packing pays."""
+    rows = _UNPACKED // (N * M)
+    return min(rows, otherwise) if rows >= _WORTHWHILE else otherwise
+
 
 @compiled
 def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
@@ -18,7 +29,12 @@ def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
     N, D = x.shape
     M = w.shape[1]
     start, stop = D * part // parts, D * (part + 1) // parts
-    gemm(0, 0, N, M, stop - start, x.reshape(-1)[start:], D, w[start:], M, 0, sums[part], M)
+    numbers, rows = x.reshape(-1), rows_at_once(N, M, D)
+    if start == stop:
+        sums[part] = 0
+    for row in range(start, stop, rows):
+        more, K = int(row > start), min(rows, stop - row)
+        gemm(0, 0, N, M, K, numbers[row:], D, w[row:], M, more, sums[part], M)
 
 
 @compiled

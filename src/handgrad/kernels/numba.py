@@ -232,14 +232,15 @@ def dense_learn(
     db = np.empty_like(w[0])
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
     dense.cut(kept, out, relu, db)
+    turned = np.ascontiguousarray(kept.T).reshape(-1)
     kind, first, second, *rest = step
     with blas_on_one_thread() as threads:
         parts = _share(threads, x.size * w.shape[1], PART_PRODUCTS)
         squares = np.zeros(parts)
         _do(
-            training.learn_part, training.learn_parts, parts, kept, x, need_dx, dx, reg, squares,
-            kind, w.reshape(-1), training.scratch(parts, w.shape[1], w), first.reshape(-1),
-            second.reshape(-1), *rest,
+            training.learn_part, training.learn_parts, parts, kept, turned, x, need_dx, dx, reg,
+            squares, kind, w.reshape(-1), training.scratch(parts, w.shape[1], w),
+            first.reshape(-1), second.reshape(-1), *rest,
         )  # fmt: skip
     return dx if need_dx else None, db, float(squares.sum())
 
