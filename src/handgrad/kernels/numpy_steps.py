@@ -13,6 +13,8 @@ Array = NDArray[Any]
 
 # A step passes over its arrays some ten times: so many numbers at a time stay in the cache.
 _IN_CACHE = 2**14
+# Numbers of the batches that are gathered at once: for small ones it takes longer to begin.
+_GATHERED = 2**17
 
 
 def add_l2(dw: Array, w: Array, reg: float) -> float:
@@ -32,48 +34,54 @@ def update(
     """
     arrays = [array.reshape(-1) for array in (w, dw, first, second)]
     for start in range(0, w.size, _IN_CACHE):
-        part_w, part_dw, part_first, part_second = (
-            array[start : start + _IN_CACHE] for array in arrays
-        )
-        _update(kind, part_w, part_dw, part_first, part_second, rate, a, b, epsilon, decay, t)
+        some_w, some_dw, state, more = (array[start : start + _IN_CACHE] for array in arrays)
+        room = np.empty_like(some_w)
+        _update(kind, some_w, some_dw, state, more, room, rate, a, b, epsilon, decay, t)
 
 
 def _update(
-    kind: int, w: Array, dw: Array, first: Array, second: Array, rate: float, a: float, b: float,
-    epsilon: float, decay: float, t: int,
+    kind: int, w: Array, dw: Array, first: Array, second: Array, spare: Array, rate: float,
+    a: float, b: float, epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
+    """Step arrays of one dimension; ``spare`` is room for one more."""
     if kind == SGD:
-        w -= rate * dw
+        w -= np.multiply(dw, rate, out=spare)
     elif kind == MOMENTUM:
         first *= a
-        first -= rate * dw
+        first -= np.multiply(dw, rate, out=spare)
         w += first
     elif kind == NESTEROV:
         first *= a
         first += dw
-        down = a * first
-        down += dw
-        down *= rate
-        w -= down
+        np.multiply(first, a, out=spare)
+        spare += dw
+        spare *= rate
+        w -= spare
     elif kind == RMSPROP:
+        np.multiply(dw, dw, out=spare)
+        spare *= 1 - a
         first *= a
-        first += (1 - a) * dw * dw
-        w -= rate * dw / (np.sqrt(first) + epsilon)
-    else:  # Adam: the bias corrections go into the rate and into one factor
+        first += spare
+        np.sqrt(first, out=spare)
+        spare += epsilon
+        np.divide(dw, spare, out=spare)
+        spare *= rate
+        w -= spare
+    else:  # Adam: the bias corrections go into the rate and into epsilon
         first *= a
-        first += (1 - a) * dw
+        first += np.multiply(dw, 1 - a, out=spare)
+        np.multiply(dw, dw, out=spare)
+        spare *= 1 - b
         second *= b
-        square = (1 - b) * dw
-        square *= dw
-        second += square
-        root = np.sqrt(second, out=square)
-        root *= 1 / math.sqrt(1 - b**t)
-        root += epsilon
-        down = (rate / (1 - a**t)) * first
-        down /= root
+        second += spare
         if decay:
-            down += (rate * decay) * w
-        w -= down
+            w -= np.multiply(w, rate * decay, out=spare)
+        root = math.sqrt(1 - b**t)
+        np.sqrt(second, out=spare)
+        spare += epsilon * root
+        np.divide(first, spare, out=spare)
+        spare *= rate * root / (1 - a**t)
+        w -= spare
 
 
 def dense_steps(
@@ -103,77 +111,112 @@ def dense_steps(
     -------
     losses : float64 array, one a batch; the last is not finite where training had to end early
     """
-    grads = np.empty_like(theta)
-    dense, at = [], 0
+    grads, spare = np.empty_like(theta), np.empty_like(theta)
+    layers, at = [], 0
     for D, M in itertools.pairwise(sizes.tolist()):
-        weights, biases = slice(at, at + D * M), slice(at + D * M, at + (D + 1) * M)
-        dense.append(
-            (
-                theta[weights].reshape(D, M), theta[biases],
-                grads[weights].reshape(D, M), grads[biases],
-            )
-        )  # fmt: skip
-        at += (D + 1) * M
-    losses = np.empty(len(rates))
+        # The biases lie behind their weights: with a feature of ones they are one matrix.
+        part = slice(at, at + (D + 1) * M)
+        layers.append(_Layer(part, theta[part].reshape(-1, M), grads[part].reshape(-1, M), batch))
+        at = part.stop
     a, b, epsilon, decay = hyper.tolist()
-    for step, rate in enumerate(rates.tolist()):
-        rows = chosen[step * batch : (step + 1) * batch]
-        outs = [X[rows].astype(theta.dtype, copy=False)]
-        for i, (w, bias, _, _) in enumerate(dense):
-            out = outs[-1] @ w
-            out += bias
-            outs.append(out if i == len(dense) - 1 else np.maximum(out, 0, out=out))
-        loss, d = _loss(loss_kind, outs.pop(), labels[rows])
-        for i in range(len(dense) - 1, -1, -1):
-            w, _, dw, db = dense[i]
-            below = outs.pop()
-            np.matmul(below.T, d, out=dw)
-            np.sum(d, axis=0, out=db)
-            if i:
-                d = d @ w.T
-                d *= below > 0
-            if reg:
-                loss += 0.5 * reg * add_l2(dw, w, reg)
-        losses[step] = loss
-        if not math.isfinite(loss):
-            return losses[: step + 1]
-        if decay:
-            at = 0
-            for w, bias, _, _ in dense:
-                for size, shrink in ((w.size, decay), (bias.size, 0.0)):
-                    p = slice(at, at + size)
-                    of = theta[p], grads[p], first[p], second[p]
-                    update(kind, *of, rate, a, b, epsilon, shrink, t + step + 1)
-                    at += size
-        else:
-            update(kind, theta, grads, first, second, rate, a, b, epsilon, 0.0, t + step + 1)
+    whole = (theta, grads, first, second, spare)
+    stepped = [
+        ([array[part] for array in whole], shrink) for part, shrink in _shrinking(layers, decay)
+    ]
+    losses = np.empty(len(rates))
+    together = max(1, _GATHERED // (batch * layers[0].w.shape[0]))
+    for start in range(0, len(rates), together):
+        rows = chosen[start * batch : (start + together) * batch]
+        gathered = np.ones((len(rows), len(layers[0].w)), theta.dtype)
+        gathered[:, :-1] = X[rows]
+        targets = labels[rows] if loss_kind == 0 else labels[rows, None].astype(theta.dtype)
+        for step, rate in enumerate(rates[start : start + together].tolist(), start):
+            these = slice((step - start) * batch, (step - start + 1) * batch)
+            loss = _gradients(layers, gathered[these], targets[these], loss_kind, reg)
+            losses[step] = loss
+            if not math.isfinite(loss):
+                return losses[: step + 1]
+            for (w, dw, state, more, room), shrink in stepped:
+                _update(kind, w, dw, state, more, room, rate, a, b, epsilon, shrink, t + step + 1)
     return losses
 
 
-def _loss(kind: int, x: Array, labels: Array) -> tuple[float, Array]:
-    """Softmax (0), logistic (1) or hinge (2) loss of x (N, C), with dx; see handgrad.layers."""
+class _Layer:
+    """One dense layer: where it is, its weights, the biases as their last row, and dw alike."""
+
+    def __init__(self, part: slice, w: Array, dw: Array, batch: int) -> None:
+        self.part, self.w, self.dw = part, w, dw
+        self.out = np.ones((batch, w.shape[1] + 1), w.dtype)  # the next layer's ones are last
+
+
+def _shrinking(layers: list[_Layer], decay: float) -> list[tuple[slice, float]]:
+    """Give the parts of theta to step and each one's weight decay."""
+    whole = slice(layers[0].part.start, layers[-1].part.stop)
+    if not decay and whole.stop <= _IN_CACHE:
+        return [(whole, 0.0)]
+    parts = []
+    for layer in layers:
+        middle = layer.part.stop - layer.w.shape[1]
+        for start in range(layer.part.start, middle, _IN_CACHE):
+            parts.append((slice(start, min(start + _IN_CACHE, middle)), decay))
+        parts.append((slice(middle, layer.part.stop), 0.0))
+    return parts
+
+
+def _gradients(layers: list[_Layer], x: Array, targets: Array, kind: int, reg: float) -> float:
+    """Fill the layers' dw for examples x, their last feature 1; give the loss."""
+    xs = [x]
+    for layer in layers[:-1]:
+        out = layer.out[: len(x)]
+        units = np.matmul(xs[-1], layer.w, out=out[:, :-1])
+        np.maximum(units, 0, out=units)
+        xs.append(out)
+    loss, d = _LOSSES[kind](xs[-1] @ layers[-1].w, targets)
+    for i in range(len(layers) - 1, -1, -1):
+        layer = layers[i]
+        np.matmul(xs[i].T, d, out=layer.dw)
+        if i:
+            d = d @ layer.w[:-1].T
+            d *= xs[i][:, :-1] > 0
+        if reg:
+            loss += 0.5 * reg * add_l2(layer.dw[:-1], layer.w[:-1], reg)
+    return loss
+
+
+def _softmax(x: Array, labels: Array) -> tuple[float, Array]:
+    """Loss of scores x (N, C), which become the gradient; see handgrad.layers."""
     N = len(x)
-    if kind == 0:
-        rows = np.arange(N)
-        x -= x.max(axis=1, keepdims=True)
-        picked = x[rows, labels]
-        dx = np.exp(x, out=x)
-        total = dx.sum(axis=1, keepdims=True)
-        loss = float((np.log(total[:, 0]) - picked).mean())
-        dx /= total
-        dx[rows, labels] -= 1
-        dx /= N
-        return loss, dx
-    sign = labels[:, None].astype(x.dtype)
-    margin = sign * x
-    if kind == 1:
-        small = np.exp(-np.abs(margin))
-        loss = float(np.log1p(small).sum() - np.minimum(margin, 0).sum()) / N
-        dx = np.where(margin >= 0, small, 1)
-        dx /= 1 + small
-        dx *= sign
-        dx *= -1 / N
-        return loss, dx
-    slack = 1 - margin
-    loss = float(np.maximum(slack, 0).sum()) / N
-    return loss, np.multiply(slack > 0, sign * (-1 / N), dtype=x.dtype)
+    rows = np.arange(N)
+    x -= x.max(axis=1, keepdims=True)
+    picked = x[rows, labels]
+    dx = np.exp(x, out=x)
+    total = dx.sum(axis=1, keepdims=True)
+    loss = float((np.log(total[:, 0]) - picked).mean())
+    dx /= total
+    dx[rows, labels] -= 1
+    dx /= N
+    return loss, dx
+
+
+def _logistic(x: Array, sign: Array) -> tuple[float, Array]:
+    """Loss of x (N, 1), which becomes the gradient: -sign / N / (1 + e^(sign x))."""
+    x *= -sign
+    costs = np.logaddexp(x, 0)
+    x -= costs  # the logarithm of the sigmoid, for numbers of any size
+    dx = np.exp(x, out=x)
+    dx *= sign
+    dx *= -1 / len(x)
+    return float(np.add.reduce(costs, axis=None)) / len(x), dx
+
+
+def _hinge(x: Array, sign: Array) -> tuple[float, Array]:
+    """Loss of x (N, 1), which becomes the gradient: -sign / N where the slack is positive."""
+    x *= -sign
+    x += 1
+    slack = np.maximum(x, 0)
+    dx = np.multiply(x > 0, sign, out=x)
+    dx *= -1 / len(x)
+    return float(np.add.reduce(slack, axis=None)) / len(x), dx
+
+
+_LOSSES = (_softmax, _logistic, _hinge)
