@@ -15,7 +15,8 @@ def site(tmp_path_factory):
     """Build as `make docs` does, in a copy: the tests leave nothing in the tree."""
     pytest.importorskip("sphinx")
     folder = tmp_path_factory.mktemp("docs")
-    (folder / "src").symlink_to(ROOT / "src")
+    for name in ("src", "benchmarks"):
+        (folder / name).symlink_to(ROOT / name)
     (folder / "docs").mkdir()
     for path in [*(ROOT / "docs").glob("*.*"), *(ROOT / "docs").glob("api/*")]:
         copy = folder / path.relative_to(ROOT)

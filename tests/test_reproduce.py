@@ -5,7 +5,6 @@ a home and working folder of their own, so that the data are the stand-in and th
 """
 
 import fcntl
-import functools
 import json
 import os
 import shutil
@@ -18,14 +17,11 @@ import numpy as np
 import pytest
 from datasets_fakes import fake_course, isolate, write_all
 from reproduce_runs import (
-    EXECUTE,
     LIMITED,
-    NAPPING,
     Silent,
     arguments,
     finished,
     gone,
-    nap,
     numbers,
     running,
     timeless,
@@ -36,7 +32,7 @@ from handgrad.analysis import Analysis
 from handgrad.datasets import load_course
 from handgrad.errors import ResultsError
 from handgrad.experiments import EXPERIMENTS, Budget, Experiment
-from handgrad.reproduce import Job, pool, reproduce
+from handgrad.reproduce import Job, reproduce
 from handgrad.reproduce.folder import code_hash, opened
 from handgrad.reproduce.stages import SearchStage
 from handgrad.reproduce.tasks import DataRequest
@@ -345,42 +341,6 @@ def test_a_killed_worker_is_a_clear_error_and_going_on_works(reference, tmp_path
     again = finished(tmp_path, *words)
     experiments = json.loads((again.out / "results.json").read_text())["experiments"]
     assert timeless(experiments) == numbers(reference / "out", "5")[1]
-
-
-def test_workers_in_the_middle_of_a_long_task_follow_their_parent(tmp_path):
-    with running(tmp_path, NAPPING, Path(__file__).parent, code=EXECUTE) as run:
-        assert run.until((tmp_path / "begun").exists), run.stderr
-        children = run.children()
-        assert len(children) >= 2
-        run.process.kill()
-        run.process.wait()
-        assert gone(children), "orphaned workers live on"
-
-
-def test_ctrl_c_is_left_to_the_parent():
-    with pool.Pool(1) as workers:
-        workers.start("a", functools.partial(nap, 0.5))
-        events = []
-        while not events:  # until the task has begun
-            events += workers.events(1.0)
-        os.kill(workers._processes[0].pid, signal.SIGINT)
-        while not events[-1].finished:
-            events += workers.events(1.0)
-    assert (events[-1].key, events[-1].done, events[-1].result) == ("a", 1.0, "slept")
-
-
-def give_and_listen(workers):
-    workers.start("2.3 (1)", print)
-    return list(workers.events(5.0))
-
-
-def test_a_worker_that_died_while_idle_is_a_worker_error():
-    with pool.Pool(1) as workers:
-        (process,) = workers._processes
-        process.kill()
-        process.join()
-        with pytest.raises(pool.WorkerError, match="died"):
-            give_and_listen(workers)
 
 
 @pytest.mark.parametrize("limit", [600, 1500])

@@ -1,0 +1,91 @@
+"""The theory's pages: each formula is checked somewhere, and they fit into one document."""
+
+import doctest
+import re
+import sys
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import test_theory
+import test_theory_training  # noqa: F401 - it marks what it proves
+from latex_values import BLOCKS, Formula, equations
+from theory_proofs import PROVED
+
+from handgrad.errors import HandgradError
+from handgrad.report.theory import mathml, render
+from handgrad.report.theory import pages as theory_pages
+from handgrad.report.theory.pages import ORDER, source
+
+
+def test_every_displayed_formula_is_checked():
+    unlabelled = {label for label in BLOCKS if label.startswith("unlabelled")}
+    assert all("=" not in BLOCKS[label] for label in unlabelled)  # no equation without a label
+    assert set(BLOCKS) - unlabelled == PROVED
+
+
+@pytest.mark.parametrize("name", ORDER)
+def test_examples_in_the_text(name):
+    result = doctest.DocTestRunner(verbose=False)
+    test = doctest.DocTestParser().get_doctest(source(name), {}, name, name, 0)
+    result.run(test)
+    assert result.failures == 0
+
+
+def test_a_wrong_formula_is_noticed(monkeypatch):
+    monkeypatch.setitem(BLOCKS, "fc-gradients", BLOCKS["fc-gradients"].replace("w_{dm}", "w_{md}"))
+    with pytest.raises(AssertionError, match=r"w_{md}.* is not "):
+        test_theory.test_fully_connected()
+
+
+@pytest.mark.parametrize("latex", [r"x_n \wedge 2", r"\operatorname{tanh}(x)", "x_n + )"])
+def test_what_cannot_be_read_is_refused(latex):
+    with pytest.raises((SyntaxError, KeyError, IndexError)):
+        Formula(latex, {"n": 2}).value(0, {"x": np.ones(2)})
+
+
+def test_a_block_is_split_into_its_equations():
+    assert [e.free for e in equations("fc-gradients", n=1, d=1, m=1)] == [
+        ["n", "d"], ["d", "m"], ["m"],
+    ]  # fmt: skip
+
+
+def test_pages_have_the_assignments_numbers_in_order():
+    numbers = [page.number for page in theory_pages()]
+    assert numbers == ["1", "1.1", "1.2", "1.3", "1.4", "1.5", "2–4", "5", "7.1", "7.2", "7.3"]
+
+
+def test_headings_links_and_anchors_fit_into_one_document():
+    slugs, ids = {page.slug for page in theory_pages()}, []
+    for page in theory_pages():
+        assert set(re.findall(r"<h(\d)", page.html)) <= {"3", "4"}
+        assert not re.search(r"\.md\b|\$", page.html)
+        ids += re.findall(r'\bid="([^"]+)"', page.html)
+        for target in re.findall(r'href="([^"]+)"', page.html):
+            assert target.removeprefix("#theory-") in slugs, target
+    assert sorted(ids) == sorted({f"formula-{label}" for label in BLOCKS if " " not in label})
+
+
+def test_a_formula_becomes_mathml_with_names_of_the_code_in_one_piece():
+    element = ElementTree.fromstring(mathml(r"d\gamma = \sum_n dout_n < x^{dx}", display=True))
+    space = "{http://www.w3.org/1998/Math/MathML}"
+    assert element.tag == f"{space}math"
+    assert element.get("display") == "block"
+    assert element.get("alttext") == r"d\gamma = \sum_n dout_n < x^{dx}"
+    assert [e.text for e in element.iter(f"{space}mi")] == ["dγ", "n", "dout", "n", "x", "dx"]
+    assert mathml("x").count("display=") == 1
+
+
+@pytest.mark.parametrize("library", ["latex2mathml.converter", "markdown_it"])
+def test_without_the_extra_one_line_says_what_to_install(library, monkeypatch):
+    monkeypatch.setitem(sys.modules, library, None)
+    render._parser.cache_clear()
+    with pytest.raises(HandgradError, match=r"pip install 'handgrad\[report\]'"):
+        render.to_html("$x$", first_heading=3)
+    render._parser.cache_clear()
+
+
+def test_pages_are_the_same_bytes_each_time():
+    first = theory_pages()
+    theory_pages.cache_clear()
+    assert theory_pages() == first
