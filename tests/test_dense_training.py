@@ -128,6 +128,64 @@ def test_a_loss_that_is_not_finite_moves_nothing():
         np.testing.assert_array_equal(array, before[name])
 
 
+@pytest.mark.parametrize("name", ["hidden", "convolved"])
+def test_a_loss_set_on_the_model_itself_is_asked(name):
+    net, shape = (CONVOLVED, (1, 9, 9)) if name == "convolved" else (NETS["hidden"], (2, 3))
+    model = Network(net, shape, rng=np.random.default_rng(0))
+    calls, inner = [], model.loss
+
+    def loss(X, y=None):
+        calls.append(y is not None)
+        return inner(X, y)
+
+    model.loss = loss
+    X = np.random.default_rng(1).standard_normal((20, *shape))
+    rows = {"X_train": X, "y_train": np.arange(20) % 3, "X_val": X, "y_val": np.arange(20) % 3}
+    Solver(model, rows, "sgd", {"learning_rate": 0.1}, batch_size=10, num_epochs=2).train()
+    assert sum(calls) == 4
+
+
+@pytest.mark.parametrize("name", ["hidden", "convolved"])
+def test_an_interrupted_run_goes_on_to_the_same_bits(name, tmp_path):
+    net, shape = (CONVOLVED, (1, 9, 9)) if name == "convolved" else (NETS["hidden"], (2, 3))
+    X = np.random.default_rng(1).standard_normal((40, *shape))
+    rows = {"X_train": X, "y_train": np.arange(40) % 3, "X_val": X, "y_val": np.arange(40) % 3}
+
+    def run(checkpoint, stop_after=None):
+        def look(record):
+            if record["epoch"] == stop_after:
+                raise KeyboardInterrupt
+
+        solver = Solver(
+            Network(net, shape, reg=0.01, rng=np.random.default_rng(0)), rows, "adam",
+            {"learning_rate": 0.01}, batch_size=15, num_epochs=4, checkpoint=checkpoint,
+            on_epoch=look, rng=np.random.default_rng(2),
+        )  # fmt: skip
+        if stop_after is None:
+            solver.train()
+        else:
+            with pytest.raises(KeyboardInterrupt):
+                solver.train()
+        assert (solver._dense is not None) == (name == "hidden")
+        assert (solver._learner is not None) == (name == "convolved")
+        return solver
+
+    whole = run(None)
+    run(tmp_path / "half.safetensors", stop_after=2)
+    resumed = run(tmp_path / "half.safetensors")
+    assert resumed.loss_history == whole.loss_history
+    for parameter, array in whole.model.params.items():
+        np.testing.assert_array_equal(resumed.model.params[parameter], array)
+
+
+def test_a_batch_larger_than_the_data_is_all_of_them():
+    model = Network(NETS["hidden"], (2, 3), rng=np.random.default_rng(0))
+    rows = data("softmax", np.float64)
+    solver = Solver(model, rows, "sgd", {"learning_rate": 0.1}, batch_size=10**12, num_epochs=2)
+    solver.train()
+    assert len(solver.loss_history) == 2
+
+
 def test_float32_stays_float32():
     solver = trained(Network, NETS["hidden"], "softmax", "adam", np.float32)
     assert {a.dtype for a in solver.model.params.values()} == {np.dtype(np.float32)}

@@ -9,30 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from kernel_engines import CASES, ENGINES, close, compiled, needs_numba, plain
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from handgrad import kernels, layers
-from handgrad.kernels import numpy as plain
 from handgrad.kernels.rules import ADAM, MOMENTUM, NESTEROV, RMSPROP, SGD
-
-try:
-    compiled = kernels.load("numba")
-except ImportError:
-    compiled = None
-needs_numba = pytest.mark.skipif(compiled is None, reason="numba is not installed")
-ENGINES = [plain, *([compiled] if compiled else [])]
-CASES = settings(max_examples=40, deadline=None)
-
-
-def close(one, two, dtype, scale=1.0):
-    """Assert agreement to rounding: relative to the largest entry, as sums are."""
-    assert one.dtype == two.dtype == dtype
-    assert one.shape == two.shape
-    tolerance = (1e-12 if dtype == np.float64 else 2e-5) * scale
-    size = np.abs(two[np.isfinite(two)]).max(initial=1.0)
-    np.testing.assert_allclose(one, two, rtol=0, atol=tolerance * size)
 
 
 def draw_block(data):
@@ -199,52 +182,6 @@ def test_ties_pay_the_first_pixel(engine):
 
 
 @needs_numba
-@CASES
-@given(st.data())
-def test_dense_kernels_agree(data):
-    N, D, M = (data.draw(st.integers(1, 9)) for _ in range(3))
-    relu, dtype = data.draw(st.booleans()), data.draw(st.sampled_from([np.float32, np.float64]))
-    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
-    x, w, b, dout = (
-        np.round(rng.standard_normal(shape), 2).astype(dtype)
-        for shape in ((N, D), (D, M), (M,), (N, M))
-    )
-    out = plain.dense_forward(x, w, b, relu=relu)
-    close(compiled.dense_forward(x, w, b, relu=relu), out, dtype)
-    for need_dx in (True, False):
-        two = plain.dense_backward(dout, out, x, w, relu=relu, need_dx=need_dx)
-        one = compiled.dense_backward(dout, out, x, w, relu=relu, need_dx=need_dx)
-        for ours, theirs in zip(one, two, strict=True):
-            assert (ours is None) == (theirs is None)
-            if ours is not None:
-                close(ours, theirs, dtype)
-        for kind, reg in ((SGD, 0.0), (ADAM, 0.3)):
-            stepped = []
-            for engine in (plain, compiled):
-                arrays = [w.copy(), np.zeros_like(w), np.zeros_like(w)]
-                step = (kind, *arrays[1:], 0.1, 0.9, 0.99, 1e-3, 0.01, 1)
-                *found, squares = engine.dense_learn(
-                    dout, out, x, arrays[0], step, relu=relu, need_dx=need_dx, reg=reg
-                )
-                assert (found[0] is None) == (two[0] is None)
-                np.testing.assert_allclose(squares, np.sum(w * w) if reg else 0, 1e-5)
-                stepped.append([*found, *arrays])
-            gradient = two[1] + reg * w
-            if kind == SGD:
-                close(stepped[0][2], w - dtype(0.1) * gradient, dtype)
-            for ours, theirs in zip(*stepped, strict=True):
-                if ours is not None:
-                    close(ours, theirs, dtype)
-            if need_dx:
-                close(stepped[0][0], two[0], dtype)  # that of the weights before the step
-    cube = rng.standard_normal((N, D, M)).astype(dtype)
-    np.testing.assert_array_equal(compiled.swap_last_axes(cube), plain.swap_last_axes(cube))
-    one, two = dout.copy(), dout.copy()
-    np.testing.assert_allclose(compiled.add_l2(one, out, 0.3), plain.add_l2(two, out, 0.3), 1e-5)
-    close(one, two, dtype)
-
-
-@needs_numba
 @pytest.mark.parametrize("kind", [SGD, MOMENTUM, NESTEROV, RMSPROP, ADAM])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_updates_agree(kind, dtype):
@@ -371,7 +308,8 @@ def test_the_core_of_the_suite_passes_without_numba():
     code = (
         f"{BLOCKED}; import pytest; "
         "sys.exit(pytest.main(['-q', '-n', '0', '-p', 'no:cacheprovider', 'test_network.py', "
-        "'test_network_modes.py', 'test_solver.py', 'test_models.py', 'test_layers_conv.py']))"
+        "'test_network_modes.py', 'test_dense_training.py', 'test_solver.py', 'test_models.py', "
+        "'test_layers_conv.py']))"
     )
     run = subprocess.run(
         [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, timeout=600

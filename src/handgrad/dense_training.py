@@ -38,7 +38,7 @@ class DenseTraining:
         configs: dict[str, optim.Config], batch_size: int,
     ) -> None:  # fmt: skip
         self._network, self._X, self._configs = network, X.reshape(len(X), -1), configs
-        self._batch_size = batch_size
+        self._batch_size = min(batch_size, len(X))
         self._labels = _labels(network, y)
         dense = [layer for layer in network.layers if isinstance(layer, Dense)]
         self._sizes = np.array([self._X.shape[1], *(layer.units for layer in dense)])

@@ -216,19 +216,20 @@ class Network:
         """Take a training step: each parameter is stepped, in place, where its gradient is made.
 
         No gradient is kept, and a dense layer's weights are read once for their gradient, their
-        penalty and their step. The parameters after it are those that ``loss`` and
+        penalty and their step. Up to rounding, the parameters after it are those that ``loss`` and
         ``kernels.update`` make.
 
         Parameters
         ----------
         X, y : as ``loss`` takes them
-        stepping : function (name of a parameter) to what `optim.InPlace.of` gives
+        stepping : function (name of a parameter) to what `optim.InPlace.next_step` gives
             Called once for each parameter.
 
         Returns
         -------
         loss : float
-            With the penalty, before the step. Not finite: nothing was stepped.
+            With the penalty, before the step. Where the data's part of it is not finite, it is
+            returned by itself, and nothing was stepped.
         """
         out, caches = self._forward(X, "train")
         loss, dout = _LOSSES[self.loss_name](out, y)
@@ -246,7 +247,7 @@ class Network:
                 dx, own_grads = layer.backward(dx, caches.pop(), need_dx=need_dx)
             for own, grad in own_grads.items():
                 w = self.params[names[own]]
-                if self.reg and own == "W":
+                if self.reg and names[own].startswith("W"):
                     loss += 0.5 * self.reg * kernels.add_l2(grad, w, self.reg)
                 kind, *rest = stepping(names[own])
                 kernels.update(kind, w, grad, *rest)

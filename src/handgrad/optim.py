@@ -178,7 +178,7 @@ class InPlace(NamedTuple):
     decay: float
     state: tuple[str, ...]
 
-    def of(self, w: Array, config: Config, rate: float) -> tuple[Any, ...]:
+    def next_step(self, w: Array, config: Config, rate: float) -> tuple[Any, ...]:
         """Say how w is to be stepped, as kernels take it, and count the step in the config.
 
         Adam's bias corrections are multiplied in another order than in ``adam``: the last digits

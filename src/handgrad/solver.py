@@ -249,8 +249,12 @@ class Solver:
         self._learner: Network | None = None
         if not isinstance(self.model, Network) or self.rule not in optim.RULES.values():
             return
-        plain = type(self.model).loss is Network.loss and self.augment is None
-        if plain and DenseTraining.fits(self.model, self.X_train, self.y_train):
+        overridden = getattr(self.model.loss, "__func__", None) is not Network.loss
+        if (
+            not overridden
+            and self.augment is None
+            and DenseTraining.fits(self.model, self.X_train, self.y_train)
+        ):
             self._dense = DenseTraining(
                 self.model, self.X_train, self.y_train, self.rule, self.optim_configs,
                 self.batch_size,
@@ -262,7 +266,7 @@ class Solver:
                 self.rule, w, self.optim_configs[name]
             )
         dtypes = {array.dtype for array in self.model.params.values()}
-        if type(self.model).loss is Network.loss and dtypes == {self.model.dtype}:
+        if not overridden and dtypes == {self.model.dtype}:
             self._learner = self.model
 
     def _dense_epoch(
@@ -299,7 +303,7 @@ class Solver:
             if rate is not None:
                 config["learning_rate"] = rate
             if in_place is not None and rate is not None and dw.dtype == w.dtype:
-                kind, *rest = in_place.of(w, config, rate)
+                kind, *rest = in_place.next_step(w, config, rate)
                 kernels.update(kind, w, dw, *rest)
             else:
                 params[name], self.optim_configs[name] = self.rule(w, dw, config)
@@ -308,7 +312,7 @@ class Solver:
         def stepping(name: str) -> tuple[Any, ...]:
             config = self.optim_configs[name]
             config["learning_rate"] = rate
-            return self._in_place[name].of(network.params[name], config, rate)
+            return self._in_place[name].next_step(network.params[name], config, rate)
 
         self._note(float(network.learn(X, y, stepping)), rate)
 

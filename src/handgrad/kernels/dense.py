@@ -29,7 +29,7 @@ def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
     N, D = x.shape
     M = w.shape[1]
     start, stop = D * part // parts, D * (part + 1) // parts
-    numbers, rows = x.reshape(-1), rows_at_once(N, M, D)
+    numbers, rows = x.reshape(-1), rows_at_once(N, M, max(1, D))
     if start == stop:
         sums[part] = 0
     for row in range(start, stop, rows):

@@ -2,7 +2,7 @@
 
 Shapes: N examples, C channels in, F filters, H x W image (padding already applied),
 HH x WW filter or pooling window, OH x OW output. No function checks its arguments (the layer
-has done so) and none modifies them.
+has done so); only those that step parameters modify any, and say so.
 """
 
 from collections.abc import Iterator
@@ -30,6 +30,7 @@ __all__ = [
     "conv_forward",
     "dense_backward",
     "dense_forward",
+    "dense_learn",
     "dense_steps",
     "max_pool_backward",
     "max_pool_forward",

@@ -111,17 +111,20 @@ def dense_steps(
     -------
     losses : float64 array, one a batch; the last is not finite where training had to end early
     """
-    grads, spare = np.empty_like(theta), np.empty_like(theta)
+    grads = np.empty_like(theta)
     layers, at = [], 0
     for D, M in itertools.pairwise(sizes.tolist()):
         # The biases lie behind their weights: with a feature of ones they are one matrix.
         part = slice(at, at + (D + 1) * M)
-        layers.append(_Layer(part, theta[part].reshape(-1, M), grads[part].reshape(-1, M), batch))
+        held = 0 if part.stop == len(theta) else batch  # the last layer's units are the scores
+        layers.append(_Layer(part, theta[part].reshape(-1, M), grads[part].reshape(-1, M), held))
         at = part.stop
     a, b, epsilon, decay = hyper.tolist()
-    whole = (theta, grads, first, second, spare)
+    parts = _shrinking(layers, decay)
+    spare = np.empty(max(part.stop - part.start for part, _ in parts), theta.dtype)
     stepped = [
-        ([array[part] for array in whole], shrink) for part, shrink in _shrinking(layers, decay)
+        (theta[p], grads[p], first[p], second[p], spare[: p.stop - p.start], shrink)
+        for p, shrink in parts
     ]
     losses = np.empty(len(rates))
     together = max(1, _GATHERED // (batch * layers[0].w.shape[0]))
@@ -136,17 +139,20 @@ def dense_steps(
             losses[step] = loss
             if not math.isfinite(loss):
                 return losses[: step + 1]
-            for (w, dw, state, more, room), shrink in stepped:
+            for w, dw, state, more, room, shrink in stepped:
                 _update(kind, w, dw, state, more, room, rate, a, b, epsilon, shrink, t + step + 1)
     return losses
 
 
 class _Layer:
-    """One dense layer: where it is, its weights, the biases as their last row, and dw alike."""
+    """One dense layer: where it is, its weights, the biases as their last row, and dw alike.
 
-    def __init__(self, part: slice, w: Array, dw: Array, batch: int) -> None:
+    out (rows, M + 1) is for its units after the ReLU; the next layer's ones are last.
+    """
+
+    def __init__(self, part: slice, w: Array, dw: Array, rows: int) -> None:
         self.part, self.w, self.dw = part, w, dw
-        self.out = np.ones((batch, w.shape[1] + 1), w.dtype)  # the next layer's ones are last
+        self.out = np.ones((rows, w.shape[1] + 1), w.dtype)
 
 
 def _shrinking(layers: list[_Layer], decay: float) -> list[tuple[slice, float]]:

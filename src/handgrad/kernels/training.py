@@ -91,7 +91,7 @@ def learn_part(
     M = d.shape[1]
     start, stop = D * part // parts, D * (part + 1) // parts
     sums[part] = 0
-    rows = dense.rows_at_once(N, M, max(1, min(_IN_CACHE // M, stop - start)))
+    rows = dense.rows_at_once(N, M, max(1, min(_IN_CACHE // max(N, M), stop - start)))
     numbers, below = x.reshape(-1), dx.reshape(-1)
     product = np.empty(rows * N if need_dx else 0, x.dtype)
     for row in range(start, stop, rows):
