@@ -39,6 +39,7 @@ class ConvBlock:
     norm: BatchNorm | None
     pool: MaxPool | None
     relu: bool
+    first: bool = False  # nothing below it has a parameter: it is asked for no dx
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -54,8 +55,9 @@ class ConvBlock:
         if self.norm is not None and context.mode == "train":
             eps, rest = self.norm.eps, x.dtype.type(1 - self.norm.momentum)
             out, mean, var, cache = kernels.norm_block_forward(
-                images, w, own["gamma"], own["beta"], eps, relu=self.relu, **self._settings
-            )
+                images, w, own["gamma"], own["beta"], eps, relu=self.relu, need_dx=not self.first,
+                **self._settings,
+            )  # fmt: skip
             momentum = x.dtype.type(self.norm.momentum)
             context.moved = {
                 "running_mean": momentum * own["running_mean"] + rest * mean,

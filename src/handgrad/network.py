@@ -18,6 +18,7 @@ loss at the end and an L2 penalty on the weights. A VGG-like net is a list:
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -36,7 +37,7 @@ from handgrad.descriptions import (
     ReLU,
     Sigmoid,
 )
-from handgrad.fused import DenseBlock, fuse
+from handgrad.fused import ConvBlock, DenseBlock, fuse
 from handgrad.randomness import default_rng
 
 __all__ = [
@@ -157,6 +158,12 @@ class Network:
         with_parameters = [i for i, (_, names) in enumerate(self._steps) if names]
         # The backward pass ends here: nothing below has a parameter to move.
         self._first = with_parameters[0] if with_parameters else len(self._steps)
+        self._steps = [
+            (replace(step, first=True), names)
+            if position == self._first and isinstance(step, ConvBlock)
+            else (step, names)
+            for position, (step, names) in enumerate(self._steps)
+        ]
 
     def _initial(
         self, own: str, size: tuple[int, ...], weight_scale: float | Literal["he"]

@@ -6,6 +6,7 @@ threads is at work, never two. The parts depend on the number of threads alone, 
 gives the same bits.
 """
 
+import math
 import os
 import threading
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.kernels import blocks, dense, norm_blocks, pooling, training
+from handgrad.kernels import blocks, dense, norm_blocks, patch_moments, pooling, training
 from handgrad.kernels.offsets import filters, matrix, offsets, padded, upside_down
 from handgrad.kernels.parts import blas_on_one_thread, blas_threads
 from handgrad.kernels.training import PART_NUMBERS, PART_PRODUCTS
@@ -138,9 +139,12 @@ def block_backward(
 
 def norm_block_forward(
     x: Array, w: Array, gamma: Array, beta: Array, eps: float, *, stride: int, padding: int,
-    pool: tuple[int, int], relu: bool,
-) -> tuple[Array, Array, Array, tuple[Array, ...]]:  # fmt: skip
+    pool: tuple[int, int], relu: bool, need_dx: bool,
+) -> tuple[Array, Array, Array, tuple[Any, ...]]:  # fmt: skip
     """Convolve, normalise over the batch, pool, cut at 0: see numpy.py."""
+    if stride == 1 and x.shape[3] <= patch_moments.FEW_CHANNELS and not need_dx:
+        settings = {"stride": stride, "padding": padding, "pool": pool, "relu": relu}
+        return _first_norm_block_forward(x, w, gamma, beta, eps, settings)
     block = _Block(x, w, stride, padding, pool)
     y = np.empty((len(x), block.pixel_count, block.full), x.dtype)
     out, win = block.empty(x.dtype), block.empty(np.uint8)
@@ -162,6 +166,44 @@ def norm_block_forward(
     return block.cut(out), block.cut(mean), block.cut(var), cache
 
 
+def _first_norm_block_forward(
+    x: Array, w: Array, gamma: Array, beta: Array, eps: float, settings: dict[str, Any]
+) -> tuple[Array, Array, Array, tuple[Any, ...]]:
+    """Fold scale and shift into the filters; the statistics are those of the patches."""
+    patches = _patches(x, w.shape[2:], settings["padding"])
+    mean, var = (moment.astype(x.dtype) for moment in patches.of_products(matrix(w)))
+    scale = gamma * (1 / np.sqrt(var + x.dtype.type(eps)))
+    out, win = block_forward(x, w * scale[:, None, None, None], beta - mean * scale, **settings)
+    return out, mean, var, (patches, win, mean, var)
+
+
+def _first_norm_block_backward(
+    dout: Array, cache: tuple[Any, ...], x: Array, w: Array, gamma: Array, eps: float,
+    settings: dict[str, Any],
+) -> tuple[None, Array, Array, Array]:  # fmt: skip
+    patches, win, mean, var = cache
+    _, paid, dbeta = block_backward(dout, win, x, w, need_dx=False, **settings)
+    inverse = 1 / np.sqrt(var + x.dtype.type(eps))
+    dmatrix, dgamma = patches.gradients(matrix(w), matrix(paid), dbeta, mean, inverse)
+    dw = filters((gamma * dmatrix).astype(x.dtype), w.shape)
+    return None, dw, dgamma.astype(x.dtype), dbeta
+
+
+def _patches(x: Array, window: tuple[int, int], padding: int) -> patch_moments.Patches:
+    x, p = _plain(x), padding
+    x = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0))) if p else x
+    lags, first, pairs = patch_moments.lagged_pairs((*window, x.shape[3]), x.shape[2])
+    K = math.prod(window) * x.shape[3]
+    total, products = np.empty(K), np.empty((K, K))
+    with blas_on_one_thread() as threads:
+        _do(
+            patch_moments.sums_part, patch_moments.sums_parts,
+            _share(threads, x.size * len(lags), PART_PRODUCTS // 4), x, *window, lags, first, pairs,
+            total, products,
+        )  # fmt: skip
+    return patch_moments.Patches.of_sums(total, products, patch_moments.patch_count(x, window))
+
+
 def _merged(moments: Array) -> tuple[Array, Array]:
     """Mean and biased variance from the parts' counts, means and sums of squared deviations."""
     counts, means, squares = moments[:, 0], moments[:, 1], moments[:, 2]
@@ -171,10 +213,13 @@ def _merged(moments: Array) -> tuple[Array, Array]:
 
 
 def norm_block_backward(
-    dout: Array, cache: tuple[Array, ...], x: Array, w: Array, gamma: Array, eps: float, *,
+    dout: Array, cache: tuple[Any, ...], x: Array, w: Array, gamma: Array, eps: float, *,
     stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
 ) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
+    if isinstance(cache[0], patch_moments.Patches):
+        settings = {"stride": stride, "padding": padding, "pool": pool}
+        return _first_norm_block_backward(dout, cache, x, w, gamma, eps, settings)
     block = _Block(x, w, stride, padding, pool)
     win, top, y, mean, var = cache
     dout, gamma = block.pixels(dout), block.fill(gamma)

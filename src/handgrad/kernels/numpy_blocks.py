@@ -161,12 +161,13 @@ def block_backward(
 
 def norm_block_forward(
     x: Array, w: Array, gamma: Array, beta: Array, eps: float, *, stride: int, padding: int,
-    pool: tuple[int, int], relu: bool,
-) -> tuple[Array, Array, Array, tuple[Array, ...]]:  # fmt: skip
+    pool: tuple[int, int], relu: bool, need_dx: bool,
+) -> tuple[Array, Array, Array, tuple[Any, ...]]:  # fmt: skip
     """Convolution, batch norm in training mode, max pool and ReLU.
 
-    Arguments and out as block_forward's. Also returns the mean and biased variance (F,) of what
-    the convolution gave, and a cache for norm_block_backward of the same engine.
+    Arguments and out as block_forward's; ``need_dx``: whether norm_block_backward will be asked for
+    dx. Also returns the mean and biased variance (F,) of what the convolution gave, and a cache for
+    norm_block_backward of the same engine.
     """
     N, F = len(x), len(w)
     geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
@@ -202,7 +203,7 @@ def norm_block_forward(
 
 
 def norm_block_backward(
-    dout: Array, cache: tuple[Array, ...], x: Array, w: Array, gamma: Array, eps: float, *,
+    dout: Array, cache: tuple[Any, ...], x: Array, w: Array, gamma: Array, eps: float, *,
     stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
 ) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
