@@ -78,7 +78,7 @@ EXPERIMENTS = (
                     "reg": [3e-4, 1e-4],
                     "learning_rate": [0.05, 0.1],
                 },
-                3,
+                6,
                 14,
                 3,
             ),
