@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from handgrad.bench.workloads import Workload, conv_net
 
 _BATCH, _SIDE, _FILTERS = 100, 28, 32
+# Of an epoch, where two batches have no more: enough to be timed among idle threads.
+_PIXELS = 1600 * 28**2
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,10 @@ def names() -> list[str]:
 
 
 def scaled(name: str) -> Workload:
-    """The workload of such a name: two batches of random images."""
+    """The workload of such a name: random images, two batches of large ones, more of small ones."""
     batch, side, filters = (int(part) for part in name.split(":")[1:])
     title = f"batch {batch}, image {side}, {filters} filters"
+    batches = max(2, _PIXELS // (batch * side**2))
     return Workload(
-        name, title, conv_net(filters), (1, side, side), "softmax", batch, 2, 1.0, "random"
+        name, title, conv_net(filters), (1, side, side), "softmax", batch, batches, 1.0, "random"
     )
