@@ -343,3 +343,12 @@ def test_the_command_ends_with_one_line_for_a_folder_without_results(tmp_path, m
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("handgrad: error: ")
     assert "holds no results.json" in line
+
+
+def test_a_run_that_learned_nothing_does_not_press_the_others_together():
+    from handgrad.report.plots import _left_end
+
+    near = [72.0, 78.0, 79.0, 80.0, 80.5, 81.0, 82.0]
+    assert _left_end(near) == 72.0
+    assert _left_end([9.7, *near]) == pytest.approx(71.0)
+    assert _left_end([80.0]) == 80.0

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -167,6 +168,13 @@ def candidates(name: str, title: str, record: Ref) -> Plot:
     return plot(figure, name, title, "Validation accuracy of every candidate", text)
 
 
+def _left_end(values: Sequence[float]) -> float:
+    """Where the axis begins: a run that learned nothing shall not press the others together."""
+    low, high = np.percentile(values, [25, 75])
+    near = [value for value in values if value >= low - 6 * (high - low)]
+    return min(values) if len(near) == len(values) else min(near) - 0.1 * (max(near) - min(near))
+
+
 @_styled
 def ablation(name: str, title: str, record: Ref) -> Plot:
     """Draw the validation accuracy of each single change of the improved net."""
@@ -180,20 +188,26 @@ def ablation(name: str, title: str, record: Ref) -> Plot:
             label="nothing changed",
         )  # fmt: skip
     groups = list(dict.fromkeys(t["params"]["group"] for t in trials))
+    start = _left_end([100 * t["val_accuracy"] for t in trials])
     for position, trial in enumerate(trials):
         kind = groups.index(trial["params"]["group"]) % len(SERIES)
-        axes.plot(
-            [100 * trial["val_accuracy"]], [position], marker=_MARKERS[kind],
-            color=SERIES[0], linestyle="none",
-        )  # fmt: skip
+        value = 100 * trial["val_accuracy"]
+        if value < start:
+            axes.annotate(f"← {value:.2f}", (start, position), (4, 0), textcoords="offset points",
+                          verticalalignment="center", color=SERIES[0])  # fmt: skip
+            continue
+        axes.plot([value], [position], marker=_MARKERS[kind], color=SERIES[0], linestyle="none")
+    if min(100 * t["val_accuracy"] for t in trials) < start:
+        axes.set_xlim(left=start)
     axes.set_yticks(range(len(trials)), [t["params"]["change"] for t in trials])
     axes.set_ylim(len(trials) - 0.4, -0.6)
     axes.set_xlabel("validation accuracy (%)")
     if reference is not None:
         figure.legend(loc="outside upper center")
     text = (
-        "One mark for each change, placed by validation accuracy; a dashed vertical line is the "
-        "net without a change. The table has the same numbers."
+        "One mark for each change, placed by validation accuracy, or an arrow and the number where "
+        "it is far to the left; a dashed vertical line is the net without a change. The table has "
+        "the same numbers."
     )
     return plot(figure, name, title, "Single changes", text)
 
