@@ -249,12 +249,9 @@ class Solver:
         self._learner: Network | None = None
         if not isinstance(self.model, Network) or self.rule not in optim.RULES.values():
             return
-        overridden = getattr(self.model.loss, "__func__", None) is not Network.loss
-        if (
-            not overridden
-            and self.augment is None
-            and DenseTraining.fits(self.model, self.X_train, self.y_train)
-        ):
+        plain = getattr(self.model.loss, "__func__", None) is Network.loss
+        fits = DenseTraining.fits(self.model, self.X_train, self.y_train)
+        if plain and fits and self.augment is None:
             self._dense = DenseTraining(
                 self.model, self.X_train, self.y_train, self.rule, self.optim_configs,
                 self.batch_size,
@@ -266,7 +263,7 @@ class Solver:
                 self.rule, w, self.optim_configs[name]
             )
         dtypes = {array.dtype for array in self.model.params.values()}
-        if not overridden and dtypes == {self.model.dtype}:
+        if plain and dtypes == {self.model.dtype}:
             self._learner = self.model
 
     def _dense_epoch(
