@@ -173,6 +173,21 @@ def test_a_first_block_with_batch_norm_needs_no_pixels(data):
 
 
 @needs_numba
+@pytest.mark.parametrize("padding", [0, 1])
+def test_patch_statistics_of_images_far_from_zero(padding):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((64, 20, 20, 1)) + 1e4, rng.standard_normal((8, 1, 5, 5))
+    x, w, ones = x.astype(np.float32), w.astype(np.float32), np.ones(8, np.float32)
+    _, mean, var, _ = compiled.norm_block_forward(
+        x, w, ones, ones, 0.1, stride=1, padding=padding, pool=(2, 2), relu=True, need_dx=False
+    )
+    images = x.transpose(0, 3, 1, 2).astype(np.float64)
+    y, _ = layers.conv_forward(images, w.astype(np.float64), padding=padding)
+    np.testing.assert_allclose(mean, y.mean(axis=(0, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(var, y.var(axis=(0, 2, 3)), rtol=1e-4)
+
+
+@needs_numba
 @pytest.mark.parametrize("threads", [1, 2])
 def test_patch_statistics_on_threads(threads):
     rng = np.random.default_rng(0)

@@ -8,23 +8,18 @@ import numpy as np
 import pytest
 import sympy
 from theory_proofs import (
+    RNG,
     assert_same,
     define,
     derivative,
     holds,
+    normal,
     pairing,
     proves,
     symbols,
 )
 
 from handgrad import layers
-
-RNG = np.random.default_rng(0)
-
-
-def normal(*shape):
-    return RNG.standard_normal(shape)
-
 
 # 1, 1.1, 1.2 ----------------------------------------------------------------------------------
 

@@ -7,18 +7,13 @@ from theory_proofs import (
     define,
     derivative,
     holds,
+    normal,
     pairing,
     proves,
     symbols,
 )
 
 from handgrad import layers, optim
-
-RNG = np.random.default_rng(0)
-
-
-def normal(*shape):
-    return RNG.standard_normal(shape)
 
 
 @proves(

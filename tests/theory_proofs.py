@@ -6,6 +6,7 @@ import numpy as np
 import sympy
 from latex_values import equations
 
+RNG = np.random.default_rng(0)
 PROVED: set[str] = set()
 _used: set[str] = set()
 
@@ -24,6 +25,11 @@ def proves(*labels):
         return run
 
     return decorate
+
+
+def normal(*shape):
+    """Random numbers to evaluate a formula with."""
+    return RNG.standard_normal(shape)
 
 
 def symbols(name, *shape, **assumptions):

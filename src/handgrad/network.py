@@ -245,15 +245,17 @@ class Network:
             return loss
         for layer, names, need_dx in self._backwards():
             assert dx is not None  # only the first layer is asked for none
+            to_step = [own for own, name in names.items() if name in self.params]
             if isinstance(layer, DenseBlock):
+                to_step.remove("W")
                 dx, own_grads, squares = layer.learn(
                     dx, caches.pop(), stepping(names["W"]), need_dx=need_dx, reg=self.reg
                 )
                 loss += 0.5 * self.reg * squares
             else:
                 dx, own_grads = layer.backward(dx, caches.pop(), need_dx=need_dx)
-            for own, grad in own_grads.items():
-                w = self.params[names[own]]
+            for own in to_step:
+                w, grad = self.params[names[own]], own_grads[own]
                 if self.reg and names[own].startswith("W"):
                     loss += 0.5 * self.reg * kernels.add_l2(grad, w, self.reg)
                 kind, *rest = stepping(names[own])

@@ -190,18 +190,22 @@ def _first_norm_block_backward(
 
 
 def _patches(x: Array, window: tuple[int, int], padding: int) -> patch_moments.Patches:
-    x, p = _plain(x), padding
+    p = padding
     x = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0))) if p else x
+    # Products of numbers far from zero would round the covariance away: it is that of x - centre.
+    centre = x.mean()
+    x = _plain(x - centre)
     lags, first, pairs = patch_moments.lagged_pairs((*window, x.shape[3]), x.shape[2])
     K = math.prod(window) * x.shape[3]
     total, products = np.empty(K), np.empty((K, K))
     with blas_on_one_thread() as threads:
+        parts = _share(threads, x.size * len(lags), PART_PRODUCTS // 4)  # they feed no tile
         _do(
-            patch_moments.sums_part, patch_moments.sums_parts,
-            _share(threads, x.size * len(lags), PART_PRODUCTS // 4), x, *window, lags, first, pairs,
-            total, products,
+            patch_moments.sums_part, patch_moments.sums_parts, parts, x, *window, lags, first,
+            pairs, total, products,
         )  # fmt: skip
-    return patch_moments.Patches.of_sums(total, products, patch_moments.patch_count(x, window))
+    count = patch_moments.patch_count(x, window)
+    return patch_moments.Patches.of_sums(total, products, count, float(centre))
 
 
 def _merged(moments: Array) -> tuple[Array, Array]:

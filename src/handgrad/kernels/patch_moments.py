@@ -128,10 +128,10 @@ class Patches(NamedTuple):
     covariance: Array
 
     @classmethod
-    def of_sums(cls, total: Array, products: Array, count: int) -> "Patches":
-        """Take the sums over ``count`` patches."""
+    def of_sums(cls, total: Array, products: Array, count: int, centre: float) -> "Patches":
+        """Take the sums over ``count`` patches, of which ``centre`` had been subtracted."""
         mean = total / count
-        return cls(mean, products / count - np.outer(mean, mean))
+        return cls(mean + centre, products / count - np.outer(mean, mean))
 
     def of_products(self, w: Array) -> tuple[Array, Array]:
         """Mean and biased variance (F,) of patches times w (K, F)."""
