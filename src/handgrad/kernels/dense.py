@@ -5,20 +5,8 @@ from typing import Any
 import numba
 import numpy as np
 
-from handgrad.kernels.blas import compiled, gemm, parallel
+from handgrad.kernels.blas import compiled, parallel, product
 from handgrad.kernels.vectors import transpose
-
-# OpenBLAS multiplies matrices with up to so many products as they lie, and packs larger ones
-# first: for 100 examples and 100 units that is a quarter of the time (AVX-512).
-_UNPACKED, _WORTHWHILE = 10**6, 32
-
-
-@compiled
-def rows_at_once(N: int, M: int, otherwise: int) -> int:
-    """Rows of weights (D, M) for a product with N examples; ``otherwise`` where packing pays."""
-    rows = _UNPACKED // (N * M)
-    return min(rows, otherwise) if rows >= _WORTHWHILE else otherwise
-
 
 @compiled
 def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
@@ -29,12 +17,12 @@ def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
     N, D = x.shape
     M = w.shape[1]
     start, stop = D * part // parts, D * (part + 1) // parts
-    numbers, rows = x.reshape(-1), rows_at_once(N, M, max(1, D))
+    out = sums[part].reshape(-1)
     if start == stop:
-        sums[part] = 0
-    for row in range(start, stop, rows):
-        more, K = int(row > start), min(rows, stop - row)
-        gemm(0, 0, N, M, K, numbers[row:], D, w[row:], M, more, sums[part], M)
+        out[:] = 0
+    product(
+        0, 0, N, M, stop - start, x.reshape(-1)[start:], D, w.reshape(-1)[start * M :], M, 0, out, M
+    )
 
 
 @compiled
@@ -79,9 +67,11 @@ def backward_part(
     start, stop = D * part // parts, D * (part + 1) // parts
     if start == stop:
         return
-    gemm(1, 0, stop - start, M, N, x.reshape(-1)[start:], D, d, M, 0, dw[start:], M)
+    some, numbers = stop - start, d.reshape(-1)
+    mine, weights = dw.reshape(-1)[start * M :], w.reshape(-1)[start * M :]
+    product(1, 0, some, M, N, x.reshape(-1)[start:], D, numbers, M, 0, mine, M)
     if need_dx:
-        gemm(0, 1, N, stop - start, M, d, M, w[start:], M, 0, dx.reshape(-1)[start:], D)
+        product(0, 1, N, some, M, numbers, M, weights, M, 0, dx.reshape(-1)[start:], D)
 
 
 @compiled

@@ -13,15 +13,12 @@ is ever copied.
 
 from typing import Any
 
-from llvmlite import binding, ir
-from numba import config, types
+from llvmlite import ir
+from numba import types
 from numba.extending import intrinsic
 
 from handgrad.kernels.blas import compiled
-
-# NUMBA_CPU_FEATURES restricts what may be used.
-_FEATURES = getattr(config, "CPU_FEATURES", None) or binding.get_host_cpu_features().flatten()
-LONG_VECTORS = "+avx512f" in _FEATURES
+from handgrad.kernels.processor import LONG_VECTORS
 
 # Rows of a tile: its sums, a pixel of each row and two of b fit the 32 registers of AVX-512 or 16.
 TALL = 8 if LONG_VECTORS else 6

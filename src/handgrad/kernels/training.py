@@ -10,7 +10,8 @@ import numba
 import numpy as np
 
 from handgrad.kernels import dense
-from handgrad.kernels.blas import compiled, elementwise, gemm, parallel
+from handgrad.kernels.blas import compiled, elementwise, parallel, product
+from handgrad.kernels.processor import LONG_VECTORS
 from handgrad.kernels.rules import MOMENTUM, NESTEROV, RMSPROP, SGD
 from handgrad.kernels.vectors import transpose
 
@@ -46,15 +47,19 @@ def update_part(
             w[i] -= lr * (dw[i] + alpha * first[i])
     elif kind == RMSPROP:
         for i in range(len(w)):
-            first[i] = alpha * first[i] + rest_a * dw[i] * dw[i]
-            w[i] -= lr * dw[i] / (np.sqrt(first[i]) + eps)
+            average = alpha * first[i] + rest_a * dw[i] * dw[i]
+            first[i] = average
+            w[i] -= lr * dw[i] / (np.sqrt(average) + eps)
     else:  # Adam: the bias corrections go into the rate and into one factor
         scaled = one(rate / (1 - a**t))
         root = one(1 / np.sqrt(1 - b**t))
         for i in range(len(w)):
-            first[i] = alpha * first[i] + rest_a * dw[i]
-            second[i] = beta * second[i] + rest_b * dw[i] * dw[i]
-            down = scaled * first[i] / (np.sqrt(second[i]) * root + eps)
+            gradient = dw[i]
+            mean = alpha * first[i] + rest_a * gradient
+            square = beta * second[i] + rest_b * gradient * gradient
+            first[i] = mean
+            second[i] = square
+            down = scaled * mean / (np.sqrt(square) * root + eps)
             w[i] -= down + shrink * w[i]
 
 
@@ -65,8 +70,8 @@ def update_parts(parts: int, *arguments: Any) -> None:
         update_part(np.int64(part), parts, *arguments)
 
 
-# Numbers of a gradient that stay in the L2 cache until they are used.
-_IN_CACHE = 2**16
+# Numbers of a gradient that stay in the L2 cache until they are used, of so many rows at most.
+_IN_CACHE, _ROWS = 2**16, 96 if LONG_VECTORS else 2**16
 
 
 @compiled
@@ -91,16 +96,16 @@ def learn_part(
     M = d.shape[1]
     start, stop = D * part // parts, D * (part + 1) // parts
     sums[part] = 0
-    rows = dense.rows_at_once(N, M, max(1, min(_IN_CACHE // max(N, M), stop - start)))
+    rows = max(1, min(_IN_CACHE // max(N, M), _ROWS, stop - start))
     numbers, below = x.reshape(-1), dx.reshape(-1)
-    product = np.empty(rows * N if need_dx else 0, x.dtype)
+    standing = np.empty(rows * N if need_dx else 0, x.dtype)
     for row in range(start, stop, rows):
         end = min(row + rows, stop)
         some, weights = room[part, : (end - row) * M], w[row * M : end * M]
         if need_dx:
-            gemm(0, 0, end - row, N, M, weights, M, turned, N, 0, product, N)
-            transpose(product, 0, N, below, row, D, end - row, N)
-        gemm(1, 0, end - row, M, N, numbers[row:], D, d, M, 0, some, M)
+            product(0, 0, end - row, N, M, weights, M, turned, N, 0, standing, N)
+            transpose(standing, 0, N, below, row, D, end - row, N)
+        product(1, 0, end - row, M, N, numbers[row:], D, d.reshape(-1), M, 0, some, M)
         if reg > 0:
             square = np.zeros(1)
             dense.add_l2_part(0, 1, some, weights, reg, square)

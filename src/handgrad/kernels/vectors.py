@@ -11,7 +11,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from handgrad.kernels.blas import compiled
-from handgrad.kernels.direct import LONG_VECTORS
+from handgrad.kernels.processor import LONG_VECTORS
 
 
 class _Writer:
