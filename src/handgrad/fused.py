@@ -5,7 +5,7 @@ tested against them; ``fuse`` finds where one fits. Images keep the shape (N, C,
 blocks they lie in memory with the channels last, where each kernel reads and writes neighbours.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class ConvBlock:
     pool: MaxPool | None
     relu: bool
     first: bool = False  # nothing below it has a parameter: it is asked for no dx
+    flattened: bool = False  # what follows reads rows of features, channel by channel
 
     @property
     def _settings(self) -> dict[str, Any]:
@@ -47,7 +48,10 @@ class ConvBlock:
         if self.pool is not None:
             stride = self.pool.size if self.pool.stride is None else self.pool.stride
             pool = (self.pool.size, stride)
-        return {"stride": self.conv.stride, "padding": self.conv.padding, "pool": pool}
+        return {
+            "stride": self.conv.stride, "padding": self.conv.padding, "pool": pool,
+            "planes": self.flattened,
+        }  # fmt: skip
 
     def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
         """Run the kernel; in training, hand batch norm's moved statistics on."""
@@ -63,16 +67,19 @@ class ConvBlock:
                 "running_mean": momentum * own["running_mean"] + rest * mean,
                 "running_var": momentum * own["running_var"] + rest * var,
             }
-            return _channels_first(out), (images, w, own["gamma"], cache)
+            return self._arranged(out), (images, w, own["gamma"], cache)
         if self.norm is not None:  # the statistics are constants: they go into the filters
             scale = own["gamma"] / np.sqrt(own["running_var"] + x.dtype.type(self.norm.eps))
             w, b = w * scale[:, None, None, None], own["beta"] - own["running_mean"] * scale
         out, win = kernels.block_forward(images, w, b, relu=self.relu, **self._settings)
-        return _channels_first(out), (win, images, w)
+        return self._arranged(out), (win, images, w)
+
+    def _arranged(self, out: Array) -> Array:
+        return out if self.flattened else _channels_first(out)
 
     def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
         """Run the kernel's backward."""
-        dout, settings = _channels_last(dout), self._settings
+        dout, settings = dout if self.flattened else _channels_last(dout), self._settings
         grads: Grads = {}
         if self.norm is None:
             win, images, w = cache
@@ -165,8 +172,11 @@ def fuse(steps: list[tuple[Layer, dict[str, str]]]) -> list[Step]:
             fused.append((ConvBlock(layer, norm, pool, relu), names))
         elif isinstance(layer, Dense):
             fused.append((DenseBlock(layer, _next(rest, ReLU) is not None), names))
-        elif isinstance(layer, Flatten) and rest and isinstance(rest[0][0], Dense):
-            continue  # Dense flattens
+        elif isinstance(layer, Flatten):
+            if fused and isinstance(fused[-1][0], ConvBlock):
+                fused[-1] = (replace(fused[-1][0], flattened=True), fused[-1][1])
+            if not (rest and isinstance(rest[0][0], Dense)):  # which flattens
+                fused.append((layer, names))
         else:
             fused.append((layer, names))
     return fused

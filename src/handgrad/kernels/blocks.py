@@ -14,7 +14,7 @@ import numpy as np
 from handgrad.kernels.blas import compiled, parallel
 from handgrad.kernels.direct import product
 from handgrad.kernels.offsets import in_one_window, unpacked
-from handgrad.kernels.vectors import pay_winners, pool
+from handgrad.kernels.vectors import pay_winners, pool, transpose
 
 
 @compiled
@@ -42,15 +42,18 @@ def frame(x: Any, o: Any) -> Any:
 
 @compiled
 def forward_part(
-    part: Any, parts: int, x: Any, matrix: Any, b: Any, numbers: Any, relu: bool, out: Any, win: Any
-) -> None:
-    """Convolve, add b, pool, cut: out and win (N, P, F)."""
+    part: Any, parts: int, x: Any, matrix: Any, b: Any, numbers: Any, relu: bool, planes: bool,
+    out: Any, win: Any,
+) -> None:  # fmt: skip
+    """Convolve, add b, pool, cut: out and win (N, P, F); with ``planes`` out (N, F', P), F' <= F."""
     o = unpacked(numbers)
     N = len(x)
     K, F = matrix.shape
     scratch = frame(x, o)
     y = np.empty((o.chunk * o.pixels, F), x.dtype)
     one, zero = np.ones(F, x.dtype), np.zeros(F, x.dtype)
+    P = len(o.table)
+    pooled = np.empty((P, F) if planes else (0, 0), x.dtype)
     stop = N * (part + 1) // parts
     for first in range(N * part // parts, stop, o.chunk):
         count = min(o.chunk, stop - first)
@@ -61,17 +64,21 @@ def forward_part(
         )  # fmt: skip
         for i in range(count):
             n = first + i
-            pool(y, i * o.pixels, o.table, one, zero, b, relu, out[n], win[n], None)
+            goal = pooled if planes else out[n]
+            pool(y, i * o.pixels, o.table, one, zero, b, relu, goal, win[n], None)
+            if planes:
+                transpose(pooled.reshape(-1), 0, F, out[n].reshape(-1), 0, P, P, len(out[n]))
 
 
 @compiled
 def backward_part(
-    part: Any, parts: int, dout: Any, win: Any, x: Any, upside: Any, numbers: Any, need_dx: bool,
-    dx: Any, dmatrix: Any, db: Any,
+    part: Any, parts: int, dout: Any, win: Any, x: Any, upside: Any, numbers: Any, planes: bool,
+    need_dx: bool, dx: Any, dmatrix: Any, db: Any,
 ) -> None:  # fmt: skip
-    """Pay each winner; dmatrix (parts, K, F), db (parts, F), dx as x."""
+    """Pay each winner; dmatrix (parts, K, F), db (parts, F), dx as x; dout as forward_part's out."""
     o = unpacked(numbers)
-    N, _, F = dout.shape
+    N, P, F = win.shape
+    pooled = np.zeros((P, F) if planes else (0, 0), x.dtype)
     scratch, spare = frame(x, o), frames(dx, o, F, need_dx)
     one = np.ones(F, x.dtype)
     dy = np.empty((o.chunk * o.pixels, F), x.dtype)
@@ -86,8 +93,11 @@ def backward_part(
             dy[:] = 0
         for i in range(count):
             n = first + i
-            partial = np.zeros(F, x.dtype)
-            pay_winners(dout[n], win[n], o.table, i * o.pixels, one, dy, partial, not each_once)
+            d, partial = dout[n], np.zeros(F, x.dtype)
+            if planes:
+                transpose(d.reshape(-1), 0, P, pooled.reshape(-1), 0, F, len(d), P)
+                d = pooled
+            pay_winners(d, win[n], o.table, i * o.pixels, one, dy, partial, not each_once)
             for f in range(F):
                 total[f] += partial[f]
         images, start = framed(x, first, count, o.padding, scratch)

@@ -8,6 +8,7 @@ import numpy as np
 from handgrad.kernels.blas import compiled, parallel, product
 from handgrad.kernels.vectors import transpose
 
+
 @compiled
 def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
     """Compute sums[part] = x w over a part of the features: as in the backward pass.

@@ -87,9 +87,14 @@ class _Block:
         """Take the added channels away again."""
         return array if self.full == self.F else np.ascontiguousarray(array[..., : self.F])
 
-    def empty(self, dtype: Any) -> Array:
+    def empty(self, dtype: Any, planes: bool = False) -> Array:
         """Room for the output."""
-        return np.empty((len(self.x), *self.out, self.full), dtype)
+        shape = (self.F, *self.out) if planes else (*self.out, self.full)
+        return np.empty((len(self.x), *shape), dtype)
+
+    def points(self, array: Array, planes: bool) -> Array:
+        """Give the output, or its gradient, as (N, PH * PW, full); as (N, F, PH * PW) of planes."""
+        return _plain(array).reshape(*array.shape[:2], -1) if planes else self.pixels(array)
 
     def gradients(self, parts: int, need_dx: bool) -> tuple[Array, Array, Array]:
         """Room for dx and each part's filters' gradient, and the filters upside down."""
@@ -105,24 +110,24 @@ class _Block:
 
 def block_forward(
     x: Array, w: Array, b: Array | None, *, stride: int, padding: int, pool: tuple[int, int],
-    relu: bool,
+    relu: bool, planes: bool = False,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Convolve, add b, pool, cut at 0: see numpy.py."""
     block = _Block(x, w, stride, padding, pool)
-    out, win = block.empty(x.dtype), block.empty(np.uint8)
+    out, win = block.empty(x.dtype, planes), block.empty(np.uint8)
     bias = np.zeros(block.full, x.dtype) if b is None else block.fill(b)
     with blas_on_one_thread() as threads:
         _do(
             blocks.forward_part, blocks.forward_parts,
             _share(threads, block.products, PART_PRODUCTS), block.x, matrix(block.w), bias,
-            block.numbers, relu, block.pixels(out), block.pixels(win),
+            block.numbers, relu, planes, block.points(out, planes), block.pixels(win),
         )  # fmt: skip
-    return block.cut(out), block.cut(win)
+    return out if planes else block.cut(out), block.cut(win)
 
 
 def block_backward(
     dout: Array, win: Array, x: Array, w: Array, *, stride: int, padding: int,
-    pool: tuple[int, int], need_dx: bool,
+    pool: tuple[int, int], need_dx: bool, planes: bool = False,
 ) -> tuple[Array | None, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, db) of block_forward."""
     block = _Block(x, w, stride, padding, pool)
@@ -131,19 +136,21 @@ def block_backward(
         dx, dmatrix, turned = block.gradients(parts, need_dx)
         db = np.empty((parts, block.full), x.dtype)
         _do(
-            blocks.backward_part, blocks.backward_parts, parts, block.pixels(dout),
-            block.pixels(win), block.x, turned, block.numbers, need_dx, dx, dmatrix, db,
+            blocks.backward_part, blocks.backward_parts, parts, block.points(dout, planes),
+            block.pixels(win), block.x, turned, block.numbers, planes, need_dx, dx, dmatrix, db,
         )  # fmt: skip
     return dx if need_dx else None, block.dw(dmatrix), block.cut(db.sum(axis=0))
 
 
 def norm_block_forward(
     x: Array, w: Array, gamma: Array, beta: Array, eps: float, *, stride: int, padding: int,
-    pool: tuple[int, int], relu: bool, need_dx: bool,
+    pool: tuple[int, int], relu: bool, need_dx: bool, planes: bool = False,
 ) -> tuple[Array, Array, Array, tuple[Any, ...]]:  # fmt: skip
     """Convolve, normalise over the batch, pool, cut at 0: see numpy.py."""
+    settings: dict[str, Any] = {
+        "stride": stride, "padding": padding, "pool": pool, "relu": relu, "planes": planes,
+    }  # fmt: skip
     if stride == 1 and x.shape[3] <= patch_moments.FEW_CHANNELS and not need_dx:
-        settings = {"stride": stride, "padding": padding, "pool": pool, "relu": relu}
         return _first_norm_block_forward(x, w, gamma, beta, eps, settings)
     block = _Block(x, w, stride, padding, pool)
     y = np.empty((len(x), block.pixel_count, block.full), x.dtype)
@@ -163,7 +170,10 @@ def norm_block_forward(
             block.fill(beta), relu, block.pixels(out), block.pixels(win), top,
         )  # fmt: skip
     cache = block.pixels(win), top, y, mean, var
-    return block.cut(out), block.cut(mean), block.cut(var), cache
+    out = block.cut(out)
+    return (
+        _images_first(out) if planes else out, block.cut(mean), block.cut(var), cache
+    )  # fmt: skip
 
 
 def _first_norm_block_forward(
@@ -218,12 +228,14 @@ def _merged(moments: Array) -> tuple[Array, Array]:
 
 def norm_block_backward(
     dout: Array, cache: tuple[Any, ...], x: Array, w: Array, gamma: Array, eps: float, *,
-    stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
+    stride: int, padding: int, pool: tuple[int, int], need_dx: bool, planes: bool = False,
 ) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
     if isinstance(cache[0], patch_moments.Patches):
-        settings = {"stride": stride, "padding": padding, "pool": pool}
+        settings = {"stride": stride, "padding": padding, "pool": pool, "planes": planes}
         return _first_norm_block_backward(dout, cache, x, w, gamma, eps, settings)
+    if planes:
+        dout = _images_last(dout)
     block = _Block(x, w, stride, padding, pool)
     win, top, y, mean, var = cache
     dout, gamma = block.pixels(dout), block.fill(gamma)

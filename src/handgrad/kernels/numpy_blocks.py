@@ -100,9 +100,14 @@ def _unblock(
     return (dx[:, p : p + H, p : p + W] if need_dx else None), dw
 
 
+def _arranged(out: Array, planes: bool) -> Array:
+    """(N, PH, PW, F), or as planes (N, F, PH, PW)."""
+    return np.ascontiguousarray(out.transpose(0, 3, 1, 2)) if planes else out
+
+
 def block_forward(
     x: Array, w: Array, b: Array | None, *, stride: int, padding: int, pool: tuple[int, int],
-    relu: bool,
+    relu: bool, planes: bool = False,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Convolution, bias, max pool and ReLU.
 
@@ -115,7 +120,7 @@ def block_forward(
 
     Returns
     -------
-    out : array (N, PH, PW, F)
+    out : array (N, PH, PW, F); with ``planes``, as a dense layer reads it, (N, F, PH, PW)
     win : uint8 array (N, PH, PW, F)
         Which pixel of the window, in reading order, is the largest (the first of equals); the
         number of pixels in a window where the ReLU cut or a NaN came through: nobody is paid.
@@ -135,14 +140,16 @@ def block_forward(
             out[some][chunk], win[some][chunk] = _pool(y, geo.table, relu)
 
     in_parts(N, work, part)
-    return out.reshape(N, *geo.out, F), win.reshape(N, *geo.out, F)
+    return _arranged(out.reshape(N, *geo.out, F), planes), win.reshape(N, *geo.out, F)
 
 
 def block_backward(
     dout: Array, win: Array, x: Array, w: Array, *, stride: int, padding: int,
-    pool: tuple[int, int], need_dx: bool,
+    pool: tuple[int, int], need_dx: bool, planes: bool = False,
 ) -> tuple[Array | None, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, db) of block_forward; dx None without ``need_dx``."""
+    if planes:
+        dout = dout.transpose(0, 2, 3, 1)
     N, F = len(x), len(w)
     geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False)
     work = N * geo.products(w)
@@ -161,7 +168,7 @@ def block_backward(
 
 def norm_block_forward(
     x: Array, w: Array, gamma: Array, beta: Array, eps: float, *, stride: int, padding: int,
-    pool: tuple[int, int], relu: bool, need_dx: bool,
+    pool: tuple[int, int], relu: bool, need_dx: bool, planes: bool = False,
 ) -> tuple[Array, Array, Array, tuple[Any, ...]]:  # fmt: skip
     """Convolution, batch norm in training mode, max pool and ReLU.
 
@@ -199,14 +206,16 @@ def norm_block_forward(
         out[some], win[some] = _pool(normed, geo.table, relu)
 
     in_parts(N, work, pooled)
-    return out.reshape(N, *geo.out, F), mean, var, (win, y, mean, var)
+    return _arranged(out.reshape(N, *geo.out, F), planes), mean, var, (win, y, mean, var)
 
 
 def norm_block_backward(
     dout: Array, cache: tuple[Any, ...], x: Array, w: Array, gamma: Array, eps: float, *,
-    stride: int, padding: int, pool: tuple[int, int], need_dx: bool,
+    stride: int, padding: int, pool: tuple[int, int], need_dx: bool, planes: bool = False,
 ) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
+    if planes:
+        dout = dout.transpose(0, 2, 3, 1)
     N, F = len(x), len(w)
     geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
     work = N * geo.products(w)
