@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from kernel_engines import CASES, ENGINES, close, compiled, needs_numba, plain
 from threadpoolctl import threadpool_limits
 
+from handgrad import layers
 from handgrad.kernels.rules import ADAM, SGD
 from handgrad.network import Dense, Network, ReLU
 from handgrad.optim import adamw
@@ -117,3 +118,38 @@ def test_dense_kernels_agree(data):
     one, two = dout.copy(), dout.copy()
     np.testing.assert_allclose(compiled.add_l2(one, out, 0.3), plain.add_l2(two, out, 0.3), 1e-5)
     close(one, two, dtype)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("N", "D"), [(1, 1), (7, 3), (300, 1000)])  # the last on two threads
+@pytest.mark.parametrize("relu", [False, True])
+def test_norm_of_rows_is_the_layers_composed(engine, dtype, N, D, relu):
+    rng = np.random.default_rng(0)
+    x = (5 + 2 * rng.standard_normal((N, D))).astype(dtype)
+    gamma, beta = rng.standard_normal(D).astype(dtype), rng.standard_normal(D).astype(dtype)
+    d = rng.standard_normal((N, D)).astype(dtype)
+    x[:, 0] = 3  # a feature that does not vary
+    param = {"mode": "train", "momentum": 0.0, "eps": 0.1}
+    want, cache = layers.batchnorm_forward(x, gamma, beta, param)
+    with threadpool_limits(2):
+        out, mean, var = engine.norm_forward(x, gamma, beta, 0.1, relu=relu)
+        close(out, np.maximum(want, 0) if relu else want, dtype)
+        close(mean, param["running_mean"], dtype)
+        close(var, param["running_var"], dtype)
+        got = engine.norm_backward(d, out, x, gamma, mean, var, 0.1, relu=relu)
+    expected = layers.batchnorm_backward(d * (out > 0) if relu else d, cache)
+    for one, two in zip(got, expected, strict=True):
+        close(one, two, dtype, 10)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("labels", [np.int64, np.uint8])
+def test_softmax_is_the_layers(engine, dtype, labels):
+    rng = np.random.default_rng(0)
+    x, y = 50 * rng.standard_normal((30, 7)).astype(dtype), rng.integers(0, 7, 30).astype(labels)
+    loss, dx = engine.softmax(x, y)
+    want, dwant = layers.softmax_loss(x, y)
+    assert loss == pytest.approx(want, rel=1e-6)
+    close(dx, dwant, dtype)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad import kernels
+from handgrad import kernels, layers
 from handgrad.descriptions import (
     BatchNorm,
     Context,
@@ -57,16 +57,11 @@ class ConvBlock:
         """Run the kernel; in training, hand batch norm's moved statistics on."""
         images, w, b = _channels_last(x), own["W"], own.get("b")
         if self.norm is not None and context.mode == "train":
-            eps, rest = self.norm.eps, x.dtype.type(1 - self.norm.momentum)
             out, mean, var, cache = kernels.norm_block_forward(
-                images, w, own["gamma"], own["beta"], eps, relu=self.relu, need_dx=not self.first,
-                **self._settings,
+                images, w, own["gamma"], own["beta"], self.norm.eps, relu=self.relu,
+                need_dx=not self.first, **self._settings,
             )  # fmt: skip
-            momentum = x.dtype.type(self.norm.momentum)
-            context.moved = {
-                "running_mean": momentum * own["running_mean"] + rest * mean,
-                "running_var": momentum * own["running_var"] + rest * var,
-            }
+            context.moved = _moved(self.norm, own, mean, var)
             return self._arranged(out), (images, w, own["gamma"], cache)
         if self.norm is not None:  # the statistics are constants: they go into the filters
             scale = own["gamma"] / np.sqrt(own["running_var"] + x.dtype.type(self.norm.eps))
@@ -126,6 +121,44 @@ class DenseBlock:
         return (None if dx is None else dx.reshape(shape)), {"b": db}, squares
 
 
+@dataclass(frozen=True)
+class NormBlock:
+    """Batch norm, then ReLU where there is one."""
+
+    norm: BatchNorm
+    relu: bool
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """Run the kernel for rows in training; else the layers."""
+        if x.ndim == 2 and context.mode == "train":
+            gamma, eps = own["gamma"], self.norm.eps
+            out, mean, var = kernels.norm_forward(x, gamma, own["beta"], eps, relu=self.relu)
+            context.moved = _moved(self.norm, own, mean, var)
+            return out, (out, x, gamma, mean, var)
+        out, cache = self.norm.forward(x, own, context)
+        before = out
+        return (layers.relu_forward(out)[0] if self.relu else out), (cache, before)
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """As the forward pass went."""
+        if len(cache) > 2:
+            eps = self.norm.eps
+            dx, dgamma, dbeta = kernels.norm_backward(dout, *cache, eps, relu=self.relu)
+            return dx, {"gamma": dgamma, "beta": dbeta}
+        normed, before = cache
+        dout = layers.relu_backward(dout, before) if self.relu else dout
+        return self.norm.backward(dout, normed, need_dx=need_dx)
+
+
+def _moved(norm: BatchNorm, own: Own, mean: Array, var: Array) -> dict[str, Array]:
+    """The running statistics after a batch with this mean and variance."""
+    momentum = mean.dtype.type(norm.momentum)
+    return {
+        "running_mean": momentum * own["running_mean"] + (1 - momentum) * mean,
+        "running_var": momentum * own["running_var"] + (1 - momentum) * var,
+    }
+
+
 def _channels_last(x: Array) -> Array:
     """(N, C, H, W) as contiguous (N, H, W, C): a copy only where it does not lie so already."""
     last = x.transpose(0, 2, 3, 1)
@@ -172,6 +205,8 @@ def fuse(steps: list[tuple[Layer, dict[str, str]]]) -> list[Step]:
             fused.append((ConvBlock(layer, norm, pool, relu), names))
         elif isinstance(layer, Dense):
             fused.append((DenseBlock(layer, _next(rest, ReLU) is not None), names))
+        elif isinstance(layer, BatchNorm):
+            fused.append((NormBlock(layer, _next(rest, ReLU) is not None), names))
         elif isinstance(layer, Flatten):
             if fused and isinstance(fused[-1][0], ConvBlock):
                 fused[-1] = (replace(fused[-1][0], flattened=True), fused[-1][1])

@@ -55,10 +55,20 @@ __all__ = [
 
 Array = NDArray[Any]
 
+
+def _softmax_loss(x: Array, y: ArrayLike) -> tuple[float, Array]:
+    """layers.softmax_loss: by the kernel, where the labels are what that takes."""
+    whole = isinstance(y, np.ndarray) and y.dtype.kind in "iu" and y.shape == x.shape[:1]
+    if whole and len(y) and y.min() >= 0 and y.max() < x.shape[1]:
+        loss, dx = kernels.softmax(x, y)
+        return loss, dx
+    return layers.softmax_loss(x, y)
+
+
 _LOSSES = {
     "logistic": layers.logistic_loss,
     "svm": layers.svm_loss,
-    "softmax": layers.softmax_loss,
+    "softmax": _softmax_loss,
 }
 _BINARY = ("logistic", "svm")
 

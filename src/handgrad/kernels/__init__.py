@@ -23,8 +23,11 @@ KERNELS = (
     "dense_steps",
     "max_pool_backward",
     "max_pool_forward",
+    "norm_backward",
     "norm_block_backward",
     "norm_block_forward",
+    "norm_forward",
+    "softmax",
     "swap_last_axes",
     "update",
 )

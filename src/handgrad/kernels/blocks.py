@@ -45,7 +45,7 @@ def forward_part(
     part: Any, parts: int, x: Any, matrix: Any, b: Any, numbers: Any, relu: bool, planes: bool,
     out: Any, win: Any,
 ) -> None:  # fmt: skip
-    """Convolve, add b, pool, cut: out and win (N, P, F); with ``planes`` out (N, F', P), F' <= F."""
+    """Convolve, add b, pool, cut: out and win (N, P, F); out (N, up to F, P) with ``planes``."""
     o = unpacked(numbers)
     N = len(x)
     K, F = matrix.shape
@@ -75,7 +75,7 @@ def backward_part(
     part: Any, parts: int, dout: Any, win: Any, x: Any, upside: Any, numbers: Any, planes: bool,
     need_dx: bool, dx: Any, dmatrix: Any, db: Any,
 ) -> None:  # fmt: skip
-    """Pay each winner; dmatrix (parts, K, F), db (parts, F), dx as x; dout as forward_part's out."""
+    """Pay each winner; dmatrix (parts, K, F), db (parts, F), dx as x; dout as out was."""
     o = unpacked(numbers)
     N, P, F = win.shape
     pooled = np.zeros((P, F) if planes else (0, 0), x.dtype)

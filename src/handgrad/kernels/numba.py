@@ -14,10 +14,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.kernels import blocks, dense, norm_blocks, patch_moments, pooling, training
+from handgrad.kernels import (
+    blocks,
+    dense,
+    norm_blocks,
+    norm_rows,
+    patch_moments,
+    pooling,
+    training,
+)
 from handgrad.kernels.offsets import filters, matrix, offsets, padded, upside_down
 from handgrad.kernels.parts import blas_on_one_thread, blas_threads
 from handgrad.kernels.training import PART_NUMBERS, PART_PRODUCTS
+from handgrad.kernels.vectors import transpose
 
 Array = NDArray[Any]
 
@@ -49,6 +58,11 @@ def _do(part: Any, all_parts: Any, parts: int, *arguments: Any) -> None:
 def _share(threads: int, work: int, enough: int) -> int:
     """How many parts to make: fewer than there are threads where there is little to do."""
     return max(1, min(threads, work // enough))
+
+
+def _share_numbers(count: int) -> int:
+    """Parts of work that calls no BLAS; a little is not worth asking for the threads."""
+    return 1 if count < 2 * PART_NUMBERS else _share(blas_threads(), count, PART_NUMBERS)
 
 
 def _plain(x: Array) -> Array:
@@ -293,7 +307,10 @@ def dense_learn(
     db = np.empty_like(w[0])
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
     dense.cut(kept, out, relu, db)
-    turned = np.ascontiguousarray(kept.T).reshape(-1)
+    N, M = kept.shape
+    turned = np.empty(kept.size if need_dx else 0, kept.dtype)
+    if need_dx:
+        transpose(kept.reshape(-1), 0, M, turned, 0, N, N, M)
     kind, first, second, *rest = step
     with blas_on_one_thread() as threads:
         parts = _share(threads, x.size * w.shape[1], PART_PRODUCTS)
@@ -306,18 +323,53 @@ def dense_learn(
     return dx if need_dx else None, db, float(squares.sum())
 
 
+def norm_forward(
+    x: Array, gamma: Array, beta: Array, eps: float, *, relu: bool
+) -> tuple[Array, Array, Array]:
+    """Normalise rows over the batch: see numpy.py."""
+    x = _plain(x)
+    mean, var, out = np.empty_like(x[0]), np.empty_like(x[0]), np.empty_like(x)
+    _do(
+        norm_rows.forward_part, norm_rows.forward_parts, _share_numbers(x.size), x, _plain(gamma),
+        _plain(beta), eps, relu, mean, var, out,
+    )  # fmt: skip
+    return out, mean, var
+
+
+def norm_backward(
+    dout: Array, out: Array, x: Array, gamma: Array, mean: Array, var: Array, eps: float, *,
+    relu: bool,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Gradients (dx, dgamma, dbeta) of norm_forward."""
+    x = _plain(x)
+    dx, dgamma, dbeta = np.empty_like(x), np.empty_like(mean), np.empty_like(mean)
+    inverse = 1 / np.sqrt(var + x.dtype.type(eps))
+    _do(
+        norm_rows.backward_part, norm_rows.backward_parts, _share_numbers(x.size), _plain(dout),
+        out, x, _plain(gamma), mean, inverse, relu, dx, dgamma, dbeta,
+    )  # fmt: skip
+    return dx, dgamma, dbeta
+
+
+def softmax(x: Array, labels: Array) -> tuple[float, Array]:
+    """Softmax loss and its gradient: see numpy.py."""
+    x = _plain(x)
+    dx = np.empty_like(x)
+    return float(dense.softmax(x, _plain(labels), dx)), dx
+
+
 def swap_last_axes(x: Array) -> Array:
     """Copy (N, A, B) into (N, B, A)."""
     x = _plain(x)
     out = np.empty((x.shape[0], x.shape[2], x.shape[1]), x.dtype)
-    parts = _share(blas_threads(), x.size, PART_NUMBERS)
+    parts = _share_numbers(x.size)
     _do(dense.swap_part, dense.swap_parts, parts, x, out)
     return out
 
 
 def add_l2(dw: Array, w: Array, reg: float) -> float:
     """Add reg * w to dw, in place, and return the sum of w^2: see numpy.py."""
-    parts = _share(blas_threads(), w.size, PART_NUMBERS)
+    parts = _share_numbers(w.size)
     sums = np.zeros(parts)
     flat = _plain(w).reshape(-1)
     _do(dense.add_l2_part, dense.add_l2_parts, parts, dw.reshape(-1), flat, reg, sums)
@@ -329,7 +381,7 @@ def update(
     epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     """Step w and the rule's state in place: see numpy.py."""
-    parts = _share(blas_threads(), w.size, PART_NUMBERS)
+    parts = _share_numbers(w.size)
     _do(
         training.update_part, training.update_parts, parts, kind, w.reshape(-1),
         _plain(dw).reshape(-1), first.reshape(-1), second.reshape(-1), rate, a, b, epsilon, decay,

@@ -34,8 +34,11 @@ __all__ = [
     "dense_steps",
     "max_pool_backward",
     "max_pool_forward",
+    "norm_backward",
     "norm_block_backward",
     "norm_block_forward",
+    "norm_forward",
+    "softmax",
     "swap_last_axes",
     "update",
 ]
@@ -189,6 +192,49 @@ def dense_learn(
     kind, *rest = step
     update(kind, w, dw, *rest)
     return dx, db, squares
+
+
+def norm_forward(
+    x: Array, gamma: Array, beta: Array, eps: float, *, relu: bool
+) -> tuple[Array, Array, Array]:
+    """Batch normalisation of rows x (N, D), cut at 0 with ``relu``: (out, mean, biased var)."""
+    mean = x.mean(axis=0)
+    centred = x - mean
+    var = np.einsum("nd,nd->d", centred, centred) / x.dtype.type(len(x))
+    out = np.multiply(centred, gamma / np.sqrt(var + x.dtype.type(eps)), out=centred)
+    out += beta
+    return (np.maximum(out, 0, out=out) if relu else out), mean, var
+
+
+def norm_backward(
+    dout: Array, out: Array, x: Array, gamma: Array, mean: Array, var: Array, eps: float, *,
+    relu: bool,
+) -> tuple[Array, Array, Array]:  # fmt: skip
+    """Gradients (dx, dgamma, dbeta) of norm_forward."""
+    d = dout * (out > 0) if relu else dout
+    inverse = 1 / np.sqrt(var + x.dtype.type(eps))
+    x_hat = (x - mean) * inverse
+    dbeta, dgamma = d.sum(axis=0), np.einsum("nd,nd->d", d, x_hat)
+    count = x.dtype.type(len(x))
+    dx = np.multiply(x_hat, -dgamma / count, out=x_hat)
+    dx += d
+    dx -= dbeta / count
+    dx *= gamma * inverse
+    return dx, dgamma, dbeta
+
+
+def softmax(x: Array, labels: Array) -> tuple[float, Array]:
+    """layers.softmax_loss of scores x (N, C) and labels (N,), whole numbers in [0, C)."""
+    shifted = x - x.max(axis=1, keepdims=True)
+    rows = np.arange(len(x))
+    with np.errstate(under="ignore"):
+        dx = np.exp(shifted)
+        total = dx.sum(axis=1, keepdims=True)
+        loss = (np.log(total[:, 0]) - shifted[rows, labels]).mean()
+        dx /= total
+        dx[rows, labels] -= 1
+        dx /= len(x)
+    return float(loss), dx
 
 
 def swap_last_axes(x: Array) -> Array:
