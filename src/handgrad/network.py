@@ -58,10 +58,11 @@ Array = NDArray[Any]
 
 def _softmax_loss(x: Array, y: ArrayLike) -> tuple[float, Array]:
     """layers.softmax_loss: by the kernel, where the labels are what that takes."""
-    whole = isinstance(y, np.ndarray) and y.dtype.kind in "iu" and y.shape == x.shape[:1]
-    if whole and len(y) and y.min() >= 0 and y.max() < x.shape[1]:
-        loss, dx = kernels.softmax(x, y)
-        return loss, dx
+    if isinstance(y, np.ndarray) and y.dtype.kind in "iu" and y.shape == x.shape[:1] and len(y):
+        whole: Array = y
+        if whole.min() >= 0 and whole.max() < x.shape[1]:
+            loss, dx = kernels.softmax(x, whole)
+            return loss, dx
     return layers.softmax_loss(x, y)
 
 
