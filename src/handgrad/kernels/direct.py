@@ -117,6 +117,9 @@ def _tile(height: int, width: int) -> Any:
 
 WIDE = 32 if LONG_VECTORS else 16
 _tall_wide, _half_wide, _one_wide = (_tile(height, WIDE) for height in (TALL, _HALF, 1))
+# For 5 x 5 and 7 x 7 taps, of which one is left over: with AVX-512 there are registers for it.
+_taller = TALL + 1 if LONG_VECTORS else TALL
+_taller_wide = _tile(_taller, WIDE)
 # Narrow tiles are twice as high: it takes so many sums under way to keep both units busy.
 _high_16, _tall_16, _one_16 = (_tile(height, 16) for height in (2 * TALL, TALL, 1))
 _high_8, _tall_8, _one_8 = (_tile(height, 8) for height in (2 * TALL, TALL, 1))
@@ -134,6 +137,9 @@ def panel(
     """
     p = 0
     if width == WIDE:
+        if height % TALL == _taller - TALL and height > TALL:
+            _taller_wide(a, a0, rows, 0, sums, count, b, b0, ldb, c, c0, ldc, more)
+            p = _taller
         while p + TALL <= height:
             _tall_wide(a, a0, rows, p, sums, count, b, b0, ldb, c, c0 + p * ldc, ldc, more)
             p += TALL

@@ -16,7 +16,7 @@ from handgrad.kernels.rules import MOMENTUM, NESTEROV, RMSPROP, SGD
 from handgrad.kernels.vectors import transpose
 
 # A part should be worth waking a thread for: so many multiplications, or numbers touched.
-PART_PRODUCTS, PART_NUMBERS = 2**21, 2**16
+PART_PRODUCTS, PART_NUMBERS = 2**18, 2**16
 
 
 @elementwise
