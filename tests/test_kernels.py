@@ -428,3 +428,32 @@ print(out.ravel().tolist(), sum(dense.swap_part.stats.cache_hits.values()))
         text.replace("            " + changed, "            " + changed.rstrip() + " + 1\n")
     )
     assert run() == "[1.0, 4.0, 2.0, 5.0, 3.0, 6.0] 0"
+
+
+@needs_numba
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("image", "window", "stride", "padding", "pool"),
+    [
+        ((28, 28, 1), (7, 7), 1, 0, (2, 2)),
+        ((28, 28, 1), (5, 5), 1, 0, (2, 2)),
+        ((30, 17, 3), (3, 3), 1, 1, (2, 2)),  # rows of nine numbers
+        ((20, 70, 1), (9, 8), 2, 3, (3, 2)),  # windows that overlap, more rows than registers take
+        ((9, 40, 8), (6, 2), 1, 1, (2, 3)),  # rows of sixteen, pixels that no window reads
+    ],
+)
+def test_the_winners_patches_give_the_filters_gradient(dtype, image, window, stride, padding, pool):
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((21, *image)).astype(dtype)
+    w = rng.standard_normal((11, image[2], *window)).astype(dtype)
+    options = {"stride": stride, "padding": padding, "pool": pool, "planes": bool(stride % 2)}
+    out, win = plain.block_forward(x, w, None, relu=True, **options)
+    assert kernels.load("winners").fits((*window, image[2]), pool)
+    d = rng.standard_normal(out.shape).astype(dtype)
+    want = plain.block_backward(d, win, x, w, need_dx=False, **options)
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            got = compiled.block_backward(d, win, x, w, need_dx=False, **options)
+        assert got[0] is None
+        for one, two in zip(got[1:], want[1:], strict=True):
+            close(one, two, dtype, 10)

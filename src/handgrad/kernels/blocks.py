@@ -14,7 +14,7 @@ import numpy as np
 from handgrad.kernels.blas import compiled, parallel
 from handgrad.kernels.direct import product
 from handgrad.kernels.offsets import in_one_window, unpacked
-from handgrad.kernels.vectors import pay_winners, pool, transpose
+from handgrad.kernels.vectors import copy, pay_winners, pool, transpose
 
 
 @compiled
@@ -28,7 +28,7 @@ def framed(x: Any, first: int, count: int, padding: int, scratch: Any) -> tuple[
         image, into = x[first + i].reshape(-1), scratch[i].reshape(-1)
         for row in range(H):
             at = (row + padding) * line + padding * C
-            into[at : at + W * C] = image[row * W * C : (row + 1) * W * C]
+            copy(image, row * W * C, into, at, W * C)
     return scratch.reshape(-1), 0
 
 
@@ -127,12 +127,10 @@ def spread(dy: Any, first: int, count: int, upside: Any, o: Any, spare: Any, dx:
     """Give the images' gradient, dx (N, H, W, C), from a chunk's pixels, dy."""
     K, width = upside.shape
     _, H, W, C = dx.shape
-    F = dy.shape[1]
+    F, pixels = dy.shape[1], dy.reshape(-1)
     for i in range(count):
-        into = spare[i]
         for p in range(o.pixels):
-            at = o.places[p]
-            into[at : at + F] = dy[i * o.pixels + p]
+            copy(pixels, (i * o.pixels + p) * F, spare[i], o.places[p], F)
     if width == C:
         product(
             spare.reshape(-1), 0, o.image_rows, count * H * W, o.image_taps, K,

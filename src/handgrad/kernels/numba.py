@@ -22,6 +22,7 @@ from handgrad.kernels import (
     patch_moments,
     pooling,
     training,
+    winners,
 )
 from handgrad.kernels.offsets import filters, matrix, offsets, padded, upside_down
 from handgrad.kernels.parts import blas_on_one_thread, blas_threads
@@ -145,10 +146,19 @@ def block_backward(
 ) -> tuple[Array | None, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, db) of block_forward."""
     block = _Block(x, w, stride, padding, pool)
+    window = (*w.shape[2:], w.shape[1])
     with blas_on_one_thread() as threads:
         parts = _share(threads, block.products, PART_PRODUCTS)
         dx, dmatrix, turned = block.gradients(parts, need_dx)
         db = np.empty((parts, block.full), x.dtype)
+        if not need_dx and winners.fits(window, pool):
+            line, starts = winners.places(x.shape[1:], window, stride, padding, pool)
+            _do(
+                winners.backward_part, winners.backward_parts, parts, block.points(dout, planes),
+                block.pixels(win), block.x, line, starts, padding, window[0],
+                window[1] * window[2], planes, dmatrix, db,
+            )  # fmt: skip
+            return None, block.dw(dmatrix), block.cut(db.sum(axis=0))
         _do(
             blocks.backward_part, blocks.backward_parts, parts, block.points(dout, planes),
             block.pixels(win), block.x, turned, block.numbers, planes, need_dx, dx, dmatrix, db,

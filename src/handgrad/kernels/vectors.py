@@ -14,7 +14,7 @@ from handgrad.kernels.blas import compiled
 from handgrad.kernels.processor import LONG_VECTORS
 
 
-class _Writer:
+class Writer:
     """Turns an intrinsic's arguments into LLVM's values and vectors of ``width`` numbers."""
 
     def __init__(
@@ -92,7 +92,7 @@ def _pool(width: int) -> Any:
         a: Any, mean: Any, b: Any, relu: Any, out: Any, win: Any, at: Any, top: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            say = _Writer(target, builder, signature, arguments, width)
+            say = Writer(target, builder, signature, arguments, width)
             channel, channels = say.number(3), say.number(2)
             scale, shift, bias = (say.load(i, channel) for i in (7, 8, 9))
             first = say.number(5)
@@ -153,7 +153,7 @@ def _pay(width: int) -> Any:
         size: Any, base: Any, a: Any, dy: Any, sums: Any, adds: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            say = _Writer(target, builder, signature, arguments, width)
+            say = Writer(target, builder, signature, arguments, width)
             channel, channels = say.number(4), say.number(3)
             source = builder.add(say.number(2), channel)
             real = target.get_value_type(d.dtype)
@@ -245,6 +245,38 @@ def pay_winners(
             _pay8(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums, adds)
 
 
+def _copy(width: int) -> Any:
+    """Make the code of b[b0 + i] = a[a0 + i] for i < width."""
+
+    def typed(context: Any, a: Any, a0: Any, b: Any, b0: Any) -> Any:
+        def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            say = Writer(target, builder, signature, arguments, width)
+            say.store(say.load(0, say.number(1)), 2, say.number(3))
+            return target.get_dummy_value()
+
+        return types.void(a, a0, b, b0), write
+
+    return intrinsic(typed)
+
+
+_copy8, _copy32 = _copy(8), _copy(32)
+
+
+@compiled
+def copy(a: Any, a0: int, b: Any, b0: int, count: int) -> None:
+    """b[b0 + i] = a[a0 + i] for i < count: a few numbers, for which b[...] = a[...] takes long."""
+    i = 0
+    while i + 32 <= count:
+        _copy32(a, a0 + i, b, b0 + i)
+        i += 32
+    while i + 8 <= count:
+        _copy8(a, a0 + i, b, b0 + i)
+        i += 8
+    while i < count:
+        b[b0 + i] = a[a0 + i]
+        i += 1
+
+
 _LOW, _HIGH = (0, 8, 1, 9, 4, 12, 5, 13), (2, 10, 3, 11, 6, 14, 7, 15)
 _LOW_PAIRS, _HIGH_PAIRS = (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)
 _LOW_HALVES, _HIGH_HALVES = (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)
@@ -255,7 +287,7 @@ def _transpose8() -> Any:
 
     def typed(context: Any, a: Any, a0: Any, lda: Any, b: Any, b0: Any, ldb: Any) -> Any:
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            say = _Writer(target, builder, signature, arguments, 8)
+            say = Writer(target, builder, signature, arguments, 8)
 
             def mixed(one: Any, other: Any, lanes: tuple[int, ...]) -> Any:
                 mask = ir.Constant(ir.VectorType(ir.IntType(32), 8), list(lanes))
