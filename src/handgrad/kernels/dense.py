@@ -114,10 +114,10 @@ def add_l2_part(part: Any, parts: int, dw: Any, w: Any, reg: float, sums: Any) -
 
 
 @parallel
-def forward_parts(parts: int, *arguments: Any) -> None:
-    """All parts of forward_part."""
+def forward_parts(parts: int, x: Any, w: Any, sums: Any) -> None:
+    """All parts of forward_part. By name: *arguments would be compiled once for each caller."""
     for part in numba.prange(parts):
-        forward_part(np.int64(part), parts, *arguments)
+        forward_part(np.int64(part), parts, x, w, sums)
 
 
 @parallel

@@ -413,7 +413,7 @@ def dense_steps(
         try:
             done = training.dense_steps(
                 X, rows, labels, batch, sizes, loss_kind, reg, theta, kind, rates, hyper, first,
-                second, t, threads, free, losses,
+                second, t, threads, True if free else None, losses,
             )  # fmt: skip
         finally:
             if free:

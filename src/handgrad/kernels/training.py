@@ -21,7 +21,7 @@ PART_PRODUCTS, PART_NUMBERS = 2**18, 2**16
 
 @elementwise
 def update_part(
-    part: Any, parts: int, kind: int, w: Any, dw: Any, first: Any, second: Any, rate: float,
+    part: Any, parts: Any, kind: int, w: Any, dw: Any, first: Any, second: Any, rate: float,
     a: float, b: float, epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     """Step w and the rule's state in place; the equations are those of handgrad.optim.
@@ -111,16 +111,23 @@ def learn_part(
             dense.add_l2_part(0, 1, some, weights, reg, square)
             sums[part] += square[0]
         update_part(
-            0, 1, kind, weights, some, first[row * M : end * M], second[row * M : end * M], rate,
-            a, b, epsilon, decay, t,
+            np.int64(0), np.int64(1), kind, weights, some, first[row * M : end * M],
+            second[row * M : end * M], rate, a, b, epsilon, decay, t,
         )  # fmt: skip
 
 
 @parallel
-def learn_parts(parts: int, *arguments: Any) -> None:
-    """All parts of learn_part."""
+def learn_parts(
+    parts: int, d: Any, turned: Any, x: Any, need_dx: bool, dx: Any, reg: float, sums: Any,
+    kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float, b: float,
+    epsilon: float, decay: float, t: int,
+) -> None:  # fmt: skip
+    """All parts of learn_part. By name: *arguments would be compiled once for each caller."""
     for part in numba.prange(parts):
-        learn_part(np.int64(part), parts, *arguments)
+        learn_part(
+            np.int64(part), parts, d, turned, x, need_dx, dx, reg, sums, kind, w, room, first,
+            second, rate, a, b, epsilon, decay, t,
+        )  # fmt: skip
 
 
 @compiled
@@ -150,13 +157,54 @@ def _share(threads: int, work: int, enough: int) -> int:
     return max(1, min(threads, work // enough))
 
 
+# All parts, on Numba's threads if there is a ``pool``. It is None or not by type: without one the
+# loops over threads, which take seconds, are not even compiled.
+
+
+@compiled
+def _gather(pool: Any, parts: int, X: Any, rows: Any, w: Any, x: Any, sums: Any) -> None:
+    if pool is not None and parts > 1:
+        dense.gather_parts(parts, X, rows, w, x, sums)
+        return
+    for part in range(parts):
+        dense.gather_part(part, parts, X, rows, w, x, sums)
+
+
+@compiled
+def _forward(pool: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
+    if pool is not None and parts > 1:
+        dense.forward_parts(parts, x, w, sums)
+        return
+    for part in range(parts):
+        dense.forward_part(part, parts, x, w, sums)
+
+
+@compiled
+def _learn(
+    pool: Any, parts: int, d: Any, turned: Any, x: Any, need_dx: bool, dx: Any, reg: float,
+    sums: Any, kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float,
+    b: float, epsilon: float, decay: float, t: int,
+) -> None:  # fmt: skip
+    if pool is not None and parts > 1:
+        learn_parts(
+            parts, d, turned, x, need_dx, dx, reg, sums, kind, w, room, first, second, rate, a,
+            b, epsilon, decay, t,
+        )  # fmt: skip
+        return
+    for part in range(parts):
+        learn_part(
+            part, parts, d, turned, x, need_dx, dx, reg, sums, kind, w, room, first, second, rate,
+            a, b, epsilon, decay, t,
+        )  # fmt: skip
+
+
 @compiled
 def dense_steps(
     X: Any, chosen: Any, labels: Any, batch: int, sizes: Any, loss_kind: int, reg: float,
     theta: Any, kind: int, rates: Any, hyper: Any, first: Any, second: Any, t: int, threads: int,
-    at_once: bool, losses: Any,
+    pool: Any, losses: Any,
 ) -> int:  # fmt: skip
-    """Train on batches of X[chosen]: see numpy.py. ``at_once``: parts on Numba's threads."""
+    """Train on batches of X[chosen]: see numpy.py; with a ``pool`` on Numba's threads."""
     layers = len(sizes) - 1
     widest = 0
     for layer in range(layers):
@@ -182,17 +230,10 @@ def dense_steps(
             out = outs[layer, : N * M].reshape(N, M)
             parts = _share(threads, N * D * M, PART_PRODUCTS)
             summed = partial[: parts * N * M].reshape(parts, N, M)
-            together = at_once and parts > 1
-            if layer == 0 and together:
-                dense.gather_parts(parts, X, these, w, x, summed)
-            elif layer == 0:
-                for part in range(parts):
-                    dense.gather_part(part, parts, X, these, w, x, summed)
-            elif together:
-                dense.forward_parts(parts, x, w, summed)
+            if layer == 0:
+                _gather(pool, parts, X, these, w, x, summed)
             else:
-                for part in range(parts):
-                    dense.forward_part(part, parts, x, w, summed)
+                _forward(pool, parts, x, w, summed)
             dense.finish(summed, bias, layer < layers - 1, out)
             x, at = out, at + (D + 1) * M
         d: Any = douts[layers % 2, : x.size].reshape(x.shape)
@@ -212,21 +253,12 @@ def dense_steps(
             if layer > 0:
                 transpose(d.reshape(-1), 0, M, turned, 0, N, N, M)
             parts = _share(threads, N * D * M, PART_PRODUCTS)
-            if at_once and parts > 1:
-                learn_parts(
-                    parts, d, turned, below, layer > 0, dx, reg, sums, kind, theta[at:middle], room,
-                    first[at:middle], second[at:middle], rate, a, b, epsilon,
-                    decay, now,
-                )  # fmt: skip
-            else:
-                for part in range(parts):
-                    learn_part(
-                        part, parts, d, turned, below, layer > 0, dx, reg, sums, kind,
-                        theta[at:middle], room, first[at:middle], second[at:middle],
-                        rate, a, b, epsilon, decay, now,
-                    )  # fmt: skip
+            _learn(
+                pool, parts, d, turned, below, layer > 0, dx, reg, sums, kind, theta[at:middle],
+                room, first[at:middle], second[at:middle], rate, a, b, epsilon, decay, now,
+            )  # fmt: skip
             update_part(
-                0, 1, kind, theta[middle:end], db[:M], first[middle:end],
+                np.int64(0), np.int64(1), kind, theta[middle:end], db[:M], first[middle:end],
                 second[middle:end], rate, a, b, epsilon, 0.0, now,
             )  # fmt: skip
             if reg > 0:
