@@ -5,7 +5,17 @@ import pytest
 from test_network import build, images, vgg11
 
 from handgrad.gradcheck import check_model
-from handgrad.network import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, ReLU, Sigmoid
+from handgrad.network import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool,
+    Network,
+    ReLU,
+    Sigmoid,
+)
 
 NETS = {
     "dense": ([Dense(6), ReLU(), Dense(3)], (4,)),
@@ -231,3 +241,11 @@ def test_predict_gives_1_where_the_binary_score_is_positive(loss):
     labels = net.predict(X, batch_size=3)
     np.testing.assert_array_equal(labels, [0, 0, 1, 1])
     assert labels.dtype.kind == "i"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_no_example_gives_no_scores(dtype):
+    dense = Network([Dense(7), BatchNorm(), ReLU(), Dropout(0.5), Dense(3)], (5,), dtype=dtype)
+    assert dense.loss(np.zeros((0, 5))).shape == (0, 3)
+    net = [Conv(3, size=3), BatchNorm(), ReLU(), MaxPool(2), Flatten(), Dropout(0.5), Dense(4)]
+    assert Network(net, (1, 8, 8), dtype=dtype).loss(np.zeros((0, 1, 8, 8))).shape == (0, 4)

@@ -267,7 +267,7 @@ class Flatten(_WithoutParameters):
 
     def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
         """Reshape."""
-        return x.reshape(len(x), -1), x.shape
+        return x.reshape(len(x), math.prod(x.shape[1:])), x.shape
 
     def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
         """Reshape back."""

@@ -5,6 +5,7 @@ tested against them; ``fuse`` finds where one fits. Images keep the shape (N, C,
 blocks they lie in memory with the channels last, where each kernel reads and writes neighbours.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -182,7 +183,7 @@ def _rows(x: Array) -> Array:
         return np.asarray(
             kernels.swap_last_axes(x.transpose(0, 2, 3, 1).reshape(N, H * W, C))
         ).reshape(N, C * H * W)
-    return x.reshape(len(x), -1)
+    return x.reshape(len(x), math.prod(x.shape[1:]))  # -1 would not do for no example
 
 
 def fuse(steps: list[tuple[Layer, dict[str, str]]]) -> list[Step]:

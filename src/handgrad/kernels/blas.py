@@ -150,9 +150,9 @@ def product(
     if not LONG_VECTORS:
         gemm(ta, tb, M, N, K, a, lda, b, ldb, beta, c, ldc)
         return
-    rows = M if M < 2 * _ROWS else _ROWS
-    columns = N if N < 2 * _COLUMNS else _COLUMNS
-    depth = max(1, _UNPACKED // max(1, rows * columns))
+    rows = max(1, M) if M < 2 * _ROWS else _ROWS
+    columns = max(1, N) if N < 2 * _COLUMNS else _COLUMNS
+    depth = _UNPACKED // (rows * columns)
     for k in range(0, K, depth):
         more = 1 if k > 0 else beta
         for m in range(0, M, rows):

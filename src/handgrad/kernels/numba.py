@@ -96,7 +96,7 @@ class _Block:
 
     def pixels(self, array: Array) -> Array:
         """Give (N, PH, PW, F) filled, as (N, PH * PW, F)."""
-        return self.fill(array).reshape(len(self.x), -1, self.full)
+        return self.fill(array).reshape(len(self.x), math.prod(self.out), self.full)
 
     def cut(self, array: Array) -> Array:
         """Take the added channels away again."""
@@ -109,7 +109,9 @@ class _Block:
 
     def points(self, array: Array, planes: bool) -> Array:
         """Give the output, or its gradient, as (N, PH * PW, full); as (N, F, PH * PW) of planes."""
-        return _plain(array).reshape(*array.shape[:2], -1) if planes else self.pixels(array)
+        if not planes:
+            return self.pixels(array)
+        return _plain(array).reshape(*array.shape[:2], math.prod(self.out))
 
     def gradients(self, parts: int, need_dx: bool) -> tuple[Array, Array, Array]:
         """Room for dx and each part's filters' gradient, and the filters upside down."""
