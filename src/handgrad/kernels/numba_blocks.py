@@ -1,0 +1,284 @@
+"""Convolutions and their blocks, compiled: the names of numpy_blocks.py, and the layers' own.
+
+Images are (N, H, W, C) in blocks, with filters in whole tiles; the layers' kernels take and give
+(N, C, H, W), through the same compiled code.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handgrad.kernels import blocks, dense, norm_blocks, patch_moments, winners
+from handgrad.kernels.calls import do, plain, share, share_numbers
+from handgrad.kernels.offsets import filters, matrix, offsets, padded, upside_down
+from handgrad.kernels.parts import blas_on_one_thread
+from handgrad.kernels.training import PART_PRODUCTS
+
+Array = NDArray[Any]
+
+
+class _Block:
+    """A block's arguments as compiled code takes them: F filled up with filters of zeros."""
+
+    def __init__(
+        self, x: Array, w: Array, stride: int, padding: int, pool: tuple[int, int]
+    ) -> None:
+        self.x, self.F, self.shape = plain(x), len(w), w.shape
+        missing = padded(self.F) - self.F
+        self.w = np.concatenate([w, np.zeros((missing, *w.shape[1:]), w.dtype)]) if missing else w
+        self.full = len(self.w)
+        self.out, self.pixel_count, self.numbers = offsets(
+            x.shape[1:], (self.full, *w.shape[2:]), stride, padding, pool
+        )
+        self.products = len(x) * self.pixel_count * self.w.size
+
+    def fill(self, array: Array) -> Array:
+        """Add the missing channels, zeros, to (..., F)."""
+        missing = self.full - array.shape[-1]
+        if missing:
+            array = np.concatenate([array, np.zeros((*array.shape[:-1], missing), array.dtype)], -1)
+        return plain(array)
+
+    def pixels(self, array: Array) -> Array:
+        """Give (N, PH, PW, F) filled, as (N, PH * PW, F)."""
+        return self.fill(array).reshape(len(self.x), math.prod(self.out), self.full)
+
+    def cut(self, array: Array) -> Array:
+        """Take the added channels away again."""
+        return array if self.full == self.F else np.ascontiguousarray(array[..., : self.F])
+
+    def empty(self, dtype: Any, planes: bool = False) -> Array:
+        """Room for the output."""
+        shape = (self.F, *self.out) if planes else (*self.out, self.full)
+        return np.empty((len(self.x), *shape), dtype)
+
+    def points(self, array: Array, planes: bool) -> Array:
+        """Give the output, or its gradient, as (N, PH * PW, full); as (N, F, PH * PW) of planes."""
+        if not planes:
+            return self.pixels(array)
+        return plain(array).reshape(*array.shape[:2], math.prod(self.out))
+
+    def gradients(self, parts: int, need_dx: bool) -> tuple[Array, Array, Array]:
+        """Room for dx and each part's filters' gradient, and the filters upside down."""
+        x = self.x
+        dx = np.empty(x.shape if need_dx else (0, *x.shape[1:]), x.dtype)
+        turned = upside_down(self.w) if need_dx else np.empty((0, 0), x.dtype)
+        return dx, np.empty((parts, self.w[0].size, self.full), x.dtype), turned
+
+    def dw(self, dmatrix: Array) -> Array:
+        """The filters' gradient, the parts added up."""
+        return filters(self.cut(dmatrix.sum(axis=0)), self.shape)
+
+
+def block_forward(
+    x: Array, w: Array, b: Array | None, *, stride: int, padding: int, pool: tuple[int, int],
+    relu: bool, planes: bool = False,
+) -> tuple[Array, Array]:  # fmt: skip
+    """Convolve, add b, pool, cut at 0: see numpy.py."""
+    block = _Block(x, w, stride, padding, pool)
+    out, win = block.empty(x.dtype, planes), block.empty(np.uint8)
+    bias = np.zeros(block.full, x.dtype) if b is None else block.fill(b)
+    with blas_on_one_thread() as threads:
+        do(
+            blocks.forward_part, blocks.forward_parts,
+            share(threads, block.products, PART_PRODUCTS), block.x, matrix(block.w), bias,
+            block.numbers, relu, planes, block.points(out, planes), block.pixels(win),
+        )  # fmt: skip
+    return out if planes else block.cut(out), block.cut(win)
+
+
+def block_backward(
+    dout: Array, win: Array, x: Array, w: Array, *, stride: int, padding: int,
+    pool: tuple[int, int], need_dx: bool, planes: bool = False,
+) -> tuple[Array | None, Array, Array]:  # fmt: skip
+    """Gradients (dx, dw, db) of block_forward."""
+    block = _Block(x, w, stride, padding, pool)
+    window = (*w.shape[2:], w.shape[1])
+    with blas_on_one_thread() as threads:
+        parts = share(threads, block.products, PART_PRODUCTS)
+        dx, dmatrix, turned = block.gradients(parts, need_dx)
+        db = np.empty((parts, block.full), x.dtype)
+        if not need_dx and winners.fits(window, pool):
+            line, starts = winners.places(x.shape[1:], window, stride, padding, pool)
+            do(
+                winners.backward_part, winners.backward_parts, parts, block.points(dout, planes),
+                block.pixels(win), block.x, line, starts, padding, window[0],
+                window[1] * window[2], planes, dmatrix, db,
+            )  # fmt: skip
+            return None, block.dw(dmatrix), block.cut(db.sum(axis=0))
+        do(
+            blocks.backward_part, blocks.backward_parts, parts, block.points(dout, planes),
+            block.pixels(win), block.x, turned, block.numbers, planes, need_dx, dx, dmatrix, db,
+        )  # fmt: skip
+    return dx if need_dx else None, block.dw(dmatrix), block.cut(db.sum(axis=0))
+
+
+def norm_block_forward(
+    x: Array, w: Array, gamma: Array, beta: Array, eps: float, *, stride: int, padding: int,
+    pool: tuple[int, int], relu: bool, need_dx: bool, planes: bool = False,
+) -> tuple[Array, Array, Array, tuple[Any, ...]]:  # fmt: skip
+    """Convolve, normalise over the batch, pool, cut at 0: see numpy.py."""
+    settings: dict[str, Any] = {
+        "stride": stride, "padding": padding, "pool": pool, "relu": relu, "planes": planes,
+    }  # fmt: skip
+    if stride == 1 and x.shape[3] <= patch_moments.FEW_CHANNELS and not need_dx:
+        return _first_norm_block_forward(x, w, gamma, beta, eps, settings)
+    block = _Block(x, w, stride, padding, pool)
+    y = np.empty((len(x), block.pixel_count, block.full), x.dtype)
+    out, win = block.empty(x.dtype), block.empty(np.uint8)
+    top = y if pool == (1, 1) else np.empty(block.pixels(out).shape, x.dtype)
+    with blas_on_one_thread() as threads:
+        parts = share(threads, block.products, PART_PRODUCTS)
+        moments = np.zeros((parts, 3, block.full))
+        do(
+            norm_blocks.products_part, norm_blocks.products_parts, parts, block.x,
+            matrix(block.w), block.numbers, y, moments,
+        )  # fmt: skip
+        mean, var = (moment.astype(x.dtype) for moment in _merged(moments))
+        scale = block.fill(gamma) * (1 / np.sqrt(var + x.dtype.type(eps)))
+        do(
+            norm_blocks.pool_part, norm_blocks.pool_parts, parts, y, block.numbers, scale, mean,
+            block.fill(beta), relu, block.pixels(out), block.pixels(win), top,
+        )  # fmt: skip
+    cache = block.pixels(win), top, y, mean, var
+    out = block.cut(out)
+    return (
+        _images_first(out) if planes else out, block.cut(mean), block.cut(var), cache
+    )  # fmt: skip
+
+
+def _first_norm_block_forward(
+    x: Array, w: Array, gamma: Array, beta: Array, eps: float, settings: dict[str, Any]
+) -> tuple[Array, Array, Array, tuple[Any, ...]]:
+    """Fold scale and shift into the filters; the statistics are those of the patches."""
+    patches = _patches(x, w.shape[2:], settings["padding"])
+    mean, var = (moment.astype(x.dtype) for moment in patches.of_products(matrix(w)))
+    scale = gamma * (1 / np.sqrt(var + x.dtype.type(eps)))
+    out, win = block_forward(x, w * scale[:, None, None, None], beta - mean * scale, **settings)
+    return out, mean, var, (patches, win, mean, var)
+
+
+def _first_norm_block_backward(
+    dout: Array, cache: tuple[Any, ...], x: Array, w: Array, gamma: Array, eps: float,
+    settings: dict[str, Any],
+) -> tuple[None, Array, Array, Array]:  # fmt: skip
+    patches, win, mean, var = cache
+    _, paid, dbeta = block_backward(dout, win, x, w, need_dx=False, **settings)
+    inverse = 1 / np.sqrt(var + x.dtype.type(eps))
+    dmatrix, dgamma = patches.gradients(matrix(w), matrix(paid), dbeta, mean, inverse)
+    dw = filters((gamma * dmatrix).astype(x.dtype), w.shape)
+    return None, dw, dgamma.astype(x.dtype), dbeta
+
+
+def _patches(x: Array, window: tuple[int, int], padding: int) -> patch_moments.Patches:
+    p = padding
+    x = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0))) if p else x
+    # Products of numbers far from zero would round the covariance away: it is that of x - centre.
+    centre = x.mean()
+    x = plain(x - centre)
+    lags, first, pairs = patch_moments.lagged_pairs((*window, x.shape[3]), x.shape[2])
+    K = math.prod(window) * x.shape[3]
+    total, products = np.empty(K), np.empty((K, K))
+    with blas_on_one_thread() as threads:
+        parts = share(threads, x.size * len(lags), PART_PRODUCTS // 4)  # they feed no tile
+        do(
+            patch_moments.sums_part, patch_moments.sums_parts, parts, x, *window, lags, first,
+            pairs, total, products,
+        )  # fmt: skip
+    count = patch_moments.patch_count(x, window)
+    return patch_moments.Patches.of_sums(total, products, count, float(centre))
+
+
+def _merged(moments: Array) -> tuple[Array, Array]:
+    """Mean and biased variance from the parts' counts, means and sums of squared deviations."""
+    counts, means, squares = moments[:, 0], moments[:, 1], moments[:, 2]
+    total = counts.sum(axis=0)
+    mean = (counts * means).sum(axis=0) / total
+    return mean, (squares + counts * (means - mean) ** 2).sum(axis=0) / total
+
+
+def norm_block_backward(
+    dout: Array, cache: tuple[Any, ...], x: Array, w: Array, gamma: Array, eps: float, *,
+    stride: int, padding: int, pool: tuple[int, int], need_dx: bool, planes: bool = False,
+) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
+    """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
+    if isinstance(cache[0], patch_moments.Patches):
+        settings = {"stride": stride, "padding": padding, "pool": pool, "planes": planes}
+        return _first_norm_block_backward(dout, cache, x, w, gamma, eps, settings)
+    if planes:
+        dout = _images_last(dout)
+    block = _Block(x, w, stride, padding, pool)
+    win, top, y, mean, var = cache
+    dout, gamma = block.pixels(dout), block.fill(gamma)
+    inverse = 1 / np.sqrt(var + x.dtype.type(eps))
+    with blas_on_one_thread() as threads:
+        parts = share(threads, block.products, PART_PRODUCTS)
+        sums = np.zeros((parts, 2, block.full))
+        do(
+            norm_blocks.sums_part, norm_blocks.sums_parts, parts, dout, win, top,
+            pool[0] ** 2, mean, inverse, sums,
+        )  # fmt: skip
+        dbeta, dgamma = sums.sum(axis=0).astype(x.dtype)
+        count = x.dtype.type(len(x) * y.shape[1])
+        dx, dmatrix, turned = block.gradients(parts, need_dx)
+        do(
+            norm_blocks.backward_part, norm_blocks.backward_parts, parts, dout, win, y, mean,
+            inverse, gamma * inverse, dbeta / count, dgamma / count, block.x, turned, block.numbers,
+            need_dx, dx, dmatrix,
+        )  # fmt: skip
+    return dx if need_dx else None, block.dw(dmatrix), block.cut(dgamma), block.cut(dbeta)
+
+
+def swap_last_axes(x: Array) -> Array:
+    """Copy (N, A, B) into (N, B, A)."""
+    x = plain(x)
+    out = np.empty((x.shape[0], x.shape[2], x.shape[1]), x.dtype)
+    parts = share_numbers(x.size)
+    do(dense.swap_part, dense.swap_parts, parts, x, out)
+    return out
+
+
+def _images_last(x: Array) -> Array:
+    """(N, C, H, W) to contiguous (N, H, W, C)."""
+    N, C, H, W = x.shape
+    return swap_last_axes(x.reshape(N, C, H * W)).reshape(N, H, W, C)
+
+
+def _images_first(x: Array) -> Array:
+    N, H, W, C = x.shape
+    return swap_last_axes(x.reshape(N, H * W, C)).reshape(N, C, H, W)
+
+
+def conv_forward(x: Array, w: Array, stride: int) -> Array:
+    """Cross-correlate: see numpy.py."""
+    settings: Any = {"stride": stride, "padding": 0, "pool": (1, 1)}
+    return _images_first(block_forward(_images_last(x), w, None, relu=False, **settings)[0])
+
+
+def conv_backward_w(
+    dout: Array, x: Array, w_shape: tuple[int, int, int, int], stride: int
+) -> Array:
+    """Sum dout times the patch under it: see numpy.py."""
+    dout = _images_last(dout)
+    no_cut = np.zeros(dout.shape, np.uint8)
+    settings: Any = {"stride": stride, "padding": 0, "pool": (1, 1), "need_dx": False}
+    w = np.empty(w_shape, dout.dtype)
+    return block_backward(dout, no_cut, _images_last(x), w, **settings)[1]
+
+
+def conv_backward_x(
+    dout: Array, w: Array, x_shape: tuple[int, int, int, int], stride: int
+) -> Array:
+    """Give each pixel the gradient of every window that read it: see numpy.py."""
+    N, C, H, W = x_shape
+    dx = np.empty((N, H, W, C), dout.dtype)
+    block = _Block(dx, w, stride, 0, (1, 1))
+    with blas_on_one_thread() as threads:
+        do(
+            blocks.spread_part, blocks.spread_parts,
+            share(threads, block.products, PART_PRODUCTS), block.pixels(_images_last(dout)),
+            upside_down(block.w), block.numbers, dx,
+        )  # fmt: skip
+    return _images_first(dx)
