@@ -120,11 +120,11 @@ _long5, _long3, _long1 = (_patches(height, LONG) for height in (5, 3, 1))
 
 @compiled
 def _filter(
-    x: Any, x0: int, line: int, starts: Any, win: Any, d: Any, f: int, acc: Any, HH: int, lanes: int
+    x: Any, x0: int, line: int, starts: Any, P: int, S: int, win: Any, d: Any, f: int, acc: Any,
+    HH: int, lanes: int,
 ) -> None:  # fmt: skip
     """Add filter f's gradient from one image to acc (F, HH, lanes), some rows at a time."""
-    P, S = starts.shape
-    starts, r = starts.reshape(-1), 0
+    r = 0
     while r < HH:
         at, a0, rest = x0 + r * line, (f * HH + r) * lanes, HH - r
         if lanes == SHORT:
@@ -152,14 +152,13 @@ def _filter(
 
 
 @compiled
-def _framed_twice(image: Any, padding: int, line: int, room: Any, at: int) -> None:
-    """Copy an image (H, W, C) into room from ``at`` on, in rows of ``line``, and once more."""
-    H, W, C = image.shape
-    second = (H + 2 * padding) * line + SHORT
+def _framed_twice(
+    images: Any, at: int, H: int, width: int, line: int, room: Any, first: int, second: int
+) -> None:
+    """Copy an image's H rows, its numbers from ``at`` on, to room's ``first``, and ``second``."""
     for i in range(H):
-        row, start = image[i].reshape(-1), at + (i + padding) * line + padding * C
-        copy(row, 0, room, start, W * C)
-        copy(row, 0, room, start + second, W * C)
+        copy(images, at + i * width, room, first + i * line, width)
+        copy(images, at + i * width, room, second + i * line, width)
 
 
 @compiled
@@ -172,9 +171,13 @@ def backward_part(
     With ``planes`` dout is (N, up to F, P). K = HH * width, the numbers of a patch.
     """
     N, P, F = win.shape
+    _, H, W, C = x.shape
     lanes = SHORT if width <= SHORT else LONG
-    room = np.zeros(2 * (x.shape[1] + 2 * padding) * line + 2 * _LINE, x.dtype)
+    high, images, places = H + 2 * padding, x.reshape(-1), starts.reshape(-1)
+    room = np.zeros(2 * high * line + 2 * _LINE, x.dtype)
     at = -(room.ctypes.data // x.itemsize) % _LINE  # from a line's beginning
+    first = at + padding * (line + C)
+    second = first + high * line + SHORT
     acc = np.zeros(F * HH * lanes, x.dtype)
     # Filter by filter: its windows side by side.
     paid, winners = np.empty(F * P, x.dtype), np.empty(F * P, np.uint8)
@@ -182,7 +185,7 @@ def backward_part(
     paid[:] = 0
     total = np.zeros(F)
     for n in range(N * part // parts, N * (part + 1) // parts):
-        _framed_twice(x[n], padding, line, room, at)
+        _framed_twice(images, n * H * W * C, H, W * C, line, room, first, second)
         transpose(win[n].reshape(-1), 0, F, winners, 0, P, P, F)
         d = dout[n].reshape(-1)
         if not planes:
@@ -195,7 +198,9 @@ def backward_part(
             for p in range(P):
                 partial += paid[f * P + p]
             total[f] += partial
-            _filter(room, at, line, starts, winners, paid, f, acc, HH, lanes)
+            _filter(
+                room, at, line, places, P, starts.shape[1], winners, paid, f, acc, HH, lanes
+            )  # fmt: skip
     db[part] = total
     for k in range(HH * width):
         for f in range(F):
