@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 from handgrad.kernels.blas import compiled, parallel
-from handgrad.kernels.direct import product
+from handgrad.kernels.direct import pooled_product, pools, product
 from handgrad.kernels.offsets import in_one_window, unpacked
 from handgrad.kernels.vectors import copy, pay_winners, pool, transpose
 
@@ -33,6 +33,13 @@ def framed(x: Any, first: int, count: int, padding: int, scratch: Any) -> tuple[
 
 
 @compiled
+def frame_numbers(x: Any, padding: int) -> int:
+    """Numbers of an image that ``framed`` gives."""
+    _, H, W, C = x.shape
+    return (H + 2 * padding) * (W + 2 * padding) * C
+
+
+@compiled
 def frame(x: Any, o: Any) -> Any:
     """Scratch for ``framed``: zeros, of which the border stays."""
     chunk = o.chunk if o.padding else 0
@@ -47,25 +54,36 @@ def forward_part(
 ) -> None:  # fmt: skip
     """Convolve, add b, pool, cut: out and win (N, P, F); out (N, up to F, P) with ``planes``."""
     o = unpacked(numbers)
-    N = len(x)
+    N, image = len(x), frame_numbers(x, o.padding)
     K, F = matrix.shape
+    P, window = o.table.shape
+    at_once, filters = pools(window, F), matrix.reshape(-1)
     scratch = frame(x, o)
-    y = np.empty((o.chunk * o.pixels, F), x.dtype)
+    y = np.empty((0 if at_once else o.chunk * o.pixels, F), x.dtype)
     one, zero = np.ones(F, x.dtype), np.zeros(F, x.dtype)
-    P = len(o.table)
     pooled = np.empty((P, F) if planes else (0, 0), x.dtype)
+    pixels = np.empty(P * window, np.int64)  # window by window
+    for p in range(P):
+        for q in range(window):
+            pixels[p * window + q] = o.rows[o.table[p, q]]
     stop = N * (part + 1) // parts
     for first in range(N * part // parts, stop, o.chunk):
         count = min(o.chunk, stop - first)
         images, start = framed(x, first, count, o.padding, scratch)
-        product(
-            images, start, o.rows, count * o.pixels, o.taps, K, matrix.reshape(-1), F,
-            y.reshape(-1), False,
-        )  # fmt: skip
+        if not at_once:
+            product(
+                images, start, o.rows, count * o.pixels, o.taps, K, filters, F, y.reshape(-1), False
+            )
         for i in range(count):
             n = first + i
             goal = pooled if planes else out[n]
-            pool(y, i * o.pixels, o.table, one, zero, b, relu, goal, win[n], None)
+            if at_once:
+                pooled_product(
+                    images, start + i * image, pixels, P, o.taps, K, filters, F, b, relu,
+                    goal.reshape(-1), win[n].reshape(-1),
+                )  # fmt: skip
+            else:
+                pool(y, i * o.pixels, o.table, one, zero, b, relu, goal, win[n], None)
             if planes:
                 transpose(pooled.reshape(-1), 0, F, out[n].reshape(-1), 0, P, P, len(out[n]))
 

@@ -13,18 +13,45 @@ is ever copied.
 
 from typing import Any
 
-from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from handgrad.kernels.blas import compiled
 from handgrad.kernels.processor import LONG_VECTORS
+from handgrad.kernels.vectors import Writer, index_of, larger, write_window
 
 # Rows of a tile: its sums, a pixel of each row and two of b fit the 32 registers of AVX-512 or 16.
 TALL = 8 if LONG_VECTORS else 6
 _HALF = TALL // 2
 # Columns are padded to a multiple of this.
 NARROW = 8
+
+
+def _sums(say: Writer, height: int, before: list[Any]) -> list[Any]:
+    """Make the code of a tile's sums, ``height`` vectors, added to those before.
+
+    The arguments begin a, a0, rows, first, sums, count, b, b0, ldb: as ``panel``'s, from row
+    ``first`` on.
+    """
+    builder, word = say.builder, say.word
+    start = builder.gep(say.data(0), [say.number(1)])
+    pixels = []
+    for p in range(height):
+        row = builder.load(builder.gep(say.data(2), [builder.add(say.number(3), word(p))]))
+        pixels.append(builder.gep(start, [row]))
+    taps, b0, ldb = say.data(4), say.number(7), say.number(8)
+    fused = ("contract",)  # one rounding where the processor multiplies and adds at once
+
+    def add(t: Any, *totals: Any) -> list[Any]:
+        tap = builder.load(builder.gep(taps, [t]))
+        factor = say.load(6, builder.add(b0, builder.mul(t, ldb)))
+        after = []
+        for pixel, total in zip(pixels, totals, strict=True):
+            one = say.filled(builder.load(builder.gep(pixel, [tap])))
+            after.append(builder.fadd(total, builder.fmul(one, factor, flags=fused), flags=fused))
+        return after
+
+    return say.times(say.number(5), add, *before)
 
 
 def _tile(height: int, width: int) -> Any:
@@ -38,78 +65,56 @@ def _tile(height: int, width: int) -> Any:
         b0: Any, ldb: Any, c: Any, c0: Any, ldc: Any, more: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            real = target.get_value_type(a.dtype)
-            vector = ir.VectorType(real, width)
-            word = target.get_value_type(types.intp)
-            size = target.get_abi_sizeof(real)
-            kinds = signature.args
-
-            def data(i: int) -> Any:
-                return target.make_array(kinds[i])(target, builder, arguments[i]).data
-
-            def number(i: int) -> Any:
-                return target.cast(builder, arguments[i], kinds[i], types.intp)
-
-            def broadcast(value: Any) -> Any:
-                one = builder.insert_element(
-                    ir.Constant(vector, ir.Undefined), value, ir.Constant(word, 0)
-                )
-                zeros = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
-                return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
-
-            start = builder.gep(data(0), [number(1)])
-            first_row, many = number(3), number(5)
-            pixels = [
-                builder.gep(
-                    start,
-                    [builder.load(builder.gep(data(2), [builder.add(first_row, word(p))]))],
-                )
-                for p in range(height)
-            ]
-            b_start, b_step = builder.gep(data(6), [number(7)]), number(8)
-            goal, step = builder.gep(data(9), [number(10)]), number(11)
+            say = Writer(target, builder, signature, arguments, width)
             goals = [
-                builder.bitcast(
-                    builder.gep(goal, [builder.mul(step, word(p))]), vector.as_pointer()
-                )
+                builder.add(say.number(10), builder.mul(say.number(11), say.word(p)))
                 for p in range(height)
             ]
-            adds = builder.icmp_signed("!=", number(12), word(0))
-            nothing = ir.Constant(vector, [0.0] * width)
-            before = [
-                builder.select(adds, builder.load(place, align=size), nothing) for place in goals
-            ]
-            entry = builder.block
-            loop, done = builder.append_basic_block("sum"), builder.append_basic_block("summed")
-            builder.branch(loop)
-            builder.position_at_end(loop)
-            t = builder.phi(word)
-            totals = [builder.phi(vector) for _ in range(height)]
-            tap = builder.load(builder.gep(data(4), [t]))
-            line = builder.gep(b_start, [builder.mul(t, b_step)])
-            factor = builder.load(builder.bitcast(line, vector.as_pointer()), align=size)
-            after = []
-            for pixel, total in zip(pixels, totals, strict=True):
-                one = broadcast(builder.load(builder.gep(pixel, [tap])))
-                fused = (
-                    "contract",
-                )  # one rounding where the processor multiplies and adds at once
-                after.append(
-                    builder.fadd(total, builder.fmul(one, factor, flags=fused), flags=fused)
-                )
-            following = builder.add(t, word(1))
-            t.add_incoming(word(0), entry)
-            t.add_incoming(following, loop)
-            for total, value, first_value in zip(totals, after, before, strict=True):
-                total.add_incoming(first_value, entry)
-                total.add_incoming(value, loop)
-            builder.cbranch(builder.icmp_signed("<", following, many), loop, done)
-            builder.position_at_end(done)
-            for value, place in zip(after, goals, strict=True):
-                builder.store(value, place, align=size)
+            adds = builder.icmp_signed("!=", say.number(12), say.word(0))
+            nothing = say.filled(target.get_value_type(a.dtype)(0.0))
+            before = [builder.select(adds, say.load(9, goal), nothing) for goal in goals]
+            for total, goal in zip(_sums(say, height, before), goals, strict=True):
+                say.store(total, 9, goal)
             return target.get_dummy_value()
 
         kinds = (a, a0, rows, first, sums, count, b, b0, ldb, c, c0, ldc, more)
+        return types.void(*kinds), write
+
+    return intrinsic(typed)
+
+
+_WINDOW = 4  # pixels of a 2 x 2 pool's
+
+
+def _pooled_tile(windows: int, width: int) -> Any:
+    """Make the code of a tile of whole pooling windows, of which the best alone leaves registers.
+
+    Rows are ``windows`` times the four pixels of one; out[o0 + p*ldo + f] and win for window p.
+    """
+
+    def typed(
+        context: Any, a: Any, a0: Any, rows: Any, first: Any, sums: Any, count: Any, b: Any,
+        b0: Any, ldb: Any, bias: Any, relu: Any, out: Any, o0: Any, ldo: Any, win: Any,
+    ) -> Any:  # fmt: skip
+        def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            say = Writer(target, builder, signature, arguments, width)
+            real = target.get_value_type(a.dtype)
+            index = index_of(say, real)
+            totals = _sums(say, windows * _WINDOW, [say.filled(real(0.0))] * windows * _WINDOW)
+            added = say.load(9, say.number(7))
+            for p in range(windows):
+                best, *others = (
+                    builder.fadd(total, added)
+                    for total in totals[p * _WINDOW : (p + 1) * _WINDOW]
+                )
+                winner = say.filled(index(0))
+                for q, value in enumerate(others, start=1):
+                    _, best, winner = larger(say, value, say.filled(index(q)), best, winner)
+                at = builder.add(say.number(12), builder.mul(say.number(13), say.word(p)))
+                write_window(say, best, winner, say.filled(index(_WINDOW)), 10, 11, 14, at)
+            return target.get_dummy_value()
+
+        kinds = (a, a0, rows, first, sums, count, b, b0, ldb, bias, relu, out, o0, ldo, win)
         return types.void(*kinds), write
 
     return intrinsic(typed)
@@ -120,6 +125,7 @@ _tall_wide, _half_wide, _one_wide = (_tile(height, WIDE) for height in (TALL, _H
 # For 5 x 5 and 7 x 7 taps, of which one is left over: with AVX-512 there are registers for it.
 _taller = TALL + 1 if LONG_VECTORS else TALL
 _taller_wide = _tile(_taller, WIDE)
+_two_windows, _one_window = (_pooled_tile(windows, WIDE) for windows in (2, 1))
 # Narrow tiles are twice as high: it takes so many sums under way to keep both units busy.
 _high_16, _tall_16, _one_16 = (_tile(height, 16) for height in (2 * TALL, TALL, 1))
 _high_8, _tall_8, _one_8 = (_tile(height, 8) for height in (2 * TALL, TALL, 1))
@@ -198,3 +204,34 @@ def product(
         f, wide = columns(width, f)
         panel(a, a0, rows, height, sums, count, b, f, width, wide, c, f, width, more)
         f += wide
+
+
+@compiled
+def pools(size: int, width: int) -> bool:
+    """Whether ``pooled_product`` does a pool with windows of ``size`` pixels, ``width`` filters."""
+    return LONG_VECTORS and size == _WINDOW and width % WIDE == 0
+
+
+@compiled
+def pooled_product(
+    a: Any, a0: int, rows: Any, windows: int, sums: Any, count: int, b: Any, width: int, bias: Any,
+    relu: bool, out: Any, win: Any,
+) -> None:  # fmt: skip
+    """Convolve and pool: ``product`` with bias added, then the largest of each window's pixels.
+
+    rows has the four pixels of each window, one after the other; out and win (windows, width) are
+    of one dimension, and as ``vectors.pool`` gives them.
+    """
+    for f in range(0, width, WIDE):
+        p = 0
+        while p + 2 <= windows:
+            _two_windows(
+                a, a0, rows, p * _WINDOW, sums, count, b, f, width, bias, relu, out,
+                p * width + f, width, win,
+            )  # fmt: skip
+            p += 2
+        if p < windows:
+            _one_window(
+                a, a0, rows, p * _WINDOW, sums, count, b, f, width, bias, relu, out,
+                p * width + f, width, win,
+            )  # fmt: skip

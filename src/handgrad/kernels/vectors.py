@@ -84,6 +84,36 @@ class Writer:
         return list(made)
 
 
+def larger(say: Writer, value: Any, position: Any, best: Any, winner: Any) -> tuple[Any, Any, Any]:
+    """Give (whether value replaces best, the best, the winner's position): a NaN stays the best."""
+    builder = say.builder
+    more = builder.or_(
+        builder.fcmp_ordered(">", value, best), builder.fcmp_unordered("uno", value, value)
+    )
+    return more, builder.select(more, value, best), builder.select(more, position, winner)
+
+
+def write_window(
+    say: Writer, best: Any, winner: Any, nobody: Any, relu: int, out: int, win: int, at: Any
+) -> None:
+    """Store a window's best and winner at number ``at`` of arguments out and win, cut with relu."""
+    builder = say.builder
+    zero = say.filled(best.type.element(0.0))
+    cut = say.target.cast(builder, say.arguments[relu], say.kinds[relu], types.boolean)
+    cut = say.filled(builder.icmp_unsigned("!=", cut, cut.type(0)))
+    positive = builder.fcmp_ordered(">", best, zero)
+    paid = builder.select(cut, positive, builder.fcmp_ordered("ord", best, best))
+    negative = builder.and_(cut, builder.fcmp_ordered("<=", best, zero))
+    say.store(builder.select(negative, zero, best), out, at)
+    winner = builder.select(paid, winner, nobody)
+    say.store(builder.trunc(winner, ir.VectorType(ir.IntType(8), say.width)), win, at)
+
+
+def index_of(say: Writer, real: Any) -> Any:
+    """Give the integer type as wide as the numbers, so that one mask serves both."""
+    return ir.IntType(8 * say.target.get_abi_sizeof(real))
+
+
 def _pool(width: int) -> Any:
     """Make the code of ``pool`` for one window and ``width`` channels."""
 
@@ -97,10 +127,7 @@ def _pool(width: int) -> Any:
             scale, shift, bias = (say.load(i, channel) for i in (7, 8, 9))
             first = say.number(5)
             places = say.data(4)
-            real = target.get_value_type(y.dtype)
-            zero = say.filled(real(0.0))
-            # Winners as wide as the numbers, so that one mask serves both; bytes in memory.
-            index = ir.IntType(8 * target.get_abi_sizeof(real))
+            index = index_of(say, target.get_value_type(y.dtype))
 
             def pixel(q: Any) -> tuple[Any, Any]:
                 row = builder.load(builder.gep(places, [builder.add(first, q)]))
@@ -110,31 +137,17 @@ def _pool(width: int) -> Any:
                 value = builder.fmul(value, scale, flags=fused)
                 return builder.fadd(value, bias, flags=fused), raw
 
-            def larger(q: Any, best: Any, winner: Any, kept: Any) -> tuple[Any, Any, Any]:
+            def further(q: Any, best: Any, winner: Any, kept: Any) -> tuple[Any, Any, Any]:
                 value, raw = pixel(q)
-                more = builder.or_(
-                    builder.fcmp_ordered(">", value, best),
-                    builder.fcmp_unordered("uno", value, value),
-                )
                 position = say.filled(say.narrowed(q, index))
-                return (
-                    builder.select(more, value, best),
-                    builder.select(more, position, winner),
-                    builder.select(more, raw, kept),
-                )
+                more, best, winner = larger(say, value, position, best, winner)
+                return best, winner, builder.select(more, raw, kept)
 
             start, raw = pixel(say.word(0))
-            best, winner, raw = say.times(say.number(6), larger, start, say.filled(index(0)), raw)
-            none = say.filled(say.narrowed(say.number(6), index))
-            cut = target.cast(builder, arguments[10], relu, types.boolean)
-            cut = say.filled(builder.icmp_unsigned("!=", cut, cut.type(0)))
-            positive = builder.fcmp_ordered(">", best, zero)
-            paid = builder.select(cut, positive, builder.fcmp_ordered("ord", best, best))
-            negative = builder.and_(cut, builder.fcmp_ordered("<=", best, zero))
+            best, winner, raw = say.times(say.number(6), further, start, say.filled(index(0)), raw)
+            nobody = say.filled(say.narrowed(say.number(6), index))
             goal = builder.add(say.number(13), channel)
-            say.store(builder.select(negative, zero, best), 11, goal)
-            winner = builder.select(paid, winner, none)
-            say.store(builder.trunc(winner, ir.VectorType(ir.IntType(8), width)), 12, goal)
+            write_window(say, best, winner, nobody, 10, 11, 12, goal)
             if top is not types.none:
                 say.store(raw, 14, goal)
             return target.get_dummy_value()
