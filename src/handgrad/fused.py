@@ -18,6 +18,7 @@ from handgrad.descriptions import (
     Context,
     Conv,
     Dense,
+    Dropout,
     Flatten,
     Grads,
     Layer,
@@ -151,6 +152,24 @@ class NormBlock:
         return self.norm.backward(dout, normed, need_dx=need_dx)
 
 
+@dataclass(frozen=True)
+class DropoutBlock:
+    """Dropout, by the kernel in training."""
+
+    dropout: Dropout
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """Draw the layer's mask."""
+        if context.mode == "train":
+            out, mask = kernels.dropout_forward(x, context.rng, self.dropout.keep)
+            return out, mask
+        return self.dropout.forward(x, own, context)[0], None
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """Pay the units that were kept."""
+        return kernels.dropout_backward(dout, cache), {}
+
+
 def _moved(norm: BatchNorm, own: Own, mean: Array, var: Array) -> dict[str, Array]:
     """The running statistics after a batch with this mean and variance."""
     momentum = mean.dtype.type(norm.momentum)
@@ -208,6 +227,8 @@ def fuse(steps: list[tuple[Layer, dict[str, str]]]) -> list[Step]:
             fused.append((DenseBlock(layer, _next(rest, ReLU) is not None), names))
         elif isinstance(layer, BatchNorm):
             fused.append((NormBlock(layer, _next(rest, ReLU) is not None), names))
+        elif isinstance(layer, Dropout):
+            fused.append((DropoutBlock(layer), names))
         elif isinstance(layer, Flatten):
             if fused and isinstance(fused[-1][0], ConvBlock):
                 fused[-1] = (replace(fused[-1][0], flattened=True), fused[-1][1])

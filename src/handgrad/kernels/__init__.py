@@ -21,6 +21,8 @@ KERNELS = (
     "dense_forward",
     "dense_learn",
     "dense_steps",
+    "dropout_backward",
+    "dropout_forward",
     "max_pool_backward",
     "max_pool_forward",
     "norm_backward",

@@ -36,7 +36,7 @@ def framed(x: Any, first: int, count: int, padding: int, scratch: Any) -> tuple[
 def frame_numbers(x: Any, padding: int) -> int:
     """Numbers of an image that ``framed`` gives."""
     _, H, W, C = x.shape
-    return (H + 2 * padding) * (W + 2 * padding) * C
+    return int((H + 2 * padding) * (W + 2 * padding) * C)
 
 
 @compiled

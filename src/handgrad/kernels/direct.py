@@ -104,8 +104,7 @@ def _pooled_tile(windows: int, width: int) -> Any:
             added = say.load(9, say.number(7))
             for p in range(windows):
                 best, *others = (
-                    builder.fadd(total, added)
-                    for total in totals[p * _WINDOW : (p + 1) * _WINDOW]
+                    builder.fadd(total, added) for total in totals[p * _WINDOW : (p + 1) * _WINDOW]
                 )
                 winner = say.filled(index(0))
                 for q, value in enumerate(others, start=1):

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.kernels import dense, norm_rows, pooling, training
+from handgrad.kernels import dense, dropout, norm_rows, pooling, training
+from handgrad.kernels import numpy as plain_numpy
 from handgrad.kernels.calls import do, numbas_threads, plain, share, share_numbers
 from handgrad.kernels.numba_blocks import (
     block_backward,
@@ -38,6 +39,8 @@ __all__ = [
     "dense_forward",
     "dense_learn",
     "dense_steps",
+    "dropout_backward",
+    "dropout_forward",
     "max_pool_backward",
     "max_pool_forward",
     "norm_backward",
@@ -50,6 +53,9 @@ __all__ = [
 ]
 
 Array = NDArray[Any]
+
+# A draw takes as long as this many numbers take that are only touched.
+_NUMBERS_OF_A_DRAW = 16
 
 
 def dense_forward(x: Array, w: Array, b: Array, *, relu: bool) -> Array:
@@ -129,6 +135,37 @@ def norm_backward(
         out, x, plain(gamma), mean, inverse, relu, dx, dgamma, dbeta,
     )  # fmt: skip
     return dx, dgamma, dbeta
+
+
+def dropout_forward(x: Array, rng: np.random.Generator, keep: float) -> tuple[Array, Array]:
+    """Draw a mask and multiply by it: see numpy.py. Another generator than PCG64 draws there."""
+    generator = rng.bit_generator
+    if type(generator) is not np.random.PCG64:
+        return plain_numpy.dropout_forward(x, rng, keep)
+    x = plain(x)
+    parts = share_numbers(x.size * _NUMBERS_OF_A_DRAW)
+    with generator.lock:
+        kept = generator.state
+        numbers: Any = kept["state"]
+        numbers["state"], states, c = dropout.ahead(numbers["state"], numbers["inc"], x.size, parts)
+        generator.state = kept
+    mask, out = np.empty(x.shape, np.uint8), np.empty_like(x)
+    do(
+        dropout.forward_part, dropout.forward_parts, parts, states, c, dropout.kept_below(keep),
+        x.reshape(-1), mask.reshape(-1), out.reshape(-1),
+    )  # fmt: skip
+    return out, mask.view(np.bool_)
+
+
+def dropout_backward(dout: Array, mask: Array) -> Array:
+    """Gradient of dropout_forward."""
+    dout = plain(dout)
+    dx = np.empty_like(dout)
+    do(
+        dropout.backward_part, dropout.backward_parts, share_numbers(dout.size),
+        dout.reshape(-1), plain(mask).view(np.uint8).reshape(-1), dx.reshape(-1),
+    )  # fmt: skip
+    return dx
 
 
 def softmax(x: Array, labels: Array) -> tuple[float, Array]:

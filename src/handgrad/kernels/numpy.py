@@ -32,6 +32,8 @@ __all__ = [
     "dense_forward",
     "dense_learn",
     "dense_steps",
+    "dropout_backward",
+    "dropout_forward",
     "max_pool_backward",
     "max_pool_forward",
     "norm_backward",
@@ -192,6 +194,17 @@ def dense_learn(
     kind, *rest = step
     update(kind, w, dw, *rest)
     return dx, db, squares
+
+
+def dropout_forward(x: Array, rng: np.random.Generator, keep: float) -> tuple[Array, Array]:
+    """Keep each number with probability ``keep``: (x * mask, mask), the layer's draws of rng."""
+    mask = np.asarray(rng.random(x.shape) < keep)
+    return x * mask, mask
+
+
+def dropout_backward(dout: Array, mask: Array) -> Array:
+    """Gradient of dropout_forward."""
+    return np.asarray(dout * mask)
 
 
 def norm_forward(

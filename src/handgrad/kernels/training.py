@@ -70,8 +70,10 @@ def update_parts(parts: int, *arguments: Any) -> None:
         update_part(np.int64(part), parts, *arguments)
 
 
-# Numbers of a gradient that stay in the L2 cache until they are used, of so many rows at most.
-_IN_CACHE, _ROWS = 2**16, 96 if LONG_VECTORS else 2**16
+# Numbers of a gradient that stay in the L2 cache until they are used, of so many rows at most; dx
+# is made some rows at a time, so that BLAS's pieces (blas.product) are deep rather than high.
+_IN_CACHE = 2**16
+_ROWS, _DX_ROWS = (96, 48) if LONG_VECTORS else (2**16, 2**16)
 
 
 @compiled
@@ -98,13 +100,15 @@ def learn_part(
     sums[part] = 0
     rows = max(1, min(_IN_CACHE // max(N, M), _ROWS, stop - start))
     numbers, below = x.reshape(-1), dx.reshape(-1)
-    standing = np.empty(rows * N if need_dx else 0, x.dtype)
+    standing = np.empty(min(rows, _DX_ROWS) * N if need_dx else 0, x.dtype)
     for row in range(start, stop, rows):
         end = min(row + rows, stop)
         some, weights = room[part, : (end - row) * M], w[row * M : end * M]
         if need_dx:
-            product(0, 0, end - row, N, M, weights, M, turned, N, 0, standing, N)
-            transpose(standing, 0, N, below, row, D, end - row, N)
+            for top in range(row, end, _DX_ROWS):
+                many = min(_DX_ROWS, end - top)
+                product(0, 0, many, N, M, w[top * M :], M, turned, N, 0, standing, N)
+                transpose(standing, 0, N, below, top, D, many, N)
         product(1, 0, end - row, M, N, numbers[row:], D, d.reshape(-1), M, 0, some, M)
         if reg > 0:
             square = np.zeros(1)
