@@ -74,10 +74,11 @@ def dense_backward(
     dout: Array, out: Array, x: Array, w: Array, *, relu: bool, need_dx: bool
 ) -> tuple[Array | None, Array, Array]:
     """Gradients (dx, dw, db) of dense_forward."""
-    x, w, kept = plain(x), plain(w), np.array(dout, order="C")
+    x, w, dout = plain(x), plain(w), plain(dout)
     db, dw = np.empty_like(w[0]), np.empty_like(w)
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
-    dense.cut(kept, out, relu, db)
+    kept = np.empty_like(dout) if relu else dout
+    dense.cut(dout, out, relu, kept, db)
     with blas_on_one_thread() as threads:
         parts = share(threads, x.size * w.shape[1], PART_PRODUCTS)
         do(dense.backward_part, dense.backward_parts, parts, kept, x, w, need_dx, dx, dw)
@@ -89,10 +90,11 @@ def dense_learn(
     need_dx: bool, reg: float,
 ) -> tuple[Array | None, Array, float]:  # fmt: skip
     """Gradients as dense_backward's, but w is stepped in place: see numpy.py."""
-    x, kept = plain(x), np.array(dout, order="C")
+    x, dout = plain(x), plain(dout)
     db = np.empty_like(w[0])
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
-    dense.cut(kept, out, relu, db)
+    kept = np.empty_like(dout) if relu else dout
+    dense.cut(dout, out, relu, kept, db)
     N, M = kept.shape
     turned = np.empty(kept.size if need_dx else 0, kept.dtype)
     if need_dx:

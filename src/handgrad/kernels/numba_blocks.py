@@ -32,6 +32,7 @@ class _Block:
         self.out, self.pixel_count, self.numbers = offsets(
             x.shape[1:], (self.full, *w.shape[2:]), stride, padding, pool
         )
+        self.stride, self.padding, self.pool = stride, padding, pool
         self.products = len(x) * self.pixel_count * self.w.size
 
     def fill(self, array: Array) -> Array:
@@ -78,12 +79,19 @@ def block_forward(
 ) -> tuple[Array, Array]:  # fmt: skip
     """Convolve, add b, pool, cut at 0: see numpy.py."""
     block = _Block(x, w, stride, padding, pool)
-    out, win = block.empty(x.dtype, planes), block.empty(np.uint8)
     bias = np.zeros(block.full, x.dtype) if b is None else block.fill(b)
+    return _forward(block, matrix(block.w), bias, relu, planes)
+
+
+def _forward(
+    block: _Block, filters_matrix: Array, bias: Array, relu: bool, planes: bool
+) -> tuple[Array, Array]:
+    """block_forward, with the filters as a matrix (K, full)."""
+    out, win = block.empty(block.x.dtype, planes), block.empty(np.uint8)
     with blas_on_one_thread() as threads:
         do(
             blocks.forward_part, blocks.forward_parts,
-            share(threads, block.products, PART_PRODUCTS), block.x, matrix(block.w), bias,
+            share(threads, block.products, PART_PRODUCTS), block.x, filters_matrix, bias,
             block.numbers, relu, planes, block.points(out, planes), block.pixels(win),
         )  # fmt: skip
     return out if planes else block.cut(out), block.cut(win)
@@ -95,24 +103,35 @@ def block_backward(
 ) -> tuple[Array | None, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, db) of block_forward."""
     block = _Block(x, w, stride, padding, pool)
-    window = (*w.shape[2:], w.shape[1])
+    dx, dmatrix, db = _backward(block, dout, win, need_dx, planes)
+    return dx, block.dw(dmatrix), block.cut(db.sum(axis=0))
+
+
+def _backward(
+    block: _Block, dout: Array, win: Array, need_dx: bool, planes: bool
+) -> tuple[Array | None, Array, Array]:
+    """Give dx, and the parts of the filters' gradient, (parts, K, full), and of db."""
+    x = block.x
+    window = (*block.shape[2:], block.shape[1])
     with blas_on_one_thread() as threads:
         parts = share(threads, block.products, PART_PRODUCTS)
         dx, dmatrix, turned = block.gradients(parts, need_dx)
         db = np.empty((parts, block.full), x.dtype)
-        if not need_dx and winners.fits(window, pool):
-            line, starts = winners.places(x.shape[1:], window, stride, padding, pool)
+        if not need_dx and winners.fits(window, block.pool):
+            line, starts = winners.places(
+                x.shape[1:], window, block.stride, block.padding, block.pool
+            )
             do(
                 winners.backward_part, winners.backward_parts, parts, block.points(dout, planes),
-                block.pixels(win), block.x, line, starts, padding, window[0],
+                block.pixels(win), x, line, starts, block.padding, window[0],
                 window[1] * window[2], planes, dmatrix, db,
             )  # fmt: skip
-            return None, block.dw(dmatrix), block.cut(db.sum(axis=0))
+            return None, dmatrix, db
         do(
             blocks.backward_part, blocks.backward_parts, parts, block.points(dout, planes),
-            block.pixels(win), block.x, turned, block.numbers, planes, need_dx, dx, dmatrix, db,
+            block.pixels(win), x, turned, block.numbers, planes, need_dx, dx, dmatrix, db,
         )  # fmt: skip
-    return dx if need_dx else None, block.dw(dmatrix), block.cut(db.sum(axis=0))
+    return dx if need_dx else None, dmatrix, db
 
 
 def norm_block_forward(
@@ -120,12 +139,10 @@ def norm_block_forward(
     pool: tuple[int, int], relu: bool, need_dx: bool, planes: bool = False,
 ) -> tuple[Array, Array, Array, tuple[Any, ...]]:  # fmt: skip
     """Convolve, normalise over the batch, pool, cut at 0: see numpy.py."""
-    settings: dict[str, Any] = {
-        "stride": stride, "padding": padding, "pool": pool, "relu": relu, "planes": planes,
-    }  # fmt: skip
-    if stride == 1 and x.shape[3] <= patch_moments.FEW_CHANNELS and not need_dx:
-        return _first_norm_block_forward(x, w, gamma, beta, eps, settings)
     block = _Block(x, w, stride, padding, pool)
+    if stride == 1 and x.shape[3] <= patch_moments.FEW_CHANNELS and not need_dx:
+        return _first_norm_forward(block, gamma, beta, eps, relu, planes)
+    x = block.x
     y = np.empty((len(x), block.pixel_count, block.full), x.dtype)
     out, win = block.empty(x.dtype), block.empty(np.uint8)
     top = y if pool == (1, 1) else np.empty(block.pixels(out).shape, x.dtype)
@@ -149,46 +166,52 @@ def norm_block_forward(
     )  # fmt: skip
 
 
-def _first_norm_block_forward(
-    x: Array, w: Array, gamma: Array, beta: Array, eps: float, settings: dict[str, Any]
+def _first_norm_forward(
+    block: _Block, gamma: Array, beta: Array, eps: float, relu: bool, planes: bool
 ) -> tuple[Array, Array, Array, tuple[Any, ...]]:
     """Fold scale and shift into the filters; the statistics are those of the patches."""
-    patches = _patches(x, w.shape[2:], settings["padding"])
-    mean, var = (moment.astype(x.dtype) for moment in patches.of_products(matrix(w)))
-    scale = gamma * (1 / np.sqrt(var + x.dtype.type(eps)))
-    out, win = block_forward(x, w * scale[:, None, None, None], beta - mean * scale, **settings)
-    return out, mean, var, (patches, win, mean, var)
+    patches = _patches(block.x, block.shape[2:], block.padding)
+    w, F = matrix(block.w), block.full
+    mean, var, bias = (np.empty(F, w.dtype) for _ in range(3))
+    scaled = np.empty_like(w)
+    patch_moments.folded(
+        *patches, w, block.fill(gamma), block.fill(beta), eps, mean, var, scaled, bias
+    )
+    out, win = _forward(block, scaled, bias, relu, planes)
+    return out, block.cut(mean), block.cut(var), (patches, win, w, mean, var)
 
 
-def _first_norm_block_backward(
-    dout: Array, cache: tuple[Any, ...], x: Array, w: Array, gamma: Array, eps: float,
-    settings: dict[str, Any],
-) -> tuple[None, Array, Array, Array]:  # fmt: skip
-    patches, win, mean, var = cache
-    _, paid, dbeta = block_backward(dout, win, x, w, need_dx=False, **settings)
-    inverse = 1 / np.sqrt(var + x.dtype.type(eps))
-    dmatrix, dgamma = patches.gradients(matrix(w), matrix(paid), dbeta, mean, inverse)
-    dw = filters((gamma * dmatrix).astype(x.dtype), w.shape)
-    return None, dw, dgamma.astype(x.dtype), dbeta
+def _first_norm_backward(
+    block: _Block, dout: Array, cache: tuple[Any, ...], gamma: Array, eps: float, planes: bool
+) -> tuple[None, Array, Array, Array]:
+    patches, win, w, mean, var = cache
+    _, paid, db = _backward(block, dout, win, False, planes)
+    dw, dgamma, dbeta = np.empty_like(w), np.empty_like(mean), np.empty_like(mean)
+    patch_moments.gradients(
+        *patches, w, block.fill(gamma), mean, var, eps, paid, db, dw, dgamma, dbeta
+    )
+    dw = filters(block.cut(dw), block.shape)
+    return None, dw, block.cut(dgamma), block.cut(dbeta)
 
 
 def _patches(x: Array, window: tuple[int, int], padding: int) -> patch_moments.Patches:
     p = padding
-    x = np.pad(x, ((0, 0), (p, p), (p, p), (0, 0))) if p else x
-    # Products of numbers far from zero would round the covariance away: it is that of x - centre.
-    centre = x.mean()
-    x = plain(x - centre)
-    lags, first, pairs = patch_moments.lagged_pairs((*window, x.shape[3]), x.shape[2])
-    K = math.prod(window) * x.shape[3]
+    x = plain(np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))) if p else x
+    away = np.empty_like(x)
+    centre = patch_moments.centred(x.reshape(-1), away.reshape(-1))
+    N, H, W, C = x.shape
+    lags, first, pairs = patch_moments.lagged_pairs((*window, C), W)
+    K = math.prod(window) * C
     total, products = np.empty(K), np.empty((K, K))
     with blas_on_one_thread() as threads:
         parts = share(threads, x.size * len(lags), PART_PRODUCTS // 4)  # they feed no tile
         do(
-            patch_moments.sums_part, patch_moments.sums_parts, parts, x, *window, lags, first,
+            patch_moments.sums_part, patch_moments.sums_parts, parts, away, *window, lags, first,
             pairs, total, products,
         )  # fmt: skip
-    count = patch_moments.patch_count(x, window)
-    return patch_moments.Patches.of_sums(total, products, count, float(centre))
+    count = N * (H - window[0] + 1) * (W - window[1] + 1)
+    patch_moments.of_sums(total, products, count, centre)
+    return patch_moments.Patches(total, products)
 
 
 def _merged(moments: Array) -> tuple[Array, Array]:
@@ -204,12 +227,11 @@ def norm_block_backward(
     stride: int, padding: int, pool: tuple[int, int], need_dx: bool, planes: bool = False,
 ) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
+    block = _Block(x, w, stride, padding, pool)
     if isinstance(cache[0], patch_moments.Patches):
-        settings = {"stride": stride, "padding": padding, "pool": pool, "planes": planes}
-        return _first_norm_block_backward(dout, cache, x, w, gamma, eps, settings)
+        return _first_norm_backward(block, dout, cache, gamma, eps, planes)
     if planes:
         dout = _images_last(dout)
-    block = _Block(x, w, stride, padding, pool)
     win, top, y, mean, var = cache
     dout, gamma = block.pixels(dout), block.fill(gamma)
     inverse = 1 / np.sqrt(var + x.dtype.type(eps))

@@ -115,32 +115,97 @@ def sums_parts(parts: int, *arguments: Any) -> None:
         sums_part(np.int64(part), parts, *arguments)
 
 
-def patch_count(x: Array, window: tuple[int, int]) -> int:
-    """Patches of all images x (N, H, W, C)."""
-    N, H, W, _ = x.shape
-    return int(N * (H - window[0] + 1) * (W - window[1] + 1))
-
-
 class Patches(NamedTuple):
     """The patches' mean (K,) and covariance (K, K), in float64."""
 
     mean: Array
     covariance: Array
 
-    @classmethod
-    def of_sums(cls, total: Array, products: Array, count: int, centre: float) -> "Patches":
-        """Take the sums over ``count`` patches, of which ``centre`` had been subtracted."""
-        mean = total / count
-        return cls(mean + centre, products / count - np.outer(mean, mean))
 
-    def of_products(self, w: Array) -> tuple[Array, Array]:
-        """Mean and biased variance (F,) of patches times w (K, F)."""
-        return self.mean @ w, np.maximum((w * (self.covariance @ w)).sum(axis=0), 0)
+@compiled
+def centred(x: Any, out: Any) -> float:
+    """Give out = x - c, both of one dimension, and c, the mean of x.
 
-    def gradients(
-        self, w: Array, paid: Array, dbeta: Array, mean: Array, inverse: Array
-    ) -> tuple[Array, Array]:
-        """Give dW / gamma (K, F) and dgamma (F,); ``paid`` is D, ``inverse`` is 1 / std."""
-        dgamma = inverse * ((w * paid).sum(axis=0) - mean * dbeta)
-        spread = np.outer(self.mean, dbeta) + (self.covariance @ w) * (inverse * dgamma)
-        return inverse * (paid - spread), dgamma
+    Products of numbers far from zero would round the covariance away: it is that of x - c.
+    """
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i]
+    centre = x.dtype.type(total / len(x))
+    for i in range(len(x)):
+        out[i] = x[i] - centre
+    return float(centre)
+
+
+@compiled
+def of_sums(total: Any, products: Any, count: int, centre: float) -> None:
+    """Turn the sums over ``count`` patches, in place, into their mean and covariance."""
+    for k in range(len(total)):
+        total[k] /= count
+    for k in range(len(total)):
+        for j in range(len(total)):
+            products[k, j] = products[k, j] / count - total[k] * total[j]
+    for k in range(len(total)):
+        total[k] += centre
+
+
+@compiled
+def _spread(covariance: Any, w: Any, out: Any) -> None:
+    """C w is out, both (K, F), in float64."""
+    K, F = w.shape
+    for k in range(K):
+        row = out[k]
+        row[:] = 0
+        for j in range(K):
+            factor, more = covariance[k, j], w[j]
+            for f in range(F):
+                row[f] += factor * more[f]
+
+
+@compiled
+def folded(
+    means: Any, covariance: Any, w: Any, gamma: Any, beta: Any, eps: float, mean: Any, var: Any,
+    scaled: Any, bias: Any,
+) -> None:  # fmt: skip
+    """Batch norm's statistics of patches times w (K, F), and w and a bias that have it in them."""
+    K, F = w.shape
+    spread = np.empty((K, F))
+    _spread(covariance, w, spread)
+    average, square = np.zeros(F), np.zeros(F)
+    for k in range(K):
+        for f in range(F):
+            average[f] += means[k] * w[k, f]
+            square[f] += w[k, f] * spread[k, f]
+    for f in range(F):
+        mean[f], var[f] = average[f], max(square[f], 0.0)
+        scale = gamma[f] / np.sqrt(var[f] + w.dtype.type(eps))
+        bias[f] = beta[f] - mean[f] * scale
+        for k in range(K):
+            scaled[k, f] = w[k, f] * scale
+
+
+@compiled
+def gradients(
+    means: Any, covariance: Any, w: Any, gamma: Any, mean: Any, var: Any, eps: float, paid: Any,
+    db: Any, dw: Any, dgamma: Any, dbeta: Any,
+) -> None:  # fmt: skip
+    """Give dW (K, F), dgamma and dbeta (F,) from D and the sums paid in parts.
+
+    paid (parts, K, at least F) and db (parts, at least F): what the convolution alone would have.
+    """
+    K, F = w.shape
+    spread, weighted = np.empty((K, F)), np.zeros(F)
+    _spread(covariance, w, spread)
+    for part in range(1, len(paid)):
+        paid[0] += paid[part]
+        db[0] += db[part]
+    for k in range(K):
+        for f in range(F):
+            weighted[f] += w[k, f] * paid[0, k, f]
+    for f in range(F):
+        inverse = 1 / np.sqrt(var[f] + w.dtype.type(eps))
+        slope = inverse * (weighted[f] - mean[f] * db[0, f])
+        dbeta[f], dgamma[f] = db[0, f], slope
+        for k in range(K):
+            away = means[k] * db[0, f] + spread[k, f] * (inverse * slope)
+            dw[k, f] = gamma[f] * inverse * (paid[0, k, f] - away)
