@@ -44,19 +44,16 @@ def finish(sums: Any, b: Any, relu: bool, out: Any) -> None:
 
 
 @compiled
-def cut(dout: Any, out: Any, relu: bool, d: Any, db: Any) -> None:
-    """With ``relu`` d is dout where out > 0, else 0; db is the sum over the examples.
-
-    d may be dout, and is, where there is nothing to cut.
-    """
+def cut(d: Any, out: Any, relu: bool, db: Any) -> None:
+    """With ``relu`` set d, in place, to 0 where out is not > 0; db is d's sum over the examples."""
     N, M = d.shape
     nothing = d.dtype.type(0)
     db[:] = 0
     for n in range(N):
-        row, before, value = d[n], dout[n], out[n]
+        row, value = d[n], out[n]
         if relu:
             for m in range(M):
-                row[m] = before[m] if value[m] > 0 else nothing
+                row[m] = row[m] if value[m] > 0 else nothing
         for m in range(M):
             db[m] += row[m]
 

@@ -77,8 +77,8 @@ def dense_backward(
     x, w, dout = plain(x), plain(w), plain(dout)
     db, dw = np.empty_like(w[0]), np.empty_like(w)
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
-    kept = np.empty_like(dout) if relu else dout
-    dense.cut(dout, out, relu, kept, db)
+    kept = dout.copy() if relu else dout  # else nothing is cut
+    dense.cut(kept, out, relu, db)
     with blas_on_one_thread() as threads:
         parts = share(threads, x.size * w.shape[1], PART_PRODUCTS)
         do(dense.backward_part, dense.backward_parts, parts, kept, x, w, need_dx, dx, dw)
@@ -93,8 +93,8 @@ def dense_learn(
     x, dout = plain(x), plain(dout)
     db = np.empty_like(w[0])
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
-    kept = np.empty_like(dout) if relu else dout
-    dense.cut(dout, out, relu, kept, db)
+    kept = dout.copy() if relu else dout  # else nothing is cut
+    dense.cut(kept, out, relu, db)
     N, M = kept.shape
     turned = np.empty(kept.size if need_dx else 0, kept.dtype)
     if need_dx:

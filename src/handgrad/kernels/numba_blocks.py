@@ -175,8 +175,9 @@ def _first_norm_forward(
     mean, var, bias = (np.empty(F, w.dtype) for _ in range(3))
     scaled = np.empty_like(w)
     patch_moments.folded(
-        *patches, w, block.fill(gamma), block.fill(beta), eps, mean, var, scaled, bias
-    )
+        patches.mean, patches.covariance, w, block.fill(gamma), block.fill(beta), eps, mean, var,
+        scaled, bias,
+    )  # fmt: skip
     out, win = _forward(block, scaled, bias, relu, planes)
     return out, block.cut(mean), block.cut(var), (patches, win, w, mean, var)
 
@@ -188,8 +189,9 @@ def _first_norm_backward(
     _, paid, db = _backward(block, dout, win, False, planes)
     dw, dgamma, dbeta = np.empty_like(w), np.empty_like(mean), np.empty_like(mean)
     patch_moments.gradients(
-        *patches, w, block.fill(gamma), mean, var, eps, paid, db, dw, dgamma, dbeta
-    )
+        patches.mean, patches.covariance, w, block.fill(gamma), mean, var, eps, paid, db, dw,
+        dgamma, dbeta,
+    )  # fmt: skip
     dw = filters(block.cut(dw), block.shape)
     return None, dw, block.cut(dgamma), block.cut(dbeta)
 

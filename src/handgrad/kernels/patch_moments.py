@@ -191,7 +191,7 @@ def gradients(
 ) -> None:  # fmt: skip
     """Give dW (K, F), dgamma and dbeta (F,) from D and the sums paid in parts.
 
-    paid (parts, K, at least F) and db (parts, at least F): what the convolution alone would have.
+    paid (parts, K, F) and db (parts, F), added up in place: what the convolution alone would have.
     """
     K, F = w.shape
     spread, weighted = np.empty((K, F)), np.zeros(F)

@@ -252,7 +252,7 @@ def dense_steps(
             middle, end = at + D * M, at + (D + 1) * M
             below = rows if layer == 0 else outs[layer - 1, : N * D].reshape(N, D)
             out = outs[layer, : N * M].reshape(N, M)
-            dense.cut(d, out, layer < layers - 1, d, db[:M])
+            dense.cut(d, out, layer < layers - 1, db[:M])
             dx = douts[layer % 2, : N * D].reshape(N, D) if layer > 0 else d
             if layer > 0:
                 transpose(d.reshape(-1), 0, M, turned, 0, N, N, M)
