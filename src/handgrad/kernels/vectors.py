@@ -83,6 +83,30 @@ class Writer:
         builder.position_at_end(after)
         return list(made)
 
+    def each_bit(self, bits: Any, body: Any, *values: Any) -> list[Any]:
+        """Do ``body(i, *values) -> values`` for each bit i set in a word; give the last ones."""
+        builder, none = self.builder, self.word(0)
+        before = builder.block
+        loop, after = builder.append_basic_block("bit"), builder.append_basic_block("no_bit")
+        builder.cbranch(builder.icmp_unsigned("!=", bits, none), loop, after)
+        builder.position_at_end(loop)
+        rest = builder.phi(self.word)
+        carried = [builder.phi(value.type) for value in values]
+        made = body(builder.cttz(rest, ir.IntType(1)(1)), *carried)
+        following = builder.and_(rest, builder.sub(rest, self.word(1)))
+        end = builder.block
+        builder.cbranch(builder.icmp_unsigned("!=", following, none), loop, after)
+        builder.position_at_end(after)
+        last = [builder.phi(value.type) for value in values]
+        rest.add_incoming(bits, before)
+        rest.add_incoming(following, end)
+        for phi, out, value, new in zip(carried, last, values, made, strict=True):
+            phi.add_incoming(value, before)
+            phi.add_incoming(new, end)
+            out.add_incoming(value, before)
+            out.add_incoming(new, end)
+        return last
+
 
 def larger(say: Writer, value: Any, position: Any, best: Any, winner: Any) -> tuple[Any, Any, Any]:
     """Give (whether value replaces best, the best, the winner's position): a NaN stays the best."""

@@ -19,6 +19,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ Array = NDArray[Any]
 
 SHORT, LONG = 8, 16
 _LINE = 16  # numbers of float32 in a line of the cache
+_GROUP = 64  # windows of which a word has a bit each, whether they pay anybody
 
 
 def fits(window: tuple[int, int, int], pool: tuple[int, int]) -> bool:
@@ -67,49 +69,66 @@ def places(
 
 
 def _patches(height: int, lanes: int) -> Any:
-    """Make the code of: acc[a0 + r*lanes + i] += sum over p < P of d[d0 + p] * patch[r*line + i].
+    """Make the code of: acc[a0 + r*lanes + i] += sum over p of d[d0 + p] * patch[r*line + i].
 
-    For ``height`` rows r and ``lanes`` numbers i; the patch of p begins at x[x0 + starts[p*S + q]]
-    with q = win[d0 + p].
+    For ``height`` rows r and ``lanes`` numbers i, and the p < P of which winner q = win[w0 + p] is
+    < nobody; the patch of p begins at x[x0 + starts[p*S + q]], S = nobody + 1. P is a multiple of
+    _GROUP. sums[f] is the sum of the d that were paid.
     """
 
     def typed(
-        context: Any, x: Any, x0: Any, line: Any, starts: Any, S: Any, win: Any, d: Any, d0: Any,
-        P: Any, acc: Any, a0: Any,
+        context: Any, x: Any, x0: Any, line: Any, starts: Any, nobody: Any, win: Any, w0: Any,
+        P: Any, d: Any, d0: Any, acc: Any, a0: Any, sums: Any, f: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             say = Writer(target, builder, signature, arguments, lanes)
-            first, from_ = say.number(1), say.number(7)
             rows = [builder.mul(say.number(2), say.word(r)) for r in range(height)]
-            goals = [builder.add(say.number(10), say.word(r * lanes)) for r in range(height)]
-            begins, winners, paid = say.data(3), say.data(5), say.data(6)
-            image, size = (
-                builder.gep(say.data(0), [first]),
-                target.get_abi_sizeof(target.get_value_type(x.dtype)),
+            goals = [builder.add(say.number(11), say.word(r * lanes)) for r in range(height)]
+            real, byte = target.get_value_type(x.dtype), ir.IntType(8)
+            image, begins, paid = (
+                builder.gep(say.data(0), [say.number(1)]),
+                say.data(3),
+                say.data(8),
             )
-            fused = ("contract",)
+            size, fused = target.get_abi_sizeof(real), ("contract",)
+            winners = builder.gep(say.data(5), [say.number(6)])
+            wide = builder.add(say.number(4), say.word(1))
+            many = ir.VectorType(byte, _GROUP)
+            none = builder.trunc(say.number(4), byte)
+            none = Writer(target, builder, signature, arguments, _GROUP).filled(none)
 
-            def pay(p: Any, *sums: Any) -> list[Any]:
-                at = builder.add(from_, p)
-                q = builder.zext(builder.load(builder.gep(winners, [at])), say.word)
-                at_start = builder.add(builder.mul(p, say.number(4)), q)
-                start = builder.sext(builder.load(builder.gep(begins, [at_start])), say.word)
-                patch = builder.gep(image, [start])
-                one = say.filled(builder.load(builder.gep(paid, [at])))
-                more = []
-                for row, total in zip(rows, sums, strict=True):
+            def pay(p: Any, total: Any, *before: Any) -> list[Any]:
+                q = builder.zext(builder.load(builder.gep(winners, [p])), say.word)
+                place = builder.gep(begins, [builder.add(builder.mul(p, wide), q)])
+                patch = builder.gep(image, [builder.sext(builder.load(place), say.word)])
+                number = builder.load(builder.gep(paid, [builder.add(say.number(9), p)]))
+                one, after = say.filled(number), []
+                for row, value in zip(rows, before, strict=True):
                     place = builder.bitcast(builder.gep(patch, [row]), one.type.as_pointer())
-                    numbers = builder.load(place, align=size)
-                    product = builder.fmul(numbers, one, flags=fused)
-                    more.append(builder.fadd(total, product, flags=fused))
-                return more
+                    product = builder.fmul(builder.load(place, align=size), one, flags=fused)
+                    after.append(builder.fadd(value, product, flags=fused))
+                return [builder.fadd(total, number), *after]
 
-            before = [say.load(9, goal) for goal in goals]
-            for total, goal in zip(say.times(say.number(8), pay, *before), goals, strict=True):
-                say.store(total, 9, goal)
+            def group(g: Any, *values: Any) -> list[Any]:
+                first = builder.mul(g, say.word(_GROUP))
+                place = builder.bitcast(builder.gep(winners, [first]), many.as_pointer())
+                some = builder.icmp_unsigned("<", builder.load(place, align=1), none)
+                bits = builder.bitcast(some, say.word)
+                return say.each_bit(
+                    bits, lambda i, *values: pay(builder.add(first, i), *values), *values
+                )
+
+            groups = builder.udiv(say.number(7), say.word(_GROUP))
+            total, *values = say.times(
+                groups, group, real(0.0), *(say.load(10, goal) for goal in goals)
+            )
+            for value, goal in zip(values, goals, strict=True):
+                say.store(value, 10, goal)
+            builder.store(total, builder.gep(say.data(12), [say.number(13)]))
             return target.get_dummy_value()
 
-        return types.void(x, x0, line, starts, S, win, d, d0, P, acc, a0), write
+        kinds = (x, x0, line, starts, nobody, win, w0, P, d, d0, acc, a0, sums, f)
+        return types.void(*kinds), write
 
     return intrinsic(typed)
 
@@ -120,34 +139,34 @@ _long5, _long3, _long1 = (_patches(height, LONG) for height in (5, 3, 1))
 
 @compiled
 def _filter(
-    x: Any, x0: int, line: int, starts: Any, P: int, S: int, win: Any, d: Any, f: int, acc: Any,
-    HH: int, lanes: int,
+    x: Any, x0: int, line: int, starts: Any, nobody: int, win: Any, P: int, d: Any, d0: int,
+    acc: Any, f: int, HH: int, lanes: int, sums: Any,
 ) -> None:  # fmt: skip
     """Add filter f's gradient from one image to acc (F, HH, lanes), some rows at a time."""
-    r = 0
+    r, w0 = 0, f * P
     while r < HH:
         at, a0, rest = x0 + r * line, (f * HH + r) * lanes, HH - r
         if lanes == SHORT:
             if rest >= 7:
-                _short7(x, at, line, starts, S, win, d, f * P, P, acc, a0)
+                _short7(x, at, line, starts, nobody, win, w0, P, d, d0, acc, a0, sums, f)
                 r += 7
             elif rest >= 5:
-                _short5(x, at, line, starts, S, win, d, f * P, P, acc, a0)
+                _short5(x, at, line, starts, nobody, win, w0, P, d, d0, acc, a0, sums, f)
                 r += 5
             elif rest >= 3:
-                _short3(x, at, line, starts, S, win, d, f * P, P, acc, a0)
+                _short3(x, at, line, starts, nobody, win, w0, P, d, d0, acc, a0, sums, f)
                 r += 3
             else:
-                _short1(x, at, line, starts, S, win, d, f * P, P, acc, a0)
+                _short1(x, at, line, starts, nobody, win, w0, P, d, d0, acc, a0, sums, f)
                 r += 1
         elif rest >= 5:
-            _long5(x, at, line, starts, S, win, d, f * P, P, acc, a0)
+            _long5(x, at, line, starts, nobody, win, w0, P, d, d0, acc, a0, sums, f)
             r += 5
         elif rest >= 3:
-            _long3(x, at, line, starts, S, win, d, f * P, P, acc, a0)
+            _long3(x, at, line, starts, nobody, win, w0, P, d, d0, acc, a0, sums, f)
             r += 3
         else:
-            _long1(x, at, line, starts, S, win, d, f * P, P, acc, a0)
+            _long1(x, at, line, starts, nobody, win, w0, P, d, d0, acc, a0, sums, f)
             r += 1
 
 
@@ -179,28 +198,23 @@ def backward_part(
     first = at + padding * (line + C)
     second = first + high * line + SHORT
     acc = np.zeros(F * HH * lanes, x.dtype)
-    # Filter by filter: its windows side by side.
-    paid, winners = np.empty(F * P, x.dtype), np.empty(F * P, np.uint8)
-    nobody, nothing = np.uint8(starts.shape[1] - 1), x.dtype.type(0)
-    paid[:] = 0
-    total = np.zeros(F)
+    # Filter by filter: its windows side by side, and behind them some that pay nobody.
+    nobody, full = starts.shape[1] - 1, -(-P // _GROUP) * _GROUP
+    winners = np.full(F * full, np.uint8(nobody), np.uint8)
+    paid = np.empty(0 if planes else F * P, x.dtype)
+    total, sums = np.zeros(F), np.empty(F, x.dtype)
     for n in range(N * part // parts, N * (part + 1) // parts):
         _framed_twice(images, n * H * W * C, H, W * C, line, room, first, second)
-        transpose(win[n].reshape(-1), 0, F, winners, 0, P, P, F)
+        transpose(win[n].reshape(-1), 0, F, winners, 0, full, P, F)
         d = dout[n].reshape(-1)
         if not planes:
             transpose(d, 0, F, paid, 0, P, P, F)
             d = paid
-        for i in range(len(d)):
-            paid[i] = d[i] if winners[i] < nobody else nothing
-        for f in range(F):
-            partial = nothing
-            for p in range(P):
-                partial += paid[f * P + p]
-            total[f] += partial
+        for f in range(len(d) // P):
             _filter(
-                room, at, line, places, P, starts.shape[1], winners, paid, f, acc, HH, lanes
-            )  # fmt: skip
+                room, at, line, places, nobody, winners, full, d, f * P, acc, f, HH, lanes, sums
+            )
+            total[f] += sums[f]
     db[part] = total
     for k in range(HH * width):
         for f in range(F):
