@@ -66,6 +66,9 @@ def forward_part(
     for p in range(P):
         for q in range(window):
             pixels[p * window + q] = o.rows[o.table[p, q]]
+    # Made once: with each view of an array all threads count up and down at the same place.
+    whole, winners, wide = out.reshape(-1), win.reshape(-1), pooled.reshape(-1)
+    into, size = wide if planes else whole, out.size // max(1, N)
     stop = N * (part + 1) // parts
     for first in range(N * part // parts, stop, o.chunk):
         count = min(o.chunk, stop - first)
@@ -76,16 +79,16 @@ def forward_part(
             )
         for i in range(count):
             n = first + i
-            goal = pooled if planes else out[n]
             if at_once:
                 pooled_product(
-                    images, start + i * image, pixels, P, o.taps, K, filters, F, b, relu,
-                    goal.reshape(-1), win[n].reshape(-1),
+                    images, start + i * image, pixels, P, o.taps, K, filters, F, b, relu, into,
+                    0 if planes else n * size, winners, n * P * F,
                 )  # fmt: skip
             else:
+                goal = pooled if planes else out[n]
                 pool(y, i * o.pixels, o.table, one, zero, b, relu, goal, win[n], None)
             if planes:
-                transpose(pooled.reshape(-1), 0, F, out[n].reshape(-1), 0, P, P, len(out[n]))
+                transpose(wide, 0, F, whole, n * size, P, P, size // P)
 
 
 @compiled

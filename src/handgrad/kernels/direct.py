@@ -89,12 +89,13 @@ _WINDOW = 4  # pixels of a 2 x 2 pool's
 def _pooled_tile(windows: int, width: int) -> Any:
     """Make the code of a tile of whole pooling windows, of which the best alone leaves registers.
 
-    Rows are ``windows`` times the four pixels of one; out[o0 + p*ldo + f] and win for window p.
+    Rows are ``windows`` times the four pixels of one; out[o0 + p*ldo + f] and win[w0 + p*ldo + f]
+    are those of window p.
     """
 
     def typed(
         context: Any, a: Any, a0: Any, rows: Any, first: Any, sums: Any, count: Any, b: Any,
-        b0: Any, ldb: Any, bias: Any, relu: Any, out: Any, o0: Any, ldo: Any, win: Any,
+        b0: Any, ldb: Any, bias: Any, relu: Any, out: Any, o0: Any, ldo: Any, win: Any, w0: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             say = Writer(target, builder, signature, arguments, width)
@@ -109,11 +110,12 @@ def _pooled_tile(windows: int, width: int) -> Any:
                 winner = say.filled(index(0))
                 for q, value in enumerate(others, start=1):
                     _, best, winner = larger(say, value, say.filled(index(q)), best, winner)
-                at = builder.add(say.number(12), builder.mul(say.number(13), say.word(p)))
-                write_window(say, best, winner, say.filled(index(_WINDOW)), 10, 11, 14, at)
+                at = builder.mul(say.number(13), say.word(p))
+                places = [builder.add(at, say.number(i)) for i in (12, 15)]
+                write_window(say, best, winner, say.filled(index(_WINDOW)), 10, (11, 14), places)
             return target.get_dummy_value()
 
-        kinds = (a, a0, rows, first, sums, count, b, b0, ldb, bias, relu, out, o0, ldo, win)
+        kinds = (a, a0, rows, first, sums, count, b, b0, ldb, bias, relu, out, o0, ldo, win, w0)
         return types.void(*kinds), write
 
     return intrinsic(typed)
@@ -214,23 +216,25 @@ def pools(size: int, width: int) -> bool:
 @compiled
 def pooled_product(
     a: Any, a0: int, rows: Any, windows: int, sums: Any, count: int, b: Any, width: int, bias: Any,
-    relu: bool, out: Any, win: Any,
+    relu: bool, out: Any, o0: int, win: Any, w0: int,
 ) -> None:  # fmt: skip
     """Convolve and pool: ``product`` with bias added, then the largest of each window's pixels.
 
-    rows has the four pixels of each window, one after the other; out and win (windows, width) are
-    of one dimension, and as ``vectors.pool`` gives them.
+    rows has the four pixels of each window, one after the other; windows x width numbers of out
+    and win, of one dimension, from o0 and w0 on, are written as ``vectors.pool`` does.
     """
     for f in range(0, width, WIDE):
         p = 0
         while p + 2 <= windows:
+            at = p * width + f
             _two_windows(
-                a, a0, rows, p * _WINDOW, sums, count, b, f, width, bias, relu, out,
-                p * width + f, width, win,
+                a, a0, rows, p * _WINDOW, sums, count, b, f, width, bias, relu, out, o0 + at,
+                width, win, w0 + at,
             )  # fmt: skip
             p += 2
         if p < windows:
+            at = p * width + f
             _one_window(
-                a, a0, rows, p * _WINDOW, sums, count, b, f, width, bias, relu, out,
-                p * width + f, width, win,
+                a, a0, rows, p * _WINDOW, sums, count, b, f, width, bias, relu, out, o0 + at,
+                width, win, w0 + at,
             )  # fmt: skip

@@ -118,9 +118,10 @@ def larger(say: Writer, value: Any, position: Any, best: Any, winner: Any) -> tu
 
 
 def write_window(
-    say: Writer, best: Any, winner: Any, nobody: Any, relu: int, out: int, win: int, at: Any
-) -> None:
-    """Store a window's best and winner at number ``at`` of arguments out and win, cut with relu."""
+    say: Writer, best: Any, winner: Any, nobody: Any, relu: int, arrays: tuple[int, int],
+    places: list[Any],
+) -> None:  # fmt: skip
+    """Store a window's best and winner, cut with relu, at their places in two arguments' arrays."""
     builder = say.builder
     zero = say.filled(best.type.element(0.0))
     cut = say.target.cast(builder, say.arguments[relu], say.kinds[relu], types.boolean)
@@ -128,9 +129,9 @@ def write_window(
     positive = builder.fcmp_ordered(">", best, zero)
     paid = builder.select(cut, positive, builder.fcmp_ordered("ord", best, best))
     negative = builder.and_(cut, builder.fcmp_ordered("<=", best, zero))
-    say.store(builder.select(negative, zero, best), out, at)
+    say.store(builder.select(negative, zero, best), arrays[0], places[0])
     winner = builder.select(paid, winner, nobody)
-    say.store(builder.trunc(winner, ir.VectorType(ir.IntType(8), say.width)), win, at)
+    say.store(builder.trunc(winner, ir.VectorType(ir.IntType(8), say.width)), arrays[1], places[1])
 
 
 def index_of(say: Writer, real: Any) -> Any:
@@ -171,7 +172,7 @@ def _pool(width: int) -> Any:
             best, winner, raw = say.times(say.number(6), further, start, say.filled(index(0)), raw)
             nobody = say.filled(say.narrowed(say.number(6), index))
             goal = builder.add(say.number(13), channel)
-            write_window(say, best, winner, nobody, 10, 11, 12, goal)
+            write_window(say, best, winner, nobody, 10, (11, 12), [goal, goal])
             if top is not types.none:
                 say.store(raw, 14, goal)
             return target.get_dummy_value()

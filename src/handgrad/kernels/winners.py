@@ -203,17 +203,22 @@ def backward_part(
     winners = np.full(F * full, np.uint8(nobody), np.uint8)
     paid = np.empty(0 if planes else F * P, x.dtype)
     total, sums = np.zeros(F), np.empty(F, x.dtype)
+    # Made once: with each view of an array all threads count up and down at the same place.
+    wins, douts = win.reshape(-1), dout.reshape(-1)
+    size = dout.size // max(1, N)
+    d, d0 = douts if planes else paid, 0
     for n in range(N * part // parts, N * (part + 1) // parts):
         _framed_twice(images, n * H * W * C, H, W * C, line, room, first, second)
-        transpose(win[n].reshape(-1), 0, F, winners, 0, full, P, F)
-        d = dout[n].reshape(-1)
-        if not planes:
-            transpose(d, 0, F, paid, 0, P, P, F)
-            d = paid
-        for f in range(len(d) // P):
+        transpose(wins, n * P * F, F, winners, 0, full, P, F)
+        if planes:
+            d0 = n * size
+        else:
+            transpose(douts, n * size, F, paid, 0, P, P, F)
+        for f in range(size // P):
             _filter(
-                room, at, line, places, nobody, winners, full, d, f * P, acc, f, HH, lanes, sums
-            )
+                room, at, line, places, nobody, winners, full, d, d0 + f * P, acc, f, HH, lanes,
+                sums,
+            )  # fmt: skip
             total[f] += sums[f]
     db[part] = total
     for k in range(HH * width):
