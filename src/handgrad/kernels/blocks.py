@@ -24,12 +24,12 @@ def framed(x: Any, first: int, count: int, padding: int, scratch: Any) -> tuple[
         return x.reshape(-1), first * x[0].size
     _, H, W, C = x.shape
     line = (W + 2 * padding) * C
+    images, into = x.reshape(-1), scratch.reshape(-1)
     for i in range(count):
-        image, into = x[first + i].reshape(-1), scratch[i].reshape(-1)
         for row in range(H):
-            at = (row + padding) * line + padding * C
-            copy(image, row * W * C, into, at, W * C)
-    return scratch.reshape(-1), 0
+            at = (i * (H + 2 * padding) + row + padding) * line + padding * C
+            copy(images, ((first + i) * H + row) * W * C, into, at, W * C)
+    return into, 0
 
 
 @compiled
@@ -61,34 +61,35 @@ def forward_part(
     scratch = frame(x, o)
     y = np.empty((0 if at_once else o.chunk * o.pixels, F), x.dtype)
     one, zero = np.ones(F, x.dtype), np.zeros(F, x.dtype)
-    pooled = np.empty((P, F) if planes else (0, 0), x.dtype)
+    table = o.table.reshape(-1)
+    pooled = np.empty(P * F if planes else 0, x.dtype)
     pixels = np.empty(P * window, np.int64)  # window by window
-    for p in range(P):
-        for q in range(window):
-            pixels[p * window + q] = o.rows[o.table[p, q]]
+    for q in range(P * window):
+        pixels[q] = o.rows[table[q]]
     # Made once: with each view of an array all threads count up and down at the same place.
-    whole, winners, wide = out.reshape(-1), win.reshape(-1), pooled.reshape(-1)
-    into, size = wide if planes else whole, out.size // max(1, N)
+    whole, winners, products = out.reshape(-1), win.reshape(-1), y.reshape(-1)
+    into, size = pooled if planes else whole, out.size // max(1, N)
     stop = N * (part + 1) // parts
     for first in range(N * part // parts, stop, o.chunk):
         count = min(o.chunk, stop - first)
         images, start = framed(x, first, count, o.padding, scratch)
         if not at_once:
-            product(
-                images, start, o.rows, count * o.pixels, o.taps, K, filters, F, y.reshape(-1), False
-            )
+            product(images, start, o.rows, count * o.pixels, o.taps, K, filters, F, products, False)
         for i in range(count):
             n = first + i
+            goal = 0 if planes else n * size
             if at_once:
                 pooled_product(
                     images, start + i * image, pixels, P, o.taps, K, filters, F, b, relu, into,
-                    0 if planes else n * size, winners, n * P * F,
+                    goal, winners, n * P * F,
                 )  # fmt: skip
             else:
-                goal = pooled if planes else out[n]
-                pool(y, i * o.pixels, o.table, one, zero, b, relu, goal, win[n], None)
+                pool(
+                    products, i * o.pixels, F, table, P, window, one, zero, b, relu, into, goal,
+                    winners, n * P * F, None,
+                )  # fmt: skip
             if planes:
-                transpose(wide, 0, F, whole, n * size, P, P, size // P)
+                transpose(pooled, 0, F, whole, n * size, P, P, size // P)
 
 
 @compiled
@@ -99,14 +100,18 @@ def backward_part(
     """Pay each winner; dmatrix (parts, K, F), db (parts, F), dx as x; dout as out was."""
     o = unpacked(numbers)
     N, P, F = win.shape
-    pooled = np.zeros((P, F) if planes else (0, 0), x.dtype)
+    pooled = np.zeros(P * F if planes else 0, x.dtype)
     scratch, spare = frame(x, o), frames(dx, o, F, need_dx)
     one = np.ones(F, x.dtype)
     dy = np.empty((o.chunk * o.pixels, F), x.dtype)
     dw = dmatrix[part]
     dw[:] = 0
-    total = np.zeros(F, np.float64)
+    total, partial = np.zeros(F, np.float64), np.empty(F, x.dtype)
     each_once = in_one_window(o)
+    # Made once: with each view of an array all threads count up and down at the same place.
+    whole, winners, pixels = dout.reshape(-1), win.reshape(-1), dy.reshape(-1)
+    table, window = o.table.reshape(-1), o.table.shape[1]
+    d, size = pooled if planes else whole, dout.size // max(1, N)
     stop = N * (part + 1) // parts
     for first in range(N * part // parts, stop, o.chunk):
         count = min(o.chunk, stop - first)
@@ -114,11 +119,13 @@ def backward_part(
             dy[:] = 0
         for i in range(count):
             n = first + i
-            d, partial = dout[n], np.zeros(F, x.dtype)
+            partial[:] = 0
             if planes:
-                transpose(d.reshape(-1), 0, P, pooled.reshape(-1), 0, F, len(d), P)
-                d = pooled
-            pay_winners(d, win[n], o.table, i * o.pixels, one, dy, partial, not each_once)
+                transpose(whole, n * size, P, pooled, 0, F, size // P, P)
+            pay_winners(
+                d, 0 if planes else n * size, winners, n * P * F, F, table, P, window,
+                i * o.pixels, one, pixels, partial, not each_once,
+            )  # fmt: skip
             for f in range(F):
                 total[f] += partial[f]
         images, start = framed(x, first, count, o.padding, scratch)
@@ -148,19 +155,19 @@ def spread(dy: Any, first: int, count: int, upside: Any, o: Any, spare: Any, dx:
     """Give the images' gradient, dx (N, H, W, C), from a chunk's pixels, dy."""
     K, width = upside.shape
     _, H, W, C = dx.shape
-    F, pixels = dy.shape[1], dy.reshape(-1)
+    F, pixels, around, size = dy.shape[1], dy.reshape(-1), spare.reshape(-1), spare.shape[1]
     for i in range(count):
         for p in range(o.pixels):
-            copy(pixels, (i * o.pixels + p) * F, spare[i], o.places[p], F)
+            copy(pixels, (i * o.pixels + p) * F, around, i * size + o.places[p], F)
     if width == C:
         product(
-            spare.reshape(-1), 0, o.image_rows, count * H * W, o.image_taps, K,
+            around, 0, o.image_rows, count * H * W, o.image_taps, K,
             upside.reshape(-1), C, dx[first : first + count].reshape(-1), False,
         )  # fmt: skip
         return
     wide = np.empty((count * H * W, width), dx.dtype)
     product(
-        spare.reshape(-1), 0, o.image_rows, count * H * W, o.image_taps, K, upside.reshape(-1),
+        around, 0, o.image_rows, count * H * W, o.image_taps, K, upside.reshape(-1),
         width, wide.reshape(-1), False,
     )  # fmt: skip
     narrow = dx[first : first + count].reshape(count * H * W, C)

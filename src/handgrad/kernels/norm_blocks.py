@@ -61,9 +61,13 @@ def pool_part(
 ) -> None:  # fmt: skip
     """Normalise, scale, pool and cut the products: out, win, the winners' y, top (N, P, F)."""
     table = unpacked(numbers).table
-    N = y.shape[0]
+    N, size, F = y.shape
+    P, window = table.shape
+    pixels, places, best = y.reshape(-1), table.reshape(-1), top.reshape(-1)
+    whole, winners = out.reshape(-1), win.reshape(-1)
     for n in range(N * part // parts, N * (part + 1) // parts):
-        pool(y[n], 0, table, a, mean, b, relu, out[n], win[n], top[n].reshape(-1))
+        at = n * P * F
+        pool(pixels, n * size, F, places, P, window, a, mean, b, relu, whole, at, winners, at, best)
 
 
 @compiled
@@ -96,9 +100,11 @@ def backward_part(
 ) -> None:  # fmt: skip
     """Give dy = a * (paid - dmean - x_hat * dslope), and from it dmatrix (parts, K, F) and dx."""
     o = unpacked(numbers)
-    N, _, F = dout.shape
+    N, P, F = dout.shape
     scratch, spare = frame(x, o), frames(dx, o, F, need_dx)
     dy = np.empty((o.chunk * o.pixels, F), x.dtype)
+    paid, winners, pixels = dout.reshape(-1), win.reshape(-1), dy.reshape(-1)
+    table, window = o.table.reshape(-1), o.table.shape[1]
     dw = dmatrix[part]
     dw[:] = 0
     slope, unused = np.empty(F, y.dtype), np.zeros(F, y.dtype)
@@ -111,10 +117,13 @@ def backward_part(
             n = first + i
             base = i * o.pixels
             for p in range(o.pixels):
-                row, paid = y[n, p], dy[base + p]
+                row, into = y[n, p], dy[base + p]
                 for f in range(F):
-                    paid[f] = -a[f] * (dmean[f] + (row[f] - mean[f]) * slope[f])
-            pay_winners(dout[n], win[n], o.table, base, a, dy, unused, True)
+                    into[f] = -a[f] * (dmean[f] + (row[f] - mean[f]) * slope[f])
+            at = n * P * F
+            pay_winners(
+                paid, at, winners, at, F, table, P, window, base, a, pixels, unused, True
+            )  # fmt: skip
         images, start = framed(x, first, count, o.padding, scratch)
         pay(images, start, dy, count, o, dw)
         if need_dx:

@@ -144,18 +144,18 @@ def _pool(width: int) -> Any:
 
     def typed(
         context: Any, y: Any, base: Any, F: Any, f: Any, table: Any, window: Any, size: Any,
-        a: Any, mean: Any, b: Any, relu: Any, out: Any, win: Any, at: Any, top: Any,
+        a: Any, mean: Any, b: Any, relu: Any, out: Any, o0: Any, win: Any, w0: Any, top: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             say = Writer(target, builder, signature, arguments, width)
             channel, channels = say.number(3), say.number(2)
             scale, shift, bias = (say.load(i, channel) for i in (7, 8, 9))
             first = say.number(5)
-            places = say.data(4)
+            pixels = say.data(4)
             index = index_of(say, target.get_value_type(y.dtype))
 
             def pixel(q: Any) -> tuple[Any, Any]:
-                row = builder.load(builder.gep(places, [builder.add(first, q)]))
+                row = builder.load(builder.gep(pixels, [builder.add(first, q)]))
                 row = builder.mul(builder.add(row, say.number(1)), channels)
                 raw = say.load(0, builder.add(row, channel))
                 value, fused = builder.fsub(raw, shift), ("contract",)
@@ -171,13 +171,13 @@ def _pool(width: int) -> Any:
             start, raw = pixel(say.word(0))
             best, winner, raw = say.times(say.number(6), further, start, say.filled(index(0)), raw)
             nobody = say.filled(say.narrowed(say.number(6), index))
-            goal = builder.add(say.number(13), channel)
-            write_window(say, best, winner, nobody, 10, (11, 12), [goal, goal])
+            places = [builder.add(say.number(i), channel) for i in (12, 14)]
+            write_window(say, best, winner, nobody, 10, (11, 13), places)
             if top is not types.none:
-                say.store(raw, 14, goal)
+                say.store(raw, 15, places[1])
             return target.get_dummy_value()
 
-        kinds = (y, base, F, f, table, window, size, a, mean, b, relu, out, win, at, top)
+        kinds = (y, base, F, f, table, window, size, a, mean, b, relu, out, o0, win, w0, top)
         return types.void(*kinds), write
 
     return intrinsic(typed)
@@ -187,40 +187,40 @@ def _pay(width: int) -> Any:
     """Make the code of ``pay_winners`` for one window and ``width`` channels."""
 
     def typed(
-        context: Any, d: Any, win: Any, at: Any, F: Any, f: Any, table: Any, window: Any,
+        context: Any, d: Any, d0: Any, win: Any, w0: Any, F: Any, f: Any, table: Any, window: Any,
         size: Any, base: Any, a: Any, dy: Any, sums: Any, adds: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             say = Writer(target, builder, signature, arguments, width)
-            channel, channels = say.number(4), say.number(3)
-            source = builder.add(say.number(2), channel)
+            channel, channels = say.number(5), say.number(4)
             real = target.get_value_type(d.dtype)
             index = ir.IntType(8 * target.get_abi_sizeof(real))
-            value = say.load(0, source)
-            winner = builder.zext(say.load(1, source), ir.VectorType(index, width))
+            value = say.load(0, builder.add(say.number(1), channel))
+            winner = say.load(2, builder.add(say.number(3), channel))
+            winner = builder.zext(winner, ir.VectorType(index, width))
             zero = say.filled(real(0.0))
-            none = say.filled(say.narrowed(say.number(7), index))
+            none = say.filled(say.narrowed(say.number(8), index))
             kept = builder.select(builder.icmp_unsigned("<", winner, none), value, zero)
-            say.store(builder.fadd(say.load(11, channel), kept), 11, channel)
-            value = builder.fmul(value, say.load(9, channel))
-            first, places = say.number(6), say.data(5)
-            added = target.cast(builder, arguments[12], adds, types.boolean)
+            say.store(builder.fadd(say.load(12, channel), kept), 12, channel)
+            value = builder.fmul(value, say.load(10, channel))
+            first, places = say.number(7), say.data(6)
+            added = target.cast(builder, arguments[13], adds, types.boolean)
             added = builder.icmp_unsigned("!=", added, added.type(0))
 
             def give(q: Any) -> tuple[()]:
                 row = builder.load(builder.gep(places, [builder.add(first, q)]))
-                row = builder.mul(builder.add(row, say.number(8)), channels)
+                row = builder.mul(builder.add(row, say.number(9)), channels)
                 place = builder.add(row, channel)
                 wins = builder.icmp_unsigned("==", winner, say.filled(say.narrowed(q, index)))
                 paid = builder.select(wins, value, zero)
-                more = builder.fadd(say.load(10, place), paid)
-                say.store(builder.select(added, more, paid), 10, place)
+                more = builder.fadd(say.load(11, place), paid)
+                say.store(builder.select(added, more, paid), 11, place)
                 return ()
 
-            say.times(say.number(7), give)
+            say.times(say.number(8), give)
             return target.get_dummy_value()
 
-        kinds = (d, win, at, F, f, table, window, size, base, a, dy, sums, adds)
+        kinds = (d, d0, win, w0, F, f, table, window, size, base, a, dy, sums, adds)
         return types.void(*kinds), write
 
     return intrinsic(typed)
@@ -232,55 +232,50 @@ _pay8, _pay16, _pay32 = _pay(8), _pay(16), _pay(32)
 
 @compiled
 def pool(
-    y: Any, base: int, table: Any, a: Any, mean: Any, b: Any, relu: bool, out: Any, win: Any,
-    top: Any,
+    y: Any, base: int, F: int, table: Any, P: int, size: int, a: Any, mean: Any, b: Any, relu: bool,
+    out: Any, o0: int, win: Any, w0: int, top: Any,
 ) -> None:  # fmt: skip
     """Pool one image: out = max over the window of (y - mean) * a + b, cut at 0 with ``relu``.
 
-    y (pixels, F) from row ``base``, F a multiple of 8; table (P, size); out and win (P, F). The
-    first of equals wins; a NaN comes through, and is paid nothing. top (P * F,) gets the winners'
-    y, unless it is None; it may be y's own numbers where a window is one pixel.
+    All arrays are of one dimension: y (pixels, F) from row ``base`` on, F a multiple of 8; table
+    (P, size); out and win (P, F) from o0 and w0 on. The first of equals wins; a NaN comes through,
+    and is paid nothing. top gets the winners' y, from w0 on, unless it is None; it may be y itself
+    where a window is one pixel.
     """
-    P, size = table.shape
-    F = y.shape[1]
-    y, places, out, win = y.reshape(-1), table.reshape(-1), out.reshape(-1), win.reshape(-1)
     for p in range(P):
-        f = 0
+        f, o, w = 0, o0 + p * F, w0 + p * F
         if LONG_VECTORS:
             while f + 32 <= F:
-                _pool32(
-                    y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F, top
-                )
+                _pool32(y, base, F, f, table, p * size, size, a, mean, b, relu, out, o, win, w, top)
                 f += 32
         while f + 16 <= F:
-            _pool16(y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F, top)
+            _pool16(y, base, F, f, table, p * size, size, a, mean, b, relu, out, o, win, w, top)
             f += 16
         if f < F:
-            _pool8(y, base, F, f, places, p * size, size, a, mean, b, relu, out, win, p * F, top)
+            _pool8(y, base, F, f, table, p * size, size, a, mean, b, relu, out, o, win, w, top)
 
 
 @compiled
 def pay_winners(
-    d: Any, win: Any, table: Any, base: int, a: Any, dy: Any, sums: Any, adds: bool
-) -> None:
-    """Add a * d (P, F) to the winners in dy (pixels, F) from row ``base``; d to sums (F,).
+    d: Any, d0: int, win: Any, w0: int, F: int, table: Any, P: int, size: int, base: int, a: Any,
+    dy: Any, sums: Any, adds: bool,
+) -> None:  # fmt: skip
+    """Add a * d to the winners in dy (pixels, F) from row ``base`` on; d to sums (F,).
 
-    Without ``adds`` dy is written as if it had been zeros; each pixel must be in one window.
+    As in ``pool`` all arrays are of one dimension; d (P, F) from d0 on. Without ``adds`` dy is
+    written as if it had been zeros; each pixel must be in one window.
     """
-    P, size = table.shape
-    F = dy.shape[1]
-    d, win, places, dy = d.reshape(-1), win.reshape(-1), table.reshape(-1), dy.reshape(-1)
     for p in range(P):
-        f = 0
+        f, s, w = 0, d0 + p * F, w0 + p * F
         if LONG_VECTORS:
             while f + 32 <= F:
-                _pay32(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums, adds)
+                _pay32(d, s, win, w, F, f, table, p * size, size, base, a, dy, sums, adds)
                 f += 32
         while f + 16 <= F:
-            _pay16(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums, adds)
+            _pay16(d, s, win, w, F, f, table, p * size, size, base, a, dy, sums, adds)
             f += 16
         if f < F:
-            _pay8(d, win, p * F, F, f, places, p * size, size, base, a, dy, sums, adds)
+            _pay8(d, s, win, w, F, f, table, p * size, size, base, a, dy, sums, adds)
 
 
 def _copy(width: int) -> Any:
