@@ -108,7 +108,7 @@ def dense_learn(
             squares, kind, w.reshape(-1), training.scratch(parts, w.shape[1], w),
             first.reshape(-1), second.reshape(-1), *rest,
         )  # fmt: skip
-    return dx if need_dx else None, db, float(squares.sum())
+    return dx if need_dx else None, db, sum(squares.tolist())
 
 
 def norm_forward(

@@ -199,8 +199,8 @@ def _first_norm_backward(
 def _patches(x: Array, window: tuple[int, int], padding: int) -> patch_moments.Patches:
     p = padding
     x = plain(np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))) if p else x
-    away = np.empty_like(x)
-    centre = patch_moments.centred(x.reshape(-1), away.reshape(-1))
+    centre = patch_moments.centre(x.reshape(-1))
+    away = x - x.dtype.type(centre) if centre else x
     N, H, W, C = x.shape
     lags, first, pairs = patch_moments.lagged_pairs((*window, C), W)
     K = math.prod(window) * C
@@ -212,7 +212,7 @@ def _patches(x: Array, window: tuple[int, int], padding: int) -> patch_moments.P
             pairs, total, products,
         )  # fmt: skip
     count = N * (H - window[0] + 1) * (W - window[1] + 1)
-    patch_moments.of_sums(total, products, count, centre)
+    patch_moments.of_sums(total, products, count, float(x.dtype.type(centre)))
     return patch_moments.Patches(total, products)
 
 

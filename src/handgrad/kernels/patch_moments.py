@@ -123,18 +123,23 @@ class Patches(NamedTuple):
 
 
 @compiled
-def centred(x: Any, out: Any) -> float:
-    """Give out = x - c, both of one dimension, and c, the mean of x.
+def centre(x: Any) -> float:
+    """Give what to take from the numbers x, of one dimension, first: their mean, if it is large.
 
-    Products of numbers far from zero would round the covariance away: it is that of x - c.
+    Products of numbers far from zero would round the covariance away. A mean within two standard
+    deviations is none of that, and costs a copy of all images that falls out of the cache.
     """
-    total = 0.0
-    for i in range(len(x)):
-        total += x[i]
-    centre = x.dtype.type(total / len(x))
-    for i in range(len(x)):
-        out[i] = x[i] - centre
-    return float(centre)
+    total, squares = 0.0, 0.0
+    for first in range(0, len(x), 1024):
+        some = x[first : first + 1024]
+        one, two = x.dtype.type(0), x.dtype.type(0)  # sums in float64 would be no sums of vectors
+        for i in range(len(some)):
+            one += some[i]
+            two += some[i] * some[i]
+        total += one
+        squares += two
+    mean = total / len(x)
+    return mean if mean * mean > 0.8 * squares / len(x) else 0.0
 
 
 @compiled
