@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 from check_runs import GOOD as DENSE
 
-from handgrad.check import CheckerFault, SubmissionError, check_submission, references
-from handgrad.check import cases as check_cases
+from handgrad.check import (
+    CheckerFault,
+    SubmissionError,
+    cases as check_cases,
+    check_submission,
+    references,
+)
 from handgrad.check.case import Setting
 from handgrad.check.cases import all_cases
 from handgrad.check.conventions import PRESETS, SWITCHES, parse

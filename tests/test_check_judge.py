@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handgrad.check import cases as check_cases
-from handgrad.check import references, wire
+from handgrad.check import cases as check_cases, references, wire
 from handgrad.check.case import Setting, Variant, Want
 from handgrad.check.cases import all_cases
 from handgrad.check.conventions import parse

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from datasets_fakes import python2_pickle
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from handgrad.datasets import unpickle
 from handgrad.errors import DataError

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from kernel_engines import CASES, ENGINES, close, compiled, needs_numba, plain
 from threadpoolctl import threadpool_info, threadpool_limits
 
@@ -305,6 +304,11 @@ def test_the_engine_is_numba_if_installed_and_can_be_forced():
     assert engine_in_a_new_process(BLOCKED).stdout.strip() == "numpy"
     refused = engine_in_a_new_process(HANDGRAD_KERNELS="cuda")
     assert "HANDGRAD_KERNELS must be numba or numpy; got 'cuda'" in refused.stderr
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
+def test_each_engine_has_every_kernel(engine):
+    assert [name for name in kernels.KERNELS if not callable(getattr(engine, name, None))] == []
 
 
 def test_numba_is_not_imported_before_it_is_needed():

@@ -5,8 +5,7 @@ The upstream gradients are random: under one of ones, a backward that returns ze
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from references import LAWS, batchnorm_forward_loops, check_contract
 
 from handgrad.gradcheck import check_gradients

@@ -13,8 +13,7 @@ from latex_values import BLOCKS, Formula, equations
 from theory_proofs import PROVED
 
 from handgrad.errors import HandgradError
-from handgrad.report.theory import mathml, render
-from handgrad.report.theory import pages as theory_pages
+from handgrad.report.theory import mathml, pages as theory_pages, render
 from handgrad.report.theory.pages import ORDER, source
 
 

@@ -11,46 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.kernels import dense, dropout, norm_rows, pooling, training
-from handgrad.kernels import numpy as plain_numpy
+from handgrad.kernels import dense, dropout, norm_rows, numpy as plain_numpy, pooling, training
 from handgrad.kernels.calls import do, numbas_threads, plain, share, share_numbers
 from handgrad.kernels.numba_blocks import (
-    block_backward,
-    block_forward,
-    conv_backward_w,
-    conv_backward_x,
-    conv_forward,
-    norm_block_backward,
-    norm_block_forward,
-    swap_last_axes,
+    block_backward as block_backward,
+    block_forward as block_forward,
+    conv_backward_w as conv_backward_w,
+    conv_backward_x as conv_backward_x,
+    conv_forward as conv_forward,
+    norm_block_backward as norm_block_backward,
+    norm_block_forward as norm_block_forward,
+    swap_last_axes as swap_last_axes,
 )
 from handgrad.kernels.parts import blas_on_one_thread
 from handgrad.kernels.training import PART_PRODUCTS
 from handgrad.kernels.vectors import transpose
-
-__all__ = [
-    "add_l2",
-    "block_backward",
-    "block_forward",
-    "conv_backward_w",
-    "conv_backward_x",
-    "conv_forward",
-    "dense_backward",
-    "dense_forward",
-    "dense_learn",
-    "dense_steps",
-    "dropout_backward",
-    "dropout_forward",
-    "max_pool_backward",
-    "max_pool_forward",
-    "norm_backward",
-    "norm_block_backward",
-    "norm_block_forward",
-    "norm_forward",
-    "softmax",
-    "swap_last_axes",
-    "update",
-]
 
 Array = NDArray[Any]
 

@@ -13,37 +13,17 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from handgrad.kernels.numpy_blocks import (
-    block_backward,
-    block_forward,
-    norm_block_backward,
-    norm_block_forward,
+    block_backward as block_backward,
+    block_forward as block_forward,
+    norm_block_backward as norm_block_backward,
+    norm_block_forward as norm_block_forward,
 )
-from handgrad.kernels.numpy_steps import add_l2, dense_steps, update
+from handgrad.kernels.numpy_steps import (
+    add_l2 as add_l2,
+    dense_steps as dense_steps,
+    update as update,
+)
 from handgrad.kernels.parts import in_parts
-
-__all__ = [
-    "add_l2",
-    "block_backward",
-    "block_forward",
-    "conv_backward_w",
-    "conv_backward_x",
-    "conv_forward",
-    "dense_backward",
-    "dense_forward",
-    "dense_learn",
-    "dense_steps",
-    "dropout_backward",
-    "dropout_forward",
-    "max_pool_backward",
-    "max_pool_forward",
-    "norm_backward",
-    "norm_block_backward",
-    "norm_block_forward",
-    "norm_forward",
-    "softmax",
-    "swap_last_axes",
-    "update",
-]
 
 Array = NDArray[Any]
 

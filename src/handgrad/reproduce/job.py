@@ -16,8 +16,7 @@ from handgrad.experiments import (
     StudyExperiment,
 )
 from handgrad.files import write_atomically
-from handgrad.reproduce import folder as folders
-from handgrad.reproduce import studies, summary
+from handgrad.reproduce import folder as folders, studies, summary
 from handgrad.reproduce.environment import environment, processors
 from handgrad.reproduce.folder import Folder
 from handgrad.reproduce.pool import Pool
