@@ -5,6 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from handgrad.kernels import sparse
 from handgrad.kernels.blas import compiled, parallel, product
 from handgrad.kernels.vectors import transpose
 
@@ -13,17 +14,25 @@ from handgrad.kernels.vectors import transpose
 def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
     """Compute sums[part] = x w over a part of the features: as in the backward pass.
 
-    So each thread reads its own rows of w again and again, from its own cache.
+    So each thread reads its own rows of w again and again, from its own cache. Rows of sums are
+    ``sparse.padded``.
     """
     N, D = x.shape
-    M = w.shape[1]
+    M, wide = w.shape[1], sums.shape[2]
     start, stop = D * part // parts, D * (part + 1) // parts
-    out = sums[part].reshape(-1)
+    numbers, weights, out = x.reshape(-1), w.reshape(-1), sums[part].reshape(-1)
     if start == stop:
         out[:] = 0
-    product(
-        0, 0, N, M, stop - start, x.reshape(-1)[start:], D, w.reshape(-1)[start * M :], M, 0, out, M
-    )
+        return
+    zeros = sparse.worth(x, start, stop, M, 1, 0)
+    step = sparse.depth(stop - start) if zeros else stop - start
+    panels, words = sparse.room(step if zeros else 0, M, x), sparse.marks(N)
+    for k in range(start, stop, step):
+        K, more = min(step, stop - k), 1 if k > start else 0
+        if zeros and sparse.pack(weights, k * M, M, K, M, panels, 0):
+            sparse.multiply(numbers, k, D, N, K, words, panels, 0, M, out, wide, more)
+        else:
+            product(0, 0, N, M, K, numbers[k:], D, weights[k * M :], M, more, out, wide)
 
 
 @compiled

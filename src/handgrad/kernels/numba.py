@@ -11,7 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.kernels import dense, dropout, norm_rows, numpy as plain_numpy, pooling, training
+from handgrad.kernels import (
+    dense,
+    dropout,
+    norm_rows,
+    numpy as plain_numpy,
+    pooling,
+    sparse,
+    training,
+)
 from handgrad.kernels.calls import do, numbas_threads, plain, share, share_numbers
 from handgrad.kernels.numba_blocks import (
     block_backward as block_backward,
@@ -39,7 +47,7 @@ def dense_forward(x: Array, w: Array, b: Array, *, relu: bool) -> Array:
     out = np.empty((len(x), w.shape[1]), x.dtype)
     with blas_on_one_thread() as threads:
         parts = share(threads, x.size * w.shape[1], PART_PRODUCTS)
-        sums = np.empty((parts, *out.shape), x.dtype)
+        sums = np.empty((parts, len(x), sparse.padded(w.shape[1])), x.dtype)
         do(dense.forward_part, dense.forward_parts, parts, x, w, sums)
     dense.finish(sums, plain(b), relu, out)
     return out

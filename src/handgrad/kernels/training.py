@@ -9,7 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from handgrad.kernels import dense
+from handgrad.kernels import dense, sparse
 from handgrad.kernels.blas import compiled, elementwise, parallel, product
 from handgrad.kernels.processor import LONG_VECTORS
 from handgrad.kernels.rules import MOMENTUM, NESTEROV, RMSPROP, SGD
@@ -79,7 +79,29 @@ _ROWS, _DX_ROWS = (96, 48) if LONG_VECTORS else (2**16, 2**16)
 @compiled
 def scratch(parts: int, M: int, kind: Any) -> Any:
     """Room for ``learn_part``'s gradient of some rows of weights (D, M), used again and again."""
-    return np.empty((parts, max(_IN_CACHE, M)), kind.dtype)
+    return np.empty((parts, max(_IN_CACHE, sparse.padded(M))), kind.dtype)
+
+
+@compiled
+def _gradient(
+    x: Any, row: int, many: int, d: Any, zeros: bool, panels: Any, standing: Any, words: Any,
+    dw: Any, wide: int,
+) -> None:  # fmt: skip
+    """Compute dw = x[:, row : row + many]^T d, its rows ``wide`` numbers apart.
+
+    With ``zeros`` d lies in ``panels``; standing is room for the transpose.
+    """
+    N, D = x.shape
+    M, numbers = d.shape[1], x.reshape(-1)
+    if not zeros:
+        product(1, 0, many, M, N, numbers[row:], D, d.reshape(-1), M, 0, dw, wide)
+        return
+    step, across = sparse.depth(N), sparse.width(M)
+    for n in range(0, N, step):
+        K = min(step, N - n)
+        transpose(numbers, n * D + row, D, standing, 0, K, K, many)
+        more = 1 if n > 0 else 0
+        sparse.multiply(standing, 0, K, many, K, words, panels, n * across, M, dw, wide, more)
 
 
 @compiled
@@ -98,26 +120,38 @@ def learn_part(
     M = d.shape[1]
     start, stop = D * part // parts, D * (part + 1) // parts
     sums[part] = 0
-    rows = max(1, min(_IN_CACHE // max(N, M), _ROWS, stop - start))
-    numbers, below = x.reshape(-1), dx.reshape(-1)
-    standing = np.empty(min(rows, _DX_ROWS) * N if need_dx else 0, x.dtype)
+    zeros = sparse.worth(x, start, stop, M, 0, 1)
+    panels = sparse.room(N if zeros else 0, M, x)
+    if zeros:
+        step, across = sparse.depth(N), sparse.width(M)
+        for n in range(0, N, step):
+            K = min(step, N - n)
+            zeros &= sparse.pack(d.reshape(-1), n * M, M, K, M, panels, n * across)
+    wide = sparse.padded(M) if zeros else M
+    rows = max(1, min(_IN_CACHE // max(N, wide), _ROWS, stop - start))
+    below, dw, square = dx.reshape(-1), room[part], np.zeros(1)
+    standing, words = np.empty(max(rows * N, 1), x.dtype), sparse.marks(rows)
     for row in range(start, stop, rows):
         end = min(row + rows, stop)
-        some, weights = room[part, : (end - row) * M], w[row * M : end * M]
         if need_dx:
             for top in range(row, end, _DX_ROWS):
                 many = min(_DX_ROWS, end - top)
                 product(0, 0, many, N, M, w[top * M :], M, turned, N, 0, standing, N)
                 transpose(standing, 0, N, below, top, D, many, N)
-        product(1, 0, end - row, M, N, numbers[row:], D, d.reshape(-1), M, 0, some, M)
-        if reg > 0:
-            square = np.zeros(1)
-            dense.add_l2_part(0, 1, some, weights, reg, square)
-            sums[part] += square[0]
-        update_part(
-            np.int64(0), np.int64(1), kind, weights, some, first[row * M : end * M],
-            second[row * M : end * M], rate, a, b, epsilon, decay, t,
-        )  # fmt: skip
+        _gradient(x, row, end - row, d, zeros, panels, standing, words, dw, wide)
+        # Row by row where the registers' columns are more than there are weights.
+        length = M if wide > M else (end - row) * M
+        for i in range((end - row) * M // length):
+            some = dw[i * wide : i * wide + length]
+            at = row * M + i * length
+            weights = w[at : at + length]
+            if reg > 0:
+                dense.add_l2_part(0, 1, some, weights, reg, square)
+                sums[part] += square[0]
+            update_part(
+                np.int64(0), np.int64(1), kind, weights, some, first[at : at + length],
+                second[at : at + length], rate, a, b, epsilon, decay, t,
+            )  # fmt: skip
 
 
 @parallel
@@ -217,7 +251,7 @@ def dense_steps(
     turned = np.empty(batch * widest, theta.dtype)
     outs = np.empty((layers, batch * widest), theta.dtype)
     douts = np.empty((2, batch * widest), theta.dtype)
-    partial = np.empty(threads * batch * widest, theta.dtype)
+    partial = np.empty(threads * batch * sparse.padded(widest), theta.dtype)
     gathered, targets = np.empty((batch, sizes[0]), theta.dtype), np.empty(batch, labels.dtype)
     sums = np.zeros(threads)
     a, b, epsilon, decay = hyper[0], hyper[1], hyper[2], hyper[3]
@@ -233,7 +267,8 @@ def dense_steps(
             w, bias = theta[at : at + D * M].reshape(D, M), theta[at + D * M : at + (D + 1) * M]
             out = outs[layer, : N * M].reshape(N, M)
             parts = _share(threads, N * D * M, PART_PRODUCTS)
-            summed = partial[: parts * N * M].reshape(parts, N, M)
+            wide = sparse.padded(M)
+            summed = partial[: parts * N * wide].reshape(parts, N, wide)
             if layer == 0:
                 _gather(pool, parts, X, these, w, x, summed)
             else:
