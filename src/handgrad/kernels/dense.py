@@ -23,16 +23,10 @@ def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
     numbers, weights, out = x.reshape(-1), w.reshape(-1), sums[part].reshape(-1)
     if start == stop:
         out[:] = 0
-        return
-    zeros = sparse.worth(x, start, stop, M, 1, 0)
-    step = sparse.depth(stop - start) if zeros else stop - start
-    panels, words = sparse.room(step if zeros else 0, M, x), sparse.marks(N)
-    for k in range(start, stop, step):
-        K, more = min(step, stop - k), 1 if k > start else 0
-        if zeros and sparse.pack(weights, k * M, M, K, M, panels, 0):
-            sparse.multiply(numbers, k, D, N, K, words, panels, 0, M, out, wide, more)
-        else:
-            product(0, 0, N, M, K, numbers[k:], D, weights[k * M :], M, more, out, wide)
+    elif sparse.worth(x, start, stop, M, 1, 0):
+        sparse.forward(numbers, N, D, start, stop, weights, M, out, wide)
+    else:
+        product(0, 0, N, M, stop - start, numbers[start:], D, weights[start * M :], M, 0, out, wide)
 
 
 @compiled

@@ -33,7 +33,6 @@ from handgrad.kernels.numba_blocks import (
 )
 from handgrad.kernels.parts import blas_on_one_thread
 from handgrad.kernels.training import PART_PRODUCTS
-from handgrad.kernels.vectors import transpose
 
 Array = NDArray[Any]
 
@@ -78,16 +77,12 @@ def dense_learn(
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
     kept = dout.copy() if relu else dout  # else nothing is cut
     dense.cut(kept, out, relu, db)
-    N, M = kept.shape
-    turned = np.empty(kept.size if need_dx else 0, kept.dtype)
-    if need_dx:
-        transpose(kept.reshape(-1), 0, M, turned, 0, N, N, M)
     kind, first, second, *rest = step
     with blas_on_one_thread() as threads:
         parts = share(threads, x.size * w.shape[1], PART_PRODUCTS)
         squares = np.zeros(parts)
         do(
-            training.learn_part, training.learn_parts, parts, kept, turned, x, need_dx, dx, reg,
+            training.learn_part, training.learn_parts, parts, kept, x, need_dx, dx, reg,
             squares, kind, w.reshape(-1), training.scratch(parts, w.shape[1], w),
             first.reshape(-1), second.reshape(-1), *rest,
         )  # fmt: skip

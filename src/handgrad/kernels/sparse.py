@@ -16,9 +16,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from handgrad.kernels.blas import compiled
+from handgrad.kernels.blas import compiled, product
 from handgrad.kernels.processor import LONG_VECTORS
-from handgrad.kernels.vectors import Writer
+from handgrad.kernels.vectors import Writer, copy, transpose
 
 _LANES = 16  # numbers of float32 in a register, and in a line of the cache
 _VECTORS = 4
@@ -63,6 +63,24 @@ def _strip(vectors: int) -> Any:
         return types.boolean(b, b0, ldb, K, into, i0), write
 
     return intrinsic(typed)
+
+
+@intrinsic
+def _fetch(context: Any, a: Any, at: Any) -> Any:
+    """Ask for the line with a[at], into the second cache."""
+
+    def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        say = Writer(target, builder, signature, arguments, _LANES)
+        flag = ir.IntType(32)
+        place = builder.bitcast(
+            builder.gep(say.data(0), [say.number(1)]), ir.IntType(8).as_pointer()
+        )
+        kind = ir.FunctionType(ir.VoidType(), [place.type, flag, flag, flag])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
+        builder.call(ask, [place, flag(0), flag(2), flag(1)])
+        return target.get_dummy_value()
+
+    return types.void(a, at), write
 
 
 @intrinsic
@@ -136,18 +154,25 @@ _strip4, _strip1 = _strip(4), _strip(1)
 _rows4, _rows3, _rows2, _rows1 = (_two_rows(vectors) for vectors in (4, 3, 2, 1))
 
 
-# Columns below which BLAS's tiles are the better ones, and the share of numbers that are not zero
-# (and of columns that are none) above which zeros save less than looking for them takes.
-_FEW_COLUMNS, _DENSE = 32, 0.92
+# Examples and columns below which BLAS's tiles are the better ones; and the share of numbers that
+# are not zero above which zeros save less than looking for them takes.
+_FEW, _FEW_COLUMNS, _DENSE = 8, 32, 0.92
+
+
+@compiled
+def fits(x: Any, M: int) -> bool:
+    """Whether vectors of 512 bits, of float32, are to be had for x (N, D) and M columns."""
+    return LONG_VECTORS and x.itemsize == 4 and len(x) >= _FEW and M >= _FEW_COLUMNS
 
 
 @compiled
 def worth(x: Any, start: int, stop: int, M: int, down: int, across: int) -> bool:
-    """Whether to multiply x[:, start:stop] here, a pair of rows being (0, 0) and (down, across).
+    """Whether to pass over x[:, start:stop]'s zeros in pairs of (0, 0) and (down, across).
 
-    A sample of x (N, D) tells how many of its numbers are zero, where their partners are, too.
+    A sample of x (N, D) tells how many numbers are zero where their partners are, too. Columns that
+    are added to fill a register cost as much as zeros save.
     """
-    if not (LONG_VECTORS and x.itemsize == 4 and M >= _FEW_COLUMNS):
+    if not fits(x, M):
         return False
     seen, found = 0, 0
     for n in range(0, len(x) - down, 7):
@@ -213,8 +238,8 @@ def pack(b: Any, b0: int, ldb: int, K: int, M: int, panels: Any, p0: int) -> boo
 
 
 @compiled
-def _mark(a: Any, a0: int, lda: int, R: int, K: int, words: Any) -> None:
-    """Set the bits of words, pair of rows by pair of rows, where one of a's two is not zero."""
+def mark(a: Any, a0: int, lda: int, R: int, K: int, words: Any, w0: int) -> None:
+    """Set the bits of words[w0:], pair of rows by pair of rows, where one of a's is not zero."""
     count = -(-K // _BITS)
     for r in range(0, R, 2):
         one, two = a0 + r * lda, a0 + min(r + 1, R - 1) * lda
@@ -226,36 +251,137 @@ def _mark(a: Any, a0: int, lda: int, R: int, K: int, words: Any) -> None:
             for k in range(max(g * _BITS, stop - stop % _LANES), stop):
                 if a[one + k] != 0 or a[two + k] != 0:
                     bits |= np.int64(1) << np.int64(k - g * _BITS)
-            words[(r // 2) * count + g] = bits
+            words[w0 + r // 2 * count + g] = bits
 
 
 @compiled
-def marks(R: int) -> Any:
-    """Room for the bits of R rows."""
-    return np.empty((R + 1) // 2 * -(-_DEEP // _BITS), np.int64)
+def marks(R: int) -> int:
+    """How many words hold the bits of R rows."""
+    return (R + 1) // 2 * -(-_DEEP // _BITS)
 
 
 @compiled
 def multiply(
-    a: Any, a0: int, lda: int, R: int, K: int, words: Any, panels: Any, p0: int, M: int, c: Any,
-    ldc: int, more: int,
+    a: Any, a0: int, lda: int, R: int, K: int, words: Any, w0: int, panels: Any, p0: int, M: int,
+    c: Any, c0: int, ldc: int, more: int, ahead: Any, first: int, last: int,
 ) -> None:  # fmt: skip
-    """c[r*ldc + f] = sum over k < K of a[a0 + r*lda + k] * b[k, f], b as ``pack`` gave it.
+    """c[c0 + r*ldc + f] = sum over k < K of a[a0 + r*lda + k] * b[k, f], b as ``pack`` gave it.
 
-    f goes up to ``padded``(M). An odd last row is multiplied twice, to the same numbers.
+    words has a's bits as ``mark`` set them. f goes up to ``padded``(M). An odd last row is
+    multiplied twice, to the same numbers. Where ``more`` is 1, the sums are added to c.
     """
-    _mark(a, a0, lda, R, K, words)
     count = -(-K // _BITS)
+    calls = -(-M // _PANEL) * ((R + 1) // 2)
+    some = -(-(last - first) // (calls * _LANES)) * _LANES
     for f in range(0, M, _PANEL):
         vectors, put = -(-min(_PANEL, M - f) // _LANES), p0 + f * K
         for r in range(0, R, 2):
-            s, w0 = min(r + 1, R - 1), r // 2 * count
-            one, two, c1, c2 = a0 + r * lda, a0 + s * lda, r * ldc + f, s * ldc + f
+            s, w = min(r + 1, R - 1), w0 + r // 2 * count
+            one, two, c1, c2 = a0 + r * lda, a0 + s * lda, c0 + r * ldc + f, c0 + s * ldc + f
+            for q in range(first, min(first + some, last), _LANES):
+                _fetch(ahead, q)
+            first += some
             if vectors == 4:
-                _rows4(words, w0, count, a, one, two, panels, put, c, c1, c2, more)
+                _rows4(words, w, count, a, one, two, panels, put, c, c1, c2, more)
             elif vectors == 3:
-                _rows3(words, w0, count, a, one, two, panels, put, c, c1, c2, more)
+                _rows3(words, w, count, a, one, two, panels, put, c, c1, c2, more)
             elif vectors == 2:
-                _rows2(words, w0, count, a, one, two, panels, put, c, c1, c2, more)
+                _rows2(words, w, count, a, one, two, panels, put, c, c1, c2, more)
             else:
-                _rows1(words, w0, count, a, one, two, panels, put, c, c1, c2, more)
+                _rows1(words, w, count, a, one, two, panels, put, c, c1, c2, more)
+
+
+# x (N, D), d (N, M), dx and w (D, M) are of one dimension from here on: views of an array that are
+# made in loops are counted by all threads at the same place.
+
+
+@compiled
+def forward(
+    x: Any, N: int, D: int, start: int, stop: int, w: Any, M: int, out: Any, wide: int
+) -> None:
+    """out = x[:, start:stop] w[start:stop], its rows ``wide`` apart."""
+    step = depth(stop - start)
+    panels, words = room(step, M, x), np.empty(marks(N), np.int64)
+    for k in range(start, stop, step):
+        K, more = min(step, stop - k), 1 if k > start else 0
+        if pack(w, k * M, M, K, M, panels, 0):
+            mark(x, k, D, N, K, words, 0)
+            then = k + K, min(k + K + step, stop)
+            multiply(
+                x, k, D, N, K, words, 0, panels, 0, M, out, 0, wide, more, w, then[0] * M,
+                then[1] * M,
+            )  # fmt: skip
+        else:
+            product(0, 0, N, M, K, x[k:], D, w[k * M :], M, more, out, wide)
+
+
+@compiled
+def packed(d: Any, N: int, M: int, panels: Any) -> bool:
+    """Pack d for ``weights_gradient``, some examples at a time, as ``pack`` does."""
+    finite, step = True, depth(N)
+    for n in range(0, N, step):
+        finite &= pack(d, n * M, M, min(step, N - n), M, panels, n * width(M))
+    return finite
+
+
+@compiled
+def weights_gradient(
+    x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, standing: Any, words: Any,
+    dw: Any, wide: int, ahead: Any, first: int, last: int,
+) -> None:  # fmt: skip
+    """dw = x[:, row : row + many]^T d, d as ``packed``; rows of dw are ``wide`` apart.
+
+    standing is room for the transpose, words for its bits.
+    """
+    step = depth(N)
+    for n in range(0, N, step):
+        K, more = min(step, N - n), 1 if n > 0 else 0
+        transpose(x, n * D + row, D, standing, 0, K, K, many)
+        mark(standing, 0, K, many, K, words, 0)
+        multiply(standing, 0, K, many, K, words, 0, panels, n * width(M), M, dw, 0, wide, more, ahead, first, last)
+
+
+@compiled
+def marked(d: Any, N: int, M: int) -> Any:
+    """Give the bits of d for ``inputs_gradient``, some units at a time."""
+    step = depth(M)
+    words = np.empty(-(-M // step) * marks(N), np.int64)
+    for m in range(0, M, step):
+        mark(d, m, M, N, min(step, M - m), words, m // step * marks(N))
+    return words
+
+
+@compiled
+def _finite(w: Any) -> bool:
+    """Whether all of w is finite: times zero it adds up to zero."""
+    nothing, total = w.dtype.type(0), w.dtype.type(0)
+    for i in range(len(w)):
+        total += w[i] * nothing
+    return total == 0
+
+
+@compiled
+def inputs_gradient(
+    d: Any, N: int, M: int, words: Any, w: Any, row: int, many: int, dx: Any, D: int, panel: Any,
+    spare: Any,
+) -> bool:  # fmt: skip
+    """dx[:, row : row + many] = d w[row : row + many]^T, d as ``marked`` in words.
+
+    panel and spare are room for _DEEP and for N rows of a panel. Where w is not finite nothing is
+    done, and False is given.
+    """
+    step = depth(M)
+    if not _finite(w[row * M : (row + many) * M]):
+        return False
+    for f in range(row, row + many, _PANEL):
+        wide = min(_PANEL, row + many - f)
+        for m in range(0, M, step):
+            K, more = min(step, M - m), 1 if m > 0 else 0
+            transpose(w, f * M + m, M, panel, 0, _PANEL, wide, K)
+            multiply(
+                d, m, M, N, K, words, m // step * marks(N), panel, 0, wide, spare, 0, _PANEL, more,
+                w, 0, 0,
+            )  # fmt: skip
+        for n in range(N):
+            copy(spare, n * _PANEL, dx, n * D + f, wide)
+    return True

@@ -83,62 +83,51 @@ def scratch(parts: int, M: int, kind: Any) -> Any:
 
 
 @compiled
-def _gradient(
-    x: Any, row: int, many: int, d: Any, zeros: bool, panels: Any, standing: Any, words: Any,
-    dw: Any, wide: int,
-) -> None:  # fmt: skip
-    """Compute dw = x[:, row : row + many]^T d, its rows ``wide`` numbers apart.
-
-    With ``zeros`` d lies in ``panels``; standing is room for the transpose.
-    """
-    N, D = x.shape
-    M, numbers = d.shape[1], x.reshape(-1)
-    if not zeros:
-        product(1, 0, many, M, N, numbers[row:], D, d.reshape(-1), M, 0, dw, wide)
-        return
-    step, across = sparse.depth(N), sparse.width(M)
-    for n in range(0, N, step):
-        K = min(step, N - n)
-        transpose(numbers, n * D + row, D, standing, 0, K, K, many)
-        more = 1 if n > 0 else 0
-        sparse.multiply(standing, 0, K, many, K, words, panels, n * across, M, dw, wide, more)
-
-
-@compiled
 def learn_part(
-    part: Any, parts: int, d: Any, turned: Any, x: Any, need_dx: bool, dx: Any, reg: float,
-    sums: Any, kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float,
-    b: float, epsilon: float, decay: float, t: int,
+    part: Any, parts: int, d: Any, x: Any, need_dx: bool, dx: Any, reg: float, sums: Any,
+    kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float, b: float,
+    epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     """Backward of a part of the features, and the step of their weights while dw is in the cache.
 
-    w, first, second (D * M,); x (N, D), d (N, M), and its transpose, turned (M * N,). dx = d w^T
-    is that of the weights before the step, made as w d^T, which is faster. With ``reg`` sums[part]
-    is the sum of their squares. ``room`` is as ``scratch`` gives it.
+    w, first, second (D * M,); x (N, D), d (N, M). dx = d w^T is that of the weights before the
+    step. With ``reg`` sums[part] is the sum of their squares. ``room`` is as ``scratch`` gives it.
     """
     N, D = x.shape
     M = d.shape[1]
     start, stop = D * part // parts, D * (part + 1) // parts
     sums[part] = 0
     zeros = sparse.worth(x, start, stop, M, 0, 1)
+    vectors = need_dx and sparse.worth(d, 0, M, 64, 1, 0)
+    numbers, below, paid = x.reshape(-1), dx.reshape(-1), d.reshape(-1)
     panels = sparse.room(N if zeros else 0, M, x)
-    if zeros:
-        step, across = sparse.depth(N), sparse.width(M)
-        for n in range(0, N, step):
-            K = min(step, N - n)
-            zeros &= sparse.pack(d.reshape(-1), n * M, M, K, M, panels, n * across)
+    zeros = zeros and sparse.packed(paid, N, M, panels)
     wide = sparse.padded(M) if zeros else M
     rows = max(1, min(_IN_CACHE // max(N, wide), _ROWS, stop - start))
-    below, dw, square = dx.reshape(-1), room[part], np.zeros(1)
-    standing, words = np.empty(max(rows * N, 1), x.dtype), sparse.marks(rows)
+    dw, square = room[part], np.zeros(1)
+    standing = np.empty(rows * N, x.dtype)
+    words = np.empty(sparse.marks(rows), np.int64)
+    turned = np.empty(0 if vectors or not need_dx else N * M, x.dtype)
+    if vectors:
+        bits, panel, spare = sparse.marked(paid, N, M), sparse.room(112, 64, x), np.empty(N * 64, x.dtype)
+    else:
+        bits, panel, spare = words, standing, standing
+        if need_dx:
+            transpose(paid, 0, M, turned, 0, N, N, M)
     for row in range(start, stop, rows):
         end = min(row + rows, stop)
         if need_dx:
-            for top in range(row, end, _DX_ROWS):
-                many = min(_DX_ROWS, end - top)
-                product(0, 0, many, N, M, w[top * M :], M, turned, N, 0, standing, N)
-                transpose(standing, 0, N, below, top, D, many, N)
-        _gradient(x, row, end - row, d, zeros, panels, standing, words, dw, wide)
+            if vectors:
+                sparse.inputs_gradient(paid, N, M, bits, w, row, end - row, below, D, panel, spare)
+            else:
+                for top in range(row, end, _DX_ROWS):
+                    many = min(_DX_ROWS, end - top)
+                    product(0, 0, many, N, M, w[top * M :], M, turned, N, 0, standing, N)
+                    transpose(standing, 0, N, below, top, D, many, N)
+        if zeros:
+            sparse.weights_gradient(numbers, N, D, row, end - row, panels, M, standing, words, dw, wide, w, end * M, min(stop, end + rows) * M)
+        else:
+            product(1, 0, end - row, M, N, numbers[row:], D, paid, M, 0, dw, wide)
         # Row by row where the registers' columns are more than there are weights.
         length = M if wide > M else (end - row) * M
         for i in range((end - row) * M // length):
@@ -156,14 +145,14 @@ def learn_part(
 
 @parallel
 def learn_parts(
-    parts: int, d: Any, turned: Any, x: Any, need_dx: bool, dx: Any, reg: float, sums: Any,
+    parts: int, d: Any, x: Any, need_dx: bool, dx: Any, reg: float, sums: Any,
     kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float, b: float,
     epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     """All parts of learn_part. By name: *arguments would be compiled once for each caller."""
     for part in numba.prange(parts):
         learn_part(
-            np.int64(part), parts, d, turned, x, need_dx, dx, reg, sums, kind, w, room, first,
+            np.int64(part), parts, d, x, need_dx, dx, reg, sums, kind, w, room, first,
             second, rate, a, b, epsilon, decay, t,
         )  # fmt: skip
 
@@ -219,19 +208,19 @@ def _forward(pool: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
 
 @compiled
 def _learn(
-    pool: Any, parts: int, d: Any, turned: Any, x: Any, need_dx: bool, dx: Any, reg: float,
+    pool: Any, parts: int, d: Any, x: Any, need_dx: bool, dx: Any, reg: float,
     sums: Any, kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float,
     b: float, epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     if pool is not None and parts > 1:
         learn_parts(
-            parts, d, turned, x, need_dx, dx, reg, sums, kind, w, room, first, second, rate, a,
+            parts, d, x, need_dx, dx, reg, sums, kind, w, room, first, second, rate, a,
             b, epsilon, decay, t,
         )  # fmt: skip
         return
     for part in range(parts):
         learn_part(
-            part, parts, d, turned, x, need_dx, dx, reg, sums, kind, w, room, first, second, rate,
+            part, parts, d, x, need_dx, dx, reg, sums, kind, w, room, first, second, rate,
             a, b, epsilon, decay, t,
         )  # fmt: skip
 
@@ -248,7 +237,6 @@ def dense_steps(
     for layer in range(layers):
         widest = max(widest, sizes[layer + 1])
     room, db = scratch(threads, widest, theta), np.empty(widest, theta.dtype)
-    turned = np.empty(batch * widest, theta.dtype)
     outs = np.empty((layers, batch * widest), theta.dtype)
     douts = np.empty((2, batch * widest), theta.dtype)
     partial = np.empty(threads * batch * sparse.padded(widest), theta.dtype)
@@ -289,11 +277,9 @@ def dense_steps(
             out = outs[layer, : N * M].reshape(N, M)
             dense.cut(d, out, layer < layers - 1, db[:M])
             dx = douts[layer % 2, : N * D].reshape(N, D) if layer > 0 else d
-            if layer > 0:
-                transpose(d.reshape(-1), 0, M, turned, 0, N, N, M)
             parts = _share(threads, N * D * M, PART_PRODUCTS)
             _learn(
-                pool, parts, d, turned, below, layer > 0, dx, reg, sums, kind, theta[at:middle],
+                pool, parts, d, below, layer > 0, dx, reg, sums, kind, theta[at:middle],
                 room, first[at:middle], second[at:middle], rate, a, b, epsilon, decay, now,
             )  # fmt: skip
             update_part(
