@@ -88,15 +88,29 @@ def swap_part(part: Any, parts: int, x: Any, out: Any) -> None:
 
 
 @compiled
-def gather_part(part: Any, parts: int, X: Any, rows: Any, w: Any, out: Any, sums: Any) -> None:
-    """Copy a part of the features of X[rows] to out, and go on with them as forward_part."""
-    D = X.shape[1]
+def gather_part(
+    part: Any, parts: int, X: Any, rows: Any, shift: float, w: Any, out: Any, sums: Any, lifts: Any
+) -> None:
+    """Copy a part of the features of X[rows] - shift to out, and go on with them as forward_part.
+
+    lifts[part] is what the shift takes from the sums: shift times the sum of these rows of w.
+    """
+    D, M, away = X.shape[1], w.shape[1], X.dtype.type(shift)
     start, stop = D * part // parts, D * (part + 1) // parts
     for n in range(len(rows)):
         row, into = X[rows[n], start:stop], out[n, start:stop]
         for i in range(len(row)):
-            into[i] = row[i]
+            into[i] = row[i] - away
     forward_part(part, parts, out, w, sums)
+    lift = lifts[part]
+    lift[:] = 0
+    if shift != 0:
+        for d in range(start, stop):
+            row = w[d]
+            for m in range(M):
+                lift[m] += row[m]
+        for m in range(M):
+            lift[m] *= away
 
 
 @compiled

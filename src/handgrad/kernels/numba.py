@@ -82,7 +82,7 @@ def dense_learn(
         parts = share(threads, x.size * w.shape[1], PART_PRODUCTS)
         squares = np.zeros(parts)
         do(
-            training.learn_part, training.learn_parts, parts, kept, x, need_dx, dx, reg,
+            training.learn_part, training.learn_parts, parts, kept, x, 0.0, db, need_dx, dx, reg,
             squares, kind, w.reshape(-1), training.scratch(parts, w.shape[1], w),
             first.reshape(-1), second.reshape(-1), *rest,
         )  # fmt: skip
@@ -177,6 +177,16 @@ def update(
     )  # fmt: skip
 
 
+def _background(X: Array) -> float:
+    """Give the number that more than half of X's are, by a sample of rows; 0 if there is none.
+
+    Such a number is the median: in images the background's, on whatever scale they are.
+    """
+    some = X[:: max(1, len(X) // 8)][:8]
+    middle = float(np.median(some))
+    return middle if np.isfinite(middle) and (some == middle).mean() > 0.5 else 0.0
+
+
 def dense_steps(
     X: Array, rows: Array, labels: Array, batch: int, sizes: Array, loss_kind: int, reg: float,
     theta: Array, kind: int, rates: Array, hyper: Array, first: Array, second: Array, t: int,
@@ -186,10 +196,11 @@ def dense_steps(
     if X.dtype != theta.dtype or not (X.flags.c_contiguous and X.flags.writeable):
         # Compiled code takes one kind of array; and a copy of the rows, not of all there are.
         X, labels, rows = X[rows].astype(theta.dtype), labels[rows], np.arange(len(rows))
+    shift = _background(X) if sparse.fits(X, sizes[1]) else 0.0
     with blas_on_one_thread() as threads, numbas_threads(threads > 1) as together:
         done = training.dense_steps(
             X, rows, labels, batch, sizes, loss_kind, reg, theta, kind, rates, hyper, first,
-            second, t, threads, True if together else None, losses,
+            second, t, threads, True if together else None, shift, losses,
         )  # fmt: skip
     return losses[: done + 1]
 

@@ -71,12 +71,10 @@ def _fetch(context: Any, a: Any, at: Any) -> Any:
 
     def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         say = Writer(target, builder, signature, arguments, _LANES)
-        flag = ir.IntType(32)
-        place = builder.bitcast(
-            builder.gep(say.data(0), [say.number(1)]), ir.IntType(8).as_pointer()
-        )
-        kind = ir.FunctionType(ir.VoidType(), [place.type, flag, flag, flag])
-        ask = builder.module.declare_intrinsic("llvm.prefetch", [place.type], kind)
+        flag, byte = ir.IntType(32), ir.IntType(8).as_pointer()
+        place = builder.bitcast(builder.gep(say.data(0), [say.number(1)]), byte)
+        kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
+        ask = builder.module.declare_intrinsic("llvm.prefetch", [byte], kind)
         builder.call(ask, [place, flag(0), flag(2), flag(1)])
         return target.get_dummy_value()
 
@@ -204,6 +202,12 @@ def room(K: int, M: int, kind: Any) -> Any:
 
 
 @compiled
+def panel_room(N: int, kind: Any) -> Any:
+    """Room for one panel, and for N rows of its products."""
+    return room(_DEEP, _PANEL, kind), np.empty(N * _PANEL, kind.dtype)
+
+
+@compiled
 def depth(K: int) -> int:
     """How many rows of b to pack at a time."""
     pieces = max(1, -(-K // _DEEP))
@@ -263,24 +267,25 @@ def marks(R: int) -> int:
 @compiled
 def multiply(
     a: Any, a0: int, lda: int, R: int, K: int, words: Any, w0: int, panels: Any, p0: int, M: int,
-    c: Any, c0: int, ldc: int, more: int, ahead: Any, first: int, last: int,
+    c: Any, c0: int, ldc: int, more: int, next: Any, first: int, last: int,
 ) -> None:  # fmt: skip
     """c[c0 + r*ldc + f] = sum over k < K of a[a0 + r*lda + k] * b[k, f], b as ``pack`` gave it.
 
     words has a's bits as ``mark`` set them. f goes up to ``padded``(M). An odd last row is
-    multiplied twice, to the same numbers. Where ``more`` is 1, the sums are added to c.
+    multiplied twice, to the same numbers. Where ``more`` is 1, the sums are added to c. Meanwhile
+    next[first:last], which is wanted soon, is asked for, a few lines at a time.
     """
     count = -(-K // _BITS)
-    calls = -(-M // _PANEL) * ((R + 1) // 2)
-    some = -(-(last - first) // (calls * _LANES)) * _LANES
+    pairs = -(-M // _PANEL) * ((R + 1) // 2)
+    each = -(-(last - first) // (pairs * _LANES)) * _LANES
     for f in range(0, M, _PANEL):
         vectors, put = -(-min(_PANEL, M - f) // _LANES), p0 + f * K
         for r in range(0, R, 2):
             s, w = min(r + 1, R - 1), w0 + r // 2 * count
             one, two, c1, c2 = a0 + r * lda, a0 + s * lda, c0 + r * ldc + f, c0 + s * ldc + f
-            for q in range(first, min(first + some, last), _LANES):
-                _fetch(ahead, q)
-            first += some
+            for q in range(first, min(first + each, last), _LANES):
+                _fetch(next, q)
+            first += each
             if vectors == 4:
                 _rows4(words, w, count, a, one, two, panels, put, c, c1, c2, more)
             elif vectors == 3:
@@ -306,11 +311,10 @@ def forward(
         K, more = min(step, stop - k), 1 if k > start else 0
         if pack(w, k * M, M, K, M, panels, 0):
             mark(x, k, D, N, K, words, 0)
-            then = k + K, min(k + K + step, stop)
+            last = min(k + K + step, stop)
             multiply(
-                x, k, D, N, K, words, 0, panels, 0, M, out, 0, wide, more, w, then[0] * M,
-                then[1] * M,
-            )  # fmt: skip
+                x, k, D, N, K, words, 0, panels, 0, M, out, 0, wide, more, w, (k + K) * M, last * M
+            )
         else:
             product(0, 0, N, M, K, x[k:], D, w[k * M :], M, more, out, wide)
 
@@ -327,18 +331,21 @@ def packed(d: Any, N: int, M: int, panels: Any) -> bool:
 @compiled
 def weights_gradient(
     x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, standing: Any, words: Any,
-    dw: Any, wide: int, ahead: Any, first: int, last: int,
+    dw: Any, wide: int, next: Any, first: int, last: int,
 ) -> None:  # fmt: skip
     """dw = x[:, row : row + many]^T d, d as ``packed``; rows of dw are ``wide`` apart.
 
-    standing is room for the transpose, words for its bits.
+    standing is room for the transpose, words for its bits; next[first:last] is wanted soon.
     """
     step = depth(N)
     for n in range(0, N, step):
         K, more = min(step, N - n), 1 if n > 0 else 0
         transpose(x, n * D + row, D, standing, 0, K, K, many)
         mark(standing, 0, K, many, K, words, 0)
-        multiply(standing, 0, K, many, K, words, 0, panels, n * width(M), M, dw, 0, wide, more, ahead, first, last)
+        multiply(
+            standing, 0, K, many, K, words, 0, panels, n * width(M), M, dw, 0, wide, more, next,
+            first, last if n == 0 else first,
+        )  # fmt: skip
 
 
 @compiled
@@ -364,15 +371,15 @@ def _finite(w: Any) -> bool:
 def inputs_gradient(
     d: Any, N: int, M: int, words: Any, w: Any, row: int, many: int, dx: Any, D: int, panel: Any,
     spare: Any,
-) -> bool:  # fmt: skip
+) -> None:  # fmt: skip
     """dx[:, row : row + many] = d w[row : row + many]^T, d as ``marked`` in words.
 
-    panel and spare are room for _DEEP and for N rows of a panel. Where w is not finite nothing is
-    done, and False is given.
+    panel and spare are as ``panel_room`` gives them.
     """
     step = depth(M)
     if not _finite(w[row * M : (row + many) * M]):
-        return False
+        product(0, 1, N, many, M, d, M, w[row * M :], M, 0, dx[row:], D)
+        return
     for f in range(row, row + many, _PANEL):
         wide = min(_PANEL, row + many - f)
         for m in range(0, M, step):
@@ -384,4 +391,3 @@ def inputs_gradient(
             )  # fmt: skip
         for n in range(N):
             copy(spare, n * _PANEL, dx, n * D + f, wide)
-    return True

@@ -13,7 +13,7 @@ from handgrad.kernels import dense, sparse
 from handgrad.kernels.blas import compiled, elementwise, parallel, product
 from handgrad.kernels.processor import LONG_VECTORS
 from handgrad.kernels.rules import MOMENTUM, NESTEROV, RMSPROP, SGD
-from handgrad.kernels.vectors import transpose
+from handgrad.kernels.vectors import copy, transpose
 
 # A part should be worth waking a thread for: so many multiplications, or numbers touched.
 PART_PRODUCTS, PART_NUMBERS = 2**18, 2**16
@@ -84,75 +84,78 @@ def scratch(parts: int, M: int, kind: Any) -> Any:
 
 @compiled
 def learn_part(
-    part: Any, parts: int, d: Any, x: Any, need_dx: bool, dx: Any, reg: float, sums: Any,
-    kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float, b: float,
-    epsilon: float, decay: float, t: int,
+    part: Any, parts: int, d: Any, x: Any, shift: float, db: Any, need_dx: bool, dx: Any,
+    reg: float, sums: Any, kind: int, w: Any, room: Any, first: Any, second: Any, rate: float,
+    a: float, b: float, epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     """Backward of a part of the features, and the step of their weights while dw is in the cache.
 
     w, first, second (D * M,); x (N, D), d (N, M). dx = d w^T is that of the weights before the
-    step. With ``reg`` sums[part] is the sum of their squares. ``room`` is as ``scratch`` gives it.
+    step; dw = (x + shift)^T d = x^T d + shift db, with db (M,) the sum of d over the examples. With
+    ``reg`` sums[part] is the sum of the weights' squares. ``room`` is as ``scratch`` gives it.
     """
     N, D = x.shape
     M = d.shape[1]
     start, stop = D * part // parts, D * (part + 1) // parts
     sums[part] = 0
-    zeros = sparse.worth(x, start, stop, M, 0, 1)
-    vectors = need_dx and sparse.worth(d, 0, M, 64, 1, 0)
-    numbers, below, paid = x.reshape(-1), dx.reshape(-1), d.reshape(-1)
-    panels = sparse.room(N if zeros else 0, M, x)
-    zeros = zeros and sparse.packed(paid, N, M, panels)
-    wide = sparse.padded(M) if zeros else M
+    numbers, paid, below = x.reshape(-1), d.reshape(-1), dx.reshape(-1)
+    x_zeros = sparse.worth(x, start, stop, M, 0, 1)
+    panels = sparse.room(N if x_zeros else 0, M, x)
+    x_zeros = x_zeros and sparse.packed(paid, N, M, panels)
+    wide = sparse.padded(M) if x_zeros else M
     rows = max(1, min(_IN_CACHE // max(N, wide), _ROWS, stop - start))
-    dw, square = room[part], np.zeros(1)
-    standing = np.empty(rows * N, x.dtype)
-    words = np.empty(sparse.marks(rows), np.int64)
-    turned = np.empty(0 if vectors or not need_dx else N * M, x.dtype)
-    if vectors:
-        bits, panel, spare = sparse.marked(paid, N, M), sparse.room(112, 64, x), np.empty(N * 64, x.dtype)
-    else:
-        bits, panel, spare = words, standing, standing
-        if need_dx:
-            transpose(paid, 0, M, turned, 0, N, N, M)
+    standing, words = np.empty(rows * N, x.dtype), np.empty(sparse.marks(rows), np.int64)
+    d_zeros = need_dx and sparse.worth(d, 0, M, D, 1, 0)
+    bits, panel, spare = sparse.marked(paid, N if d_zeros else 0, M), standing, standing
+    turned = np.empty(N * M if need_dx and not d_zeros else 0, x.dtype)
+    if d_zeros:
+        panel, spare = sparse.panel_room(N, x)
+    elif need_dx:
+        transpose(paid, 0, M, turned, 0, N, N, M)
+    dw, square, away = room[part], np.zeros(1), x.dtype.type(shift)
     for row in range(start, stop, rows):
         end = min(row + rows, stop)
-        if need_dx:
-            if vectors:
-                sparse.inputs_gradient(paid, N, M, bits, w, row, end - row, below, D, panel, spare)
-            else:
-                for top in range(row, end, _DX_ROWS):
-                    many = min(_DX_ROWS, end - top)
-                    product(0, 0, many, N, M, w[top * M :], M, turned, N, 0, standing, N)
-                    transpose(standing, 0, N, below, top, D, many, N)
-        if zeros:
-            sparse.weights_gradient(numbers, N, D, row, end - row, panels, M, standing, words, dw, wide, w, end * M, min(stop, end + rows) * M)
+        some, weights = end - row, w[row * M : end * M]
+        if d_zeros:
+            sparse.inputs_gradient(paid, N, M, bits, w, row, some, below, D, panel, spare)
+        elif need_dx:
+            for top in range(row, end, _DX_ROWS):
+                many = min(_DX_ROWS, end - top)
+                product(0, 0, many, N, M, w[top * M :], M, turned, N, 0, standing, N)
+                transpose(standing, 0, N, below, top, D, many, N)
+        if x_zeros:
+            last = min(end + rows, stop) * M
+            sparse.weights_gradient(
+                numbers, N, D, row, some, panels, M, standing, words, dw, wide, w, end * M, last
+            )
         else:
-            product(1, 0, end - row, M, N, numbers[row:], D, paid, M, 0, dw, wide)
-        # Row by row where the registers' columns are more than there are weights.
-        length = M if wide > M else (end - row) * M
-        for i in range((end - row) * M // length):
-            some = dw[i * wide : i * wide + length]
-            at = row * M + i * length
-            weights = w[at : at + length]
-            if reg > 0:
-                dense.add_l2_part(0, 1, some, weights, reg, square)
-                sums[part] += square[0]
-            update_part(
-                np.int64(0), np.int64(1), kind, weights, some, first[at : at + length],
-                second[at : at + length], rate, a, b, epsilon, decay, t,
-            )  # fmt: skip
+            product(1, 0, some, M, N, numbers[row:], D, paid, M, 0, dw, M)
+        for i in range(some if shift != 0 or wide > M else 0):
+            line = dw[i * wide : i * wide + M]
+            if shift != 0:
+                for m in range(M):
+                    line[m] += away * db[m]
+            if wide > M:
+                copy(dw, i * wide, dw, i * M, M)
+        if reg > 0:
+            dense.add_l2_part(0, 1, dw[: some * M], weights, reg, square)
+            sums[part] += square[0]
+        update_part(
+            np.int64(0), np.int64(1), kind, weights, dw[: some * M], first[row * M : end * M],
+            second[row * M : end * M], rate, a, b, epsilon, decay, t,
+        )  # fmt: skip
 
 
 @parallel
 def learn_parts(
-    parts: int, d: Any, x: Any, need_dx: bool, dx: Any, reg: float, sums: Any,
-    kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float, b: float,
-    epsilon: float, decay: float, t: int,
+    parts: int, d: Any, x: Any, shift: float, db: Any, need_dx: bool, dx: Any, reg: float,
+    sums: Any, kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float,
+    b: float, epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     """All parts of learn_part. By name: *arguments would be compiled once for each caller."""
     for part in numba.prange(parts):
         learn_part(
-            np.int64(part), parts, d, x, need_dx, dx, reg, sums, kind, w, room, first,
+            np.int64(part), parts, d, x, shift, db, need_dx, dx, reg, sums, kind, w, room, first,
             second, rate, a, b, epsilon, decay, t,
         )  # fmt: skip
 
@@ -189,12 +192,14 @@ def _share(threads: int, work: int, enough: int) -> int:
 
 
 @compiled
-def _gather(pool: Any, parts: int, X: Any, rows: Any, w: Any, x: Any, sums: Any) -> None:
+def _gather(
+    pool: Any, parts: int, X: Any, rows: Any, shift: float, w: Any, x: Any, sums: Any, lifts: Any
+) -> None:
     if pool is not None and parts > 1:
-        dense.gather_parts(parts, X, rows, w, x, sums)
+        dense.gather_parts(parts, X, rows, shift, w, x, sums, lifts)
         return
     for part in range(parts):
-        dense.gather_part(part, parts, X, rows, w, x, sums)
+        dense.gather_part(part, parts, X, rows, shift, w, x, sums, lifts)
 
 
 @compiled
@@ -208,19 +213,19 @@ def _forward(pool: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
 
 @compiled
 def _learn(
-    pool: Any, parts: int, d: Any, x: Any, need_dx: bool, dx: Any, reg: float,
-    sums: Any, kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float,
+    pool: Any, parts: int, d: Any, x: Any, shift: float, db: Any, need_dx: bool, dx: Any,
+    reg: float, sums: Any, kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float,
     b: float, epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     if pool is not None and parts > 1:
         learn_parts(
-            parts, d, x, need_dx, dx, reg, sums, kind, w, room, first, second, rate, a,
+            parts, d, x, shift, db, need_dx, dx, reg, sums, kind, w, room, first, second, rate, a,
             b, epsilon, decay, t,
         )  # fmt: skip
         return
     for part in range(parts):
         learn_part(
-            part, parts, d, x, need_dx, dx, reg, sums, kind, w, room, first, second, rate,
+            part, parts, d, x, shift, db, need_dx, dx, reg, sums, kind, w, room, first, second, rate,
             a, b, epsilon, decay, t,
         )  # fmt: skip
 
@@ -229,14 +234,18 @@ def _learn(
 def dense_steps(
     X: Any, chosen: Any, labels: Any, batch: int, sizes: Any, loss_kind: int, reg: float,
     theta: Any, kind: int, rates: Any, hyper: Any, first: Any, second: Any, t: int, threads: int,
-    pool: Any, losses: Any,
+    pool: Any, shift: float, losses: Any,
 ) -> int:  # fmt: skip
-    """Train on batches of X[chosen]: see numpy.py; with a ``pool`` on Numba's threads."""
+    """Train on batches of X[chosen]: see numpy.py; with a ``pool`` on Numba's threads.
+
+    X - shift is what is multiplied: it should be the number that is zero most often.
+    """
     layers = len(sizes) - 1
     widest = 0
     for layer in range(layers):
         widest = max(widest, sizes[layer + 1])
     room, db = scratch(threads, widest, theta), np.empty(widest, theta.dtype)
+    lifting, lifted = np.empty(threads * sizes[1], theta.dtype), np.empty(widest, theta.dtype)
     outs = np.empty((layers, batch * widest), theta.dtype)
     douts = np.empty((2, batch * widest), theta.dtype)
     partial = np.empty(threads * batch * sparse.padded(widest), theta.dtype)
@@ -257,11 +266,15 @@ def dense_steps(
             parts = _share(threads, N * D * M, PART_PRODUCTS)
             wide = sparse.padded(M)
             summed = partial[: parts * N * wide].reshape(parts, N, wide)
+            lifted[:M] = bias
             if layer == 0:
-                _gather(pool, parts, X, these, w, x, summed)
+                lifts = lifting[: parts * M].reshape(parts, M)
+                _gather(pool, parts, X, these, shift, w, x, summed, lifts)
+                for part in range(parts):
+                    lifted[:M] += lifts[part]
             else:
                 _forward(pool, parts, x, w, summed)
-            dense.finish(summed, bias, layer < layers - 1, out)
+            dense.finish(summed, lifted[:M], layer < layers - 1, out)
             x, at = out, at + (D + 1) * M
         d: Any = douts[layers % 2, : x.size].reshape(x.shape)
         loss = _loss(loss_kind, x, targets, d)
@@ -279,7 +292,7 @@ def dense_steps(
             dx = douts[layer % 2, : N * D].reshape(N, D) if layer > 0 else d
             parts = _share(threads, N * D * M, PART_PRODUCTS)
             _learn(
-                pool, parts, d, below, layer > 0, dx, reg, sums, kind, theta[at:middle],
+                pool, parts, d, below, 0.0 if layer > 0 else shift, db[:M], layer > 0, dx, reg, sums, kind, theta[at:middle],
                 room, first[at:middle], second[at:middle], rate, a, b, epsilon, decay, now,
             )  # fmt: skip
             update_part(
