@@ -304,7 +304,7 @@ def multiply(
 def forward(
     x: Any, N: int, D: int, start: int, stop: int, w: Any, M: int, out: Any, wide: int
 ) -> None:
-    """out = x[:, start:stop] w[start:stop], its rows ``wide`` apart."""
+    """Give out = x[:, start:stop] w[start:stop], its rows ``wide`` apart."""
     step = depth(stop - start)
     panels, words = room(step, M, x), np.empty(marks(N), np.int64)
     for k in range(start, stop, step):
@@ -333,7 +333,7 @@ def weights_gradient(
     x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, standing: Any, words: Any,
     dw: Any, wide: int, next: Any, first: int, last: int,
 ) -> None:  # fmt: skip
-    """dw = x[:, row : row + many]^T d, d as ``packed``; rows of dw are ``wide`` apart.
+    """Give dw = x[:, row : row + many]^T d, d as ``packed``; rows of dw are ``wide`` apart.
 
     standing is room for the transpose, words for its bits; next[first:last] is wanted soon.
     """

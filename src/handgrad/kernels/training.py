@@ -214,8 +214,8 @@ def _forward(pool: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
 @compiled
 def _learn(
     pool: Any, parts: int, d: Any, x: Any, shift: float, db: Any, need_dx: bool, dx: Any,
-    reg: float, sums: Any, kind: int, w: Any, room: Any, first: Any, second: Any, rate: float, a: float,
-    b: float, epsilon: float, decay: float, t: int,
+    reg: float, sums: Any, kind: int, w: Any, room: Any, first: Any, second: Any, rate: float,
+    a: float, b: float, epsilon: float, decay: float, t: int,
 ) -> None:  # fmt: skip
     if pool is not None and parts > 1:
         learn_parts(
@@ -225,8 +225,8 @@ def _learn(
         return
     for part in range(parts):
         learn_part(
-            part, parts, d, x, shift, db, need_dx, dx, reg, sums, kind, w, room, first, second, rate,
-            a, b, epsilon, decay, t,
+            part, parts, d, x, shift, db, need_dx, dx, reg, sums, kind, w, room, first, second,
+            rate, a, b, epsilon, decay, t,
         )  # fmt: skip
 
 
@@ -292,8 +292,9 @@ def dense_steps(
             dx = douts[layer % 2, : N * D].reshape(N, D) if layer > 0 else d
             parts = _share(threads, N * D * M, PART_PRODUCTS)
             _learn(
-                pool, parts, d, below, 0.0 if layer > 0 else shift, db[:M], layer > 0, dx, reg, sums, kind, theta[at:middle],
-                room, first[at:middle], second[at:middle], rate, a, b, epsilon, decay, now,
+                pool, parts, d, below, shift if layer == 0 else 0.0, db[:M], layer > 0, dx, reg,
+                sums, kind, theta[at:middle], room, first[at:middle], second[at:middle], rate, a,
+                b, epsilon, decay, now,
             )  # fmt: skip
             update_part(
                 np.int64(0), np.int64(1), kind, theta[middle:end], db[:M], first[middle:end],
