@@ -111,48 +111,114 @@ def dense_steps(
     -------
     losses : float64 array, one a batch; the last is not finite where training had to end early
     """
-    grads = np.empty_like(theta)
+    new = np.empty((2, theta.size), theta.dtype)
+    grads = new[0]
     layers, at = [], 0
     for D, M in itertools.pairwise(sizes.tolist()):
         # The biases lie behind their weights: with a feature of ones they are one matrix.
         part = slice(at, at + (D + 1) * M)
-        held = 0 if part.stop == len(theta) else batch  # the last layer's units are the scores
-        layers.append(_Layer(part, theta[part].reshape(-1, M), grads[part].reshape(-1, M), held))
+        layers.append(_Layer(part, theta[part].reshape(-1, M), grads[part].reshape(-1, M)))
         at = part.stop
     a, b, epsilon, decay = hyper.tolist()
-    parts = _shrinking(layers, decay)
-    spare = np.empty(max(part.stop - part.start for part, _ in parts), theta.dtype)
-    stepped = [
-        (theta[p], grads[p], first[p], second[p], spare[: p.stop - p.start], shrink)
-        for p, shrink in parts
-    ]
-    losses = np.empty(len(rates))
+    stepping: Any
+    if kind in (SGD, MOMENTUM, NESTEROV, RMSPROP) or decay or theta.size > _IN_CACHE:
+        stepping = _InParts(layers, kind, (theta, grads, first, second), (a, b, epsilon), decay)
+    else:
+        stepping = _SmallAdam(theta, new, first, second, a, b, epsilon)
+    losses, share = np.empty(len(rates)), np.empty((1, 0))
     together = max(1, _GATHERED // (batch * layers[0].w.shape[0]))
     for start in range(0, len(rates), together):
         rows = chosen[start * batch : (start + together) * batch]
         gathered = np.ones((len(rows), len(layers[0].w)), theta.dtype)
         gathered[:, :-1] = X[rows]
-        targets = labels[rows] if loss_kind == 0 else labels[rows, None].astype(theta.dtype)
+        targets = labels[rows] if loss_kind == 0 else -labels[rows, None].astype(theta.dtype)
         for step, rate in enumerate(rates[start : start + together].tolist(), start):
             these = slice((step - start) * batch, (step - start + 1) * batch)
-            loss = _gradients(layers, gathered[these], targets[these], loss_kind, reg)
+            x = gathered[these]
+            if len(x) != share.shape[1]:
+                share = np.full((1, len(x)), 1 / len(x), theta.dtype)
+            loss = _gradients(layers, x, targets[these], share, loss_kind, reg)
             losses[step] = loss
             if not math.isfinite(loss):
+                stepping.end()
                 return losses[: step + 1]
-            for w, dw, state, more, room, shrink in stepped:
-                _update(kind, w, dw, state, more, room, rate, a, b, epsilon, shrink, t + step + 1)
+            stepping.step(rate, t + step + 1)
+    stepping.end()
     return losses
 
 
 class _Layer:
-    """One dense layer: where it is, its weights, the biases as their last row, and dw alike.
+    """One dense layer: where it is, its weights, the biases as their last row, and dw alike."""
 
-    out (rows, M + 1) is for its units after the ReLU; the next layer's ones are last.
+    def __init__(self, part: slice, w: Array, dw: Array) -> None:
+        self.part, self.w, self.dw = part, w, dw
+        self._units = np.ones((w.shape[1] + 1, 0), w.dtype)
+
+    def units(self, count: int) -> Array:
+        """Room for units (M + 1, N) after the ReLU, the last of them the next layer's ones."""
+        if self._units.shape[1] != count:
+            self._units = np.ones((self.w.shape[1] + 1, count), self.w.dtype)
+        return self._units
+
+
+class _InParts:
+    """Steps by ``_update``, of parts that stay in the cache; weights alone are decayed."""
+
+    def __init__(
+        self, layers: list[_Layer], kind: int, arrays: tuple[Array, ...],
+        hyper: tuple[float, float, float], decay: float,
+    ) -> None:  # fmt: skip
+        self._kind, self._hyper = kind, hyper
+        parts = _shrinking(layers, decay)
+        spare = np.empty(max(part.stop - part.start for part, _ in parts), arrays[0].dtype)
+        self._parts: list[tuple[Any, ...]] = [
+            (*(array[part] for array in arrays), spare[: part.stop - part.start], shrink)
+            for part, shrink in parts
+        ]
+
+    def step(self, rate: float, t: int) -> None:
+        for w, dw, first, second, spare, shrink in self._parts:
+            _update(self._kind, w, dw, first, second, spare, rate, *self._hyper, shrink, t)
+
+    def end(self) -> None:
+        """The state is where it belongs."""
+
+
+class _SmallAdam:
+    """Adam's steps in few calls: both moments in one array, theirs being what takes the time.
+
+    They are kept as sums of a^i g and b^i g^2, without the factors 1 - a and 1 - b. ``new`` has
+    the gradients g, and room for their squares.
     """
 
-    def __init__(self, part: slice, w: Array, dw: Array, rows: int) -> None:
-        self.part, self.w, self.dw = part, w, dw
-        self.out = np.ones((rows, w.shape[1] + 1), w.dtype)
+    def __init__(
+        self, w: Array, new: Array, first: Array, second: Array, a: float, b: float, epsilon: float
+    ) -> None:
+        self._w, self._new, self._given = w, new, (first, second)
+        self._a, self._b, self._epsilon = a, b, epsilon
+        self._moments = np.stack([first / (1 - a), second / (1 - b)])
+        self._mean, self._square = self._moments
+        self._gradient, self._squared = new
+        self._fading = np.array([[a], [b]], w.dtype)
+        self._spare = np.empty_like(w)
+
+    def step(self, rate: float, t: int) -> None:
+        a, b, spare = self._a, self._b, self._spare
+        np.multiply(self._gradient, self._gradient, out=self._squared)
+        self._moments *= self._fading
+        self._moments += self._new
+        root = math.sqrt((1 - b**t) / (1 - b))
+        np.sqrt(self._square, out=spare)
+        spare += self._epsilon * root
+        np.divide(self._mean, spare, out=spare)
+        spare *= rate * root * (1 - a) / (1 - a**t)
+        self._w -= spare
+
+    def end(self) -> None:
+        """Give the moments back."""
+        first, second = self._given
+        np.multiply(self._mean, 1 - self._a, out=first)
+        np.multiply(self._square, 1 - self._b, out=second)
 
 
 def _shrinking(layers: list[_Layer], decay: float) -> list[tuple[slice, float]]:
@@ -169,27 +235,34 @@ def _shrinking(layers: list[_Layer], decay: float) -> list[tuple[slice, float]]:
     return parts
 
 
-def _gradients(layers: list[_Layer], x: Array, targets: Array, kind: int, reg: float) -> float:
-    """Fill the layers' dw for examples x, their last feature 1; give the loss."""
-    xs = [x]
+def _gradients(
+    layers: list[_Layer], x: Array, targets: Array, share: Array, kind: int, reg: float
+) -> float:
+    """Fill the layers' dw for examples x, their last feature 1; give the loss.
+
+    Units and their gradients have the examples last, so that all but the ones are contiguous.
+    share (1, N) is each example's, 1 / N.
+    """
+    below = [x.T]
     for layer in layers[:-1]:
-        out = layer.out[: len(x)]
-        units = np.matmul(xs[-1], layer.w, out=out[:, :-1])
-        np.maximum(units, 0, out=units)
-        xs.append(out)
-    loss, d = _LOSSES[kind](xs[-1] @ layers[-1].w, targets)
+        units = layer.units(len(x))
+        some = np.dot(layer.w.T, below[-1], out=units[:-1])
+        np.maximum(some, 0, out=some)
+        below.append(units)
+    loss, dx = _LOSSES[kind](below[-1].T.dot(layers[-1].w), targets, share)
+    d = dx.T
     for i in range(len(layers) - 1, -1, -1):
         layer = layers[i]
-        np.matmul(xs[i].T, d, out=layer.dw)
+        np.dot(below[i], d.T, out=layer.dw)
         if i:
-            d = d @ layer.w[:-1].T
-            d *= xs[i][:, :-1] > 0
+            d = layer.w[:-1].dot(d)
+            d *= below[i][:-1] > 0
         if reg:
             loss += 0.5 * reg * add_l2(layer.dw[:-1], layer.w[:-1], reg)
     return loss
 
 
-def _softmax(x: Array, labels: Array) -> tuple[float, Array]:
+def _softmax(x: Array, labels: Array, share: Array) -> tuple[float, Array]:
     """Loss of scores x (N, C), which become the gradient; see handgrad.layers."""
     N = len(x)
     rows = np.arange(N)
@@ -204,25 +277,26 @@ def _softmax(x: Array, labels: Array) -> tuple[float, Array]:
     return loss, dx
 
 
-def _logistic(x: Array, sign: Array) -> tuple[float, Array]:
-    """Loss of x (N, 1), which becomes the gradient: -sign / N / (1 + e^(sign x))."""
-    x *= -sign
+def _logistic(x: Array, flip: Array, share: Array) -> tuple[float, Array]:
+    """Loss of x (N, 1), which becomes the gradient: flip / N / (1 + e^(-flip x)), flip = -sign."""
+    x *= flip
     costs = np.logaddexp(x, 0)
     x -= costs  # the logarithm of the sigmoid, for numbers of any size
     dx = np.exp(x, out=x)
-    dx *= sign
-    dx *= -1 / len(x)
-    return float(np.add.reduce(costs, axis=None)) / len(x), dx
+    dx *= flip
+    dx *= 1 / len(x)
+    return share.dot(costs).item(), dx
 
 
-def _hinge(x: Array, sign: Array) -> tuple[float, Array]:
-    """Loss of x (N, 1), which becomes the gradient: -sign / N where the slack is positive."""
-    x *= -sign
+def _hinge(x: Array, flip: Array, share: Array) -> tuple[float, Array]:
+    """Loss of x (N, 1), which becomes the gradient: flip / N where the slack is positive."""
+    x *= flip
     x += 1
     slack = np.maximum(x, 0)
-    dx = np.multiply(x > 0, sign, out=x)
-    dx *= -1 / len(x)
-    return float(np.add.reduce(slack, axis=None)) / len(x), dx
+    dx = np.sign(slack, out=x)
+    dx *= flip
+    dx *= 1 / len(x)
+    return share.dot(slack).item(), dx
 
 
 _LOSSES = (_softmax, _logistic, _hinge)

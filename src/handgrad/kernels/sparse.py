@@ -65,8 +65,7 @@ def _strip(vectors: int) -> Any:
     return intrinsic(typed)
 
 
-@intrinsic
-def _fetch(context: Any, a: Any, at: Any) -> Any:
+def _fetch_typed(context: Any, a: Any, at: Any) -> Any:
     """Ask for the line with a[at], into the second cache."""
 
     def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -81,8 +80,10 @@ def _fetch(context: Any, a: Any, at: Any) -> Any:
     return types.void(a, at), write
 
 
-@intrinsic
-def _not_zero(context: Any, a: Any, one: Any, two: Any) -> Any:
+_fetch: Any = intrinsic(_fetch_typed)
+
+
+def _not_zero_typed(context: Any, a: Any, one: Any, two: Any) -> Any:
     """A bit for each of _LANES numbers: whether a[one + i] or a[two + i] is not zero."""
 
     def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -93,6 +94,9 @@ def _not_zero(context: Any, a: Any, one: Any, two: Any) -> Any:
         return builder.zext(bits, say.word)
 
     return types.int64(a, one, two), write
+
+
+_not_zero: Any = intrinsic(_not_zero_typed)
 
 
 def _two_rows(vectors: int) -> Any:
@@ -177,7 +181,7 @@ def worth(x: Any, start: int, stop: int, M: int, down: int, across: int) -> bool
         for d in range(start, stop - across, 13):
             seen += 1
             found += x[n, d] != 0 or x[n + down, d + across] != 0
-    return found * padded(M) < _DENSE * seen * M
+    return bool(found * padded(M) < _DENSE * seen * M)
 
 
 @compiled
@@ -236,7 +240,7 @@ def pack(b: Any, b0: int, ldb: int, K: int, M: int, panels: Any, p0: int) -> boo
                     value = b[at + k * ldb + i]
                     panels[put + k * _PANEL + i] = value
                     finite &= value * 0 == 0
-                for i in range(wide, done + _LANES):
+                for i in range(wide, done + _LANES):  # else what lies there, maybe subnormal
                     panels[put + k * _PANEL + i] = 0
     return finite
 
@@ -364,7 +368,7 @@ def _finite(w: Any) -> bool:
     nothing, total = w.dtype.type(0), w.dtype.type(0)
     for i in range(len(w)):
         total += w[i] * nothing
-    return total == 0
+    return bool(total == 0)
 
 
 @compiled
