@@ -15,6 +15,7 @@ import numba
 import numpy as np
 from llvmlite import binding
 from numba import types
+from numba.core.ccallback import CFunc
 from numba.extending import overload
 
 from handgrad.kernels.parts import blas_libraries
@@ -69,6 +70,41 @@ def elementwise(function: Function) -> Function:
 def parallel(function: Function) -> Function:
     """As ``compiled``, its ``numba.prange`` loops spread over threads."""
     return _jit(function, parallel=True, **_OPTIONS)
+
+
+_APART: list[tuple[str, CFunc]] = []
+
+
+def apart(name: str, *kinds: Any) -> Callable[[Callable[..., Any]], Any]:
+    """Compile a function once, by itself, to be called from compiled code by its address.
+
+    A caller's compilation does over again what all functions take that it calls; for large ones
+    that is seconds, at each level. Arrays come as pointers. Callers need ``bind`` before them.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Any:
+        symbol, options = f"handgrad_{name}", {**_OPTIONS}
+        del options["cache"]
+        made = CFunc(function, (kinds, types.void), locals={}, options=options)
+        made.enable_caching()
+        made._cache._cache_file._source_stamp = _SOURCES
+        _APART.append((symbol, made))
+        return types.ExternalFunction(symbol, types.void(*kinds))
+
+    return decorate
+
+
+def bind() -> None:
+    """Compile what is compiled apart, or load it."""
+    while _APART:
+        symbol, function = _APART[-1]
+        function.compile()
+        binding.add_symbol(symbol, function.address)
+        _KEPT.append(function)
+        _APART.pop()
+
+
+_KEPT: list[CFunc] = []  # code lives as long as its function
 
 
 class NoBlasError(ImportError):

@@ -103,7 +103,8 @@ def gather_part(
             into[i] = row[i] - away
     forward_part(part, parts, out, w, sums)
     lift = lifts[part]
-    lift[:] = 0
+    for m in range(M):
+        lift[m] = 0
     if shift != 0:
         for d in range(start, stop):
             row = w[d]

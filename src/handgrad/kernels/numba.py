@@ -20,6 +20,7 @@ from handgrad.kernels import (
     sparse,
     training,
 )
+from handgrad.kernels.blas import bind
 from handgrad.kernels.calls import do, numbas_threads, plain, share, share_numbers
 from handgrad.kernels.numba_blocks import (
     block_backward as block_backward,
@@ -42,6 +43,7 @@ _NUMBERS_OF_A_DRAW = 16
 
 def dense_forward(x: Array, w: Array, b: Array, *, relu: bool) -> Array:
     """Compute x w + b, cut at 0 with ``relu``: see numpy.py."""
+    bind()
     x, w = plain(x), plain(w)
     out = np.empty((len(x), w.shape[1]), x.dtype)
     with blas_on_one_thread() as threads:
@@ -72,6 +74,7 @@ def dense_learn(
     need_dx: bool, reg: float,
 ) -> tuple[Array | None, Array, float]:  # fmt: skip
     """Gradients as dense_backward's, but w is stepped in place: see numpy.py."""
+    bind()
     x, dout = plain(x), plain(dout)
     db = np.empty_like(w[0])
     dx = np.empty(x.shape if need_dx else (0, 0), x.dtype)
@@ -192,6 +195,7 @@ def dense_steps(
     theta: Array, kind: int, rates: Array, hyper: Array, first: Array, second: Array, t: int,
 ) -> Array:  # fmt: skip
     """Train on consecutive batches of X: see numpy.py."""
+    bind()
     losses = np.empty(len(rates))
     if X.dtype != theta.dtype or not (X.flags.c_contiguous and X.flags.writeable):
         # Compiled code takes one kind of array; and a copy of the rows, not of all there are.

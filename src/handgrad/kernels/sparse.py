@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import carray, types
 from numba.extending import intrinsic
 
-from handgrad.kernels.blas import compiled, product
+from handgrad.kernels.blas import apart, compiled, product
 from handgrad.kernels.processor import LONG_VECTORS
 from handgrad.kernels.vectors import Writer, copy, transpose
 
@@ -206,12 +206,6 @@ def room(K: int, M: int, kind: Any) -> Any:
 
 
 @compiled
-def panel_room(N: int, kind: Any) -> Any:
-    """Room for one panel, and for N rows of its products."""
-    return room(_DEEP, _PANEL, kind), np.empty(N * _PANEL, kind.dtype)
-
-
-@compiled
 def depth(K: int) -> int:
     """How many rows of b to pack at a time."""
     pieces = max(1, -(-K // _DEEP))
@@ -300,16 +294,18 @@ def multiply(
                 _rows1(words, w, count, a, one, two, panels, put, c, c1, c2, more)
 
 
-# x (N, D), d (N, M), dx and w (D, M) are of one dimension from here on: views of an array that are
-# made in loops are counted by all threads at the same place.
+# What follows is compiled apart. x (N, D), d (N, M), dx and w (D, M) are of one dimension, and come
+# as pointers: views of an array that are made in loops are counted by all threads at one place.
+
+_POINTER, _WORD = types.voidptr, types.int64
 
 
-@compiled
-def forward(
+@apart("sparse_forward", _POINTER, *(_WORD,) * 4, _POINTER, _WORD, _POINTER, _WORD)
+def _forward(
     x: Any, N: int, D: int, start: int, stop: int, w: Any, M: int, out: Any, wide: int
 ) -> None:
-    """Give out = x[:, start:stop] w[start:stop], its rows ``wide`` apart."""
-    step = depth(stop - start)
+    x, w = carray(x, N * D, np.float32), carray(w, D * M, np.float32)
+    out, step = carray(out, N * wide, np.float32), depth(stop - start)
     panels, words = room(step, M, x), np.empty(marks(N), np.int64)
     for k in range(start, stop, step):
         K, more = min(step, stop - k), 1 if k > start else 0
@@ -324,42 +320,64 @@ def forward(
 
 
 @compiled
-def packed(d: Any, N: int, M: int, panels: Any) -> bool:
-    """Pack d for ``weights_gradient``, some examples at a time, as ``pack`` does."""
-    finite, step = True, depth(N)
+def forward(
+    x: Any, N: int, D: int, start: int, stop: int, w: Any, M: int, out: Any, wide: int
+) -> None:
+    """Give out = x[:, start:stop] w[start:stop], its rows ``wide`` apart."""
+    _forward(x.ctypes, N, D, start, stop, w.ctypes, M, out.ctypes, wide)
+
+
+@apart("sparse_packed", _POINTER, _WORD, _WORD, _POINTER, _POINTER)
+def _packed(d: Any, N: int, M: int, panels: Any, finite: Any) -> None:
+    d, panels = carray(d, N * M, np.float32), carray(panels, N * width(M), np.float32)
+    good, step = True, depth(N)
     for n in range(0, N, step):
-        finite &= pack(d, n * M, M, min(step, N - n), M, panels, n * width(M))
-    return finite
+        good &= pack(d, n * M, M, min(step, N - n), M, panels, n * width(M))
+    carray(finite, 1, np.bool_)[0] = good
 
 
 @compiled
-def weights_gradient(
-    x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, standing: Any, words: Any,
-    dw: Any, wide: int, next: Any, first: int, last: int,
-) -> None:  # fmt: skip
-    """Give dw = x[:, row : row + many]^T d, d as ``packed``; rows of dw are ``wide`` apart.
+def packed(d: Any, N: int, M: int, panels: Any) -> bool:
+    """Pack d for ``weights_gradient``, some examples at a time, as ``pack`` does."""
+    finite = np.empty(1, np.bool_)
+    _packed(d.ctypes, N, M, panels.ctypes, finite.ctypes)
+    return bool(finite[0])
 
-    standing is room for the transpose, words for its bits; next[first:last] is wanted soon.
-    """
+
+@apart(
+    "sparse_weights_gradient",
+    *(_POINTER, *(_WORD,) * 4, _POINTER, _WORD, _POINTER, _WORD, _POINTER, _WORD, _WORD),
+)
+def _weights_gradient(
+    x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, dw: Any, wide: int, w: Any,
+    first: int, last: int,
+) -> None:  # fmt: skip
+    x, panels = carray(x, N * D, np.float32), carray(panels, N * width(M), np.float32)
+    dw, w = carray(dw, many * wide, np.float32), carray(w, D * M, np.float32)
     step = depth(N)
+    standing, words = np.empty(many * step, np.float32), np.empty(marks(many), np.int64)
     for n in range(0, N, step):
         K, more = min(step, N - n), 1 if n > 0 else 0
         transpose(x, n * D + row, D, standing, 0, K, K, many)
         mark(standing, 0, K, many, K, words, 0)
         multiply(
-            standing, 0, K, many, K, words, 0, panels, n * width(M), M, dw, 0, wide, more, next,
+            standing, 0, K, many, K, words, 0, panels, n * width(M), M, dw, 0, wide, more, w,
             first, last if n == 0 else first,
         )  # fmt: skip
 
 
 @compiled
-def marked(d: Any, N: int, M: int) -> Any:
-    """Give the bits of d for ``inputs_gradient``, some units at a time."""
-    step = depth(M)
-    words = np.empty(-(-M // step) * marks(N), np.int64)
-    for m in range(0, M, step):
-        mark(d, m, M, N, min(step, M - m), words, m // step * marks(N))
-    return words
+def weights_gradient(
+    x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, dw: Any, wide: int, w: Any,
+    first: int, last: int,
+) -> None:  # fmt: skip
+    """Give dw = x[:, row : row + many]^T d, d as ``packed``; rows of dw are ``wide`` apart.
+
+    w[first:last] is wanted soon.
+    """
+    _weights_gradient(
+        x.ctypes, N, D, row, many, panels.ctypes, M, dw.ctypes, wide, w.ctypes, first, last
+    )
 
 
 @compiled
@@ -371,19 +389,36 @@ def _finite(w: Any) -> bool:
     return bool(total == 0)
 
 
-@compiled
-def inputs_gradient(
-    d: Any, N: int, M: int, words: Any, w: Any, row: int, many: int, dx: Any, D: int, panel: Any,
-    spare: Any,
-) -> None:  # fmt: skip
-    """dx[:, row : row + many] = d w[row : row + many]^T, d as ``marked`` in words.
+@apart("sparse_marked", _POINTER, _WORD, _WORD, _POINTER)
+def _marked(d: Any, N: int, M: int, words: Any) -> None:
+    d, step = carray(d, N * M, np.float32), depth(M)
+    words = carray(words, -(-M // step) * marks(N), np.int64)
+    for m in range(0, M, step):
+        mark(d, m, M, N, min(step, M - m), words, m // step * marks(N))
 
-    panel and spare are as ``panel_room`` gives them.
-    """
+
+@compiled
+def marked(d: Any, N: int, M: int) -> Any:
+    """Give the bits of d for ``inputs_gradient``, some units at a time."""
+    words = np.empty(-(-M // depth(M)) * marks(N), np.int64)
+    _marked(d.ctypes, N, M, words.ctypes)
+    return words
+
+
+@apart(
+    "sparse_inputs_gradient",
+    *(_POINTER, _WORD, _WORD, _POINTER, _POINTER, _WORD, _WORD, _POINTER, _WORD),
+)
+def _inputs_gradient(
+    d: Any, N: int, M: int, words: Any, w: Any, row: int, many: int, dx: Any, D: int
+) -> None:
     step = depth(M)
+    d, words = carray(d, N * M, np.float32), carray(words, -(-M // step) * marks(N), np.int64)
+    w, dx = carray(w, D * M, np.float32), carray(dx, N * D, np.float32)
     if not _finite(w[row * M : (row + many) * M]):
         product(0, 1, N, many, M, d, M, w[row * M :], M, 0, dx[row:], D)
         return
+    panel, spare = room(_DEEP, _PANEL, d), np.empty(N * _PANEL, np.float32)
     for f in range(row, row + many, _PANEL):
         wide = min(_PANEL, row + many - f)
         for m in range(0, M, step):
@@ -395,3 +430,11 @@ def inputs_gradient(
             )  # fmt: skip
         for n in range(N):
             copy(spare, n * _PANEL, dx, n * D + f, wide)
+
+
+@compiled
+def inputs_gradient(
+    d: Any, N: int, M: int, words: Any, w: Any, row: int, many: int, dx: Any, D: int
+) -> None:
+    """Give dx[:, row : row + many] = d w[row : row + many]^T, d as ``marked`` in words."""
+    _inputs_gradient(d.ctypes, N, M, words.ctypes, w.ctypes, row, many, dx.ctypes, D)

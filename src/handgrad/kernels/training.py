@@ -104,20 +104,18 @@ def learn_part(
     x_zeros = x_zeros and sparse.packed(paid, N, M, panels)
     wide = sparse.padded(M) if x_zeros else M
     rows = max(1, min(_IN_CACHE // max(N, wide), _ROWS, stop - start))
-    standing, words = np.empty(rows * N, x.dtype), np.empty(sparse.marks(rows), np.int64)
     d_zeros = need_dx and sparse.worth(d, 0, M, D, 1, 0)
-    bits, panel, spare = sparse.marked(paid, N if d_zeros else 0, M), standing, standing
+    words = sparse.marked(paid, N if d_zeros else 0, M)
     turned = np.empty(N * M if need_dx and not d_zeros else 0, x.dtype)
-    if d_zeros:
-        panel, spare = sparse.panel_room(N, x)
-    elif need_dx:
+    standing = np.empty(N * min(rows, _DX_ROWS) if len(turned) > 0 else 0, x.dtype)
+    if len(turned) > 0:
         transpose(paid, 0, M, turned, 0, N, N, M)
     dw, square, away = room[part], np.zeros(1), x.dtype.type(shift)
     for row in range(start, stop, rows):
         end = min(row + rows, stop)
         some, weights = end - row, w[row * M : end * M]
         if d_zeros:
-            sparse.inputs_gradient(paid, N, M, bits, w, row, some, below, D, panel, spare)
+            sparse.inputs_gradient(paid, N, M, words, w, row, some, below, D)
         elif need_dx:
             for top in range(row, end, _DX_ROWS):
                 many = min(_DX_ROWS, end - top)
@@ -125,9 +123,7 @@ def learn_part(
                 transpose(standing, 0, N, below, top, D, many, N)
         if x_zeros:
             last = min(end + rows, stop) * M
-            sparse.weights_gradient(
-                numbers, N, D, row, some, panels, M, standing, words, dw, wide, w, end * M, last
-            )
+            sparse.weights_gradient(numbers, N, D, row, some, panels, M, dw, wide, w, end * M, last)
         else:
             product(1, 0, some, M, N, numbers[row:], D, paid, M, 0, dw, M)
         for i in range(some if shift != 0 or wide > M else 0):
@@ -266,12 +262,14 @@ def dense_steps(
             parts = _share(threads, N * D * M, PART_PRODUCTS)
             wide = sparse.padded(M)
             summed = partial[: parts * N * wide].reshape(parts, N, wide)
-            lifted[:M] = bias
+            for m in range(M):
+                lifted[m] = bias[m]
             if layer == 0:
                 lifts = lifting[: parts * M].reshape(parts, M)
                 _gather(pool, parts, X, these, shift, w, x, summed, lifts)
                 for part in range(parts):
-                    lifted[:M] += lifts[part]
+                    for m in range(M):
+                        lifted[m] += lifts[part, m]
             else:
                 _forward(pool, parts, x, w, summed)
             dense.finish(summed, lifted[:M], layer < layers - 1, out)
