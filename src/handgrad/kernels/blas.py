@@ -85,7 +85,7 @@ def apart(name: str, *kinds: Any) -> Callable[[Callable[..., Any]], Any]:
     def decorate(function: Callable[..., Any]) -> Any:
         symbol, options = f"handgrad_{name}", {**_OPTIONS}
         del options["cache"]
-        made = CFunc(function, (kinds, types.void), locals={}, options=options)
+        made: Any = CFunc(function, (kinds, types.void), locals={}, options=options)
         made.enable_caching()
         made._cache._cache_file._source_stamp = _SOURCES
         _APART.append((symbol, made))

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import carray, types
+from numba import types
 from numba.extending import intrinsic
+from numba.np.numpy_support import carray
 
 from handgrad.kernels.blas import apart, compiled, product
 from handgrad.kernels.processor import LONG_VECTORS
@@ -306,15 +307,17 @@ def _forward(
 ) -> None:
     x, w = carray(x, N * D, np.float32), carray(w, D * M, np.float32)
     out, step = carray(out, N * wide, np.float32), depth(stop - start)
+    nothing: Any = np.int64(0)  # a literal would be a type of its own: one more compilation
     panels, words = room(step, M, x), np.empty(marks(N), np.int64)
     for k in range(start, stop, step):
         K, more = min(step, stop - k), 1 if k > start else 0
-        if pack(w, k * M, M, K, M, panels, 0):
-            mark(x, k, D, N, K, words, 0)
+        if pack(w, k * M, M, K, M, panels, nothing):
+            mark(x, k, D, N, K, words, nothing)
             last = min(k + K + step, stop)
             multiply(
-                x, k, D, N, K, words, 0, panels, 0, M, out, 0, wide, more, w, (k + K) * M, last * M
-            )
+                x, k, D, N, K, words, nothing, panels, nothing, M, out, nothing, wide, more, w,
+                (k + K) * M, last * M,
+            )  # fmt: skip
         else:
             product(0, 0, N, M, K, x[k:], D, w[k * M :], M, more, out, wide)
 
@@ -346,38 +349,41 @@ def packed(d: Any, N: int, M: int, panels: Any) -> bool:
 
 @apart(
     "sparse_weights_gradient",
-    *(_POINTER, *(_WORD,) * 4, _POINTER, _WORD, _POINTER, _WORD, _POINTER, _WORD, _WORD),
+    *(_POINTER, *(_WORD,) * 4, _POINTER, _WORD, _POINTER, _POINTER, _WORD, _WORD),
 )
 def _weights_gradient(
-    x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, dw: Any, wide: int, w: Any,
-    first: int, last: int,
+    x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, dw: Any, w: Any, first: int,
+    last: int,
 ) -> None:  # fmt: skip
     x, panels = carray(x, N * D, np.float32), carray(panels, N * width(M), np.float32)
+    wide = padded(M)
     dw, w = carray(dw, many * wide, np.float32), carray(w, D * M, np.float32)
     step = depth(N)
     standing, words = np.empty(many * step, np.float32), np.empty(marks(many), np.int64)
+    nothing: Any = np.int64(0)
     for n in range(0, N, step):
         K, more = min(step, N - n), 1 if n > 0 else 0
         transpose(x, n * D + row, D, standing, 0, K, K, many)
-        mark(standing, 0, K, many, K, words, 0)
+        mark(standing, nothing, K, many, K, words, nothing)
         multiply(
-            standing, 0, K, many, K, words, 0, panels, n * width(M), M, dw, 0, wide, more, w,
-            first, last if n == 0 else first,
+            standing, nothing, K, many, K, words, nothing, panels, n * width(M), M, dw, nothing,
+            wide, more, w, first, last if n == 0 else first,
         )  # fmt: skip
+    if wide > M:
+        for i in range(1, many):
+            copy(dw, i * wide, dw, i * M, M)
 
 
 @compiled
 def weights_gradient(
-    x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, dw: Any, wide: int, w: Any,
-    first: int, last: int,
+    x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, dw: Any, w: Any, first: int,
+    last: int,
 ) -> None:  # fmt: skip
-    """Give dw = x[:, row : row + many]^T d, d as ``packed``; rows of dw are ``wide`` apart.
+    """Give dw = x[:, row : row + many]^T d, d as ``packed``.
 
-    w[first:last] is wanted soon.
+    dw has room for rows of ``padded``(M) numbers, and gets rows of M. w[first:last] is wanted soon.
     """
-    _weights_gradient(
-        x.ctypes, N, D, row, many, panels.ctypes, M, dw.ctypes, wide, w.ctypes, first, last
-    )
+    _weights_gradient(x.ctypes, N, D, row, many, panels.ctypes, M, dw.ctypes, w.ctypes, first, last)
 
 
 @compiled
@@ -389,52 +395,36 @@ def _finite(w: Any) -> bool:
     return bool(total == 0)
 
 
-@apart("sparse_marked", _POINTER, _WORD, _WORD, _POINTER)
-def _marked(d: Any, N: int, M: int, words: Any) -> None:
-    d, step = carray(d, N * M, np.float32), depth(M)
-    words = carray(words, -(-M // step) * marks(N), np.int64)
-    for m in range(0, M, step):
-        mark(d, m, M, N, min(step, M - m), words, m // step * marks(N))
-
-
-@compiled
-def marked(d: Any, N: int, M: int) -> Any:
-    """Give the bits of d for ``inputs_gradient``, some units at a time."""
-    words = np.empty(-(-M // depth(M)) * marks(N), np.int64)
-    _marked(d.ctypes, N, M, words.ctypes)
-    return words
-
-
 @apart(
     "sparse_inputs_gradient",
-    *(_POINTER, _WORD, _WORD, _POINTER, _POINTER, _WORD, _WORD, _POINTER, _WORD),
+    *(_POINTER, _WORD, _WORD, _POINTER, _WORD, _WORD, _POINTER, _WORD),
 )
-def _inputs_gradient(
-    d: Any, N: int, M: int, words: Any, w: Any, row: int, many: int, dx: Any, D: int
-) -> None:
-    step = depth(M)
-    d, words = carray(d, N * M, np.float32), carray(words, -(-M // step) * marks(N), np.int64)
+def _inputs_gradient(d: Any, N: int, M: int, w: Any, row: int, many: int, dx: Any, D: int) -> None:
+    nothing: Any = np.int64(0)
+    d = carray(d, N * M, np.float32)
     w, dx = carray(w, D * M, np.float32), carray(dx, N * D, np.float32)
     if not _finite(w[row * M : (row + many) * M]):
         product(0, 1, N, many, M, d, M, w[row * M :], M, 0, dx[row:], D)
         return
-    panel, spare = room(_DEEP, _PANEL, d), np.empty(N * _PANEL, np.float32)
+    step = depth(M)
+    words = np.empty(-(-M // step) * marks(N), np.int64)
+    panel, spare = room(step, _PANEL, d), np.empty(N * _PANEL, np.float32)
+    for m in range(0, M, step):
+        mark(d, m, M, N, min(step, M - m), words, m // step * marks(N))
     for f in range(row, row + many, _PANEL):
         wide = min(_PANEL, row + many - f)
         for m in range(0, M, step):
             K, more = min(step, M - m), 1 if m > 0 else 0
             transpose(w, f * M + m, M, panel, 0, _PANEL, wide, K)
             multiply(
-                d, m, M, N, K, words, m // step * marks(N), panel, 0, wide, spare, 0, _PANEL, more,
-                w, 0, 0,
+                d, m, M, N, K, words, m // step * marks(N), panel, nothing, wide, spare, nothing,
+                nothing + _PANEL, more, w, nothing, nothing,
             )  # fmt: skip
         for n in range(N):
             copy(spare, n * _PANEL, dx, n * D + f, wide)
 
 
 @compiled
-def inputs_gradient(
-    d: Any, N: int, M: int, words: Any, w: Any, row: int, many: int, dx: Any, D: int
-) -> None:
-    """Give dx[:, row : row + many] = d w[row : row + many]^T, d as ``marked`` in words."""
-    _inputs_gradient(d.ctypes, N, M, words.ctypes, w.ctypes, row, many, dx.ctypes, D)
+def inputs_gradient(d: Any, N: int, M: int, w: Any, row: int, many: int, dx: Any, D: int) -> None:
+    """Give dx[:, row : row + many] = d w[row : row + many]^T."""
+    _inputs_gradient(d.ctypes, N, M, w.ctypes, row, many, dx.ctypes, D)

@@ -13,7 +13,7 @@ from handgrad.kernels import dense, sparse
 from handgrad.kernels.blas import compiled, elementwise, parallel, product
 from handgrad.kernels.processor import LONG_VECTORS
 from handgrad.kernels.rules import MOMENTUM, NESTEROV, RMSPROP, SGD
-from handgrad.kernels.vectors import copy, transpose
+from handgrad.kernels.vectors import transpose
 
 # A part should be worth waking a thread for: so many multiplications, or numbers touched.
 PART_PRODUCTS, PART_NUMBERS = 2**18, 2**16
@@ -102,10 +102,8 @@ def learn_part(
     x_zeros = sparse.worth(x, start, stop, M, 0, 1)
     panels = sparse.room(N if x_zeros else 0, M, x)
     x_zeros = x_zeros and sparse.packed(paid, N, M, panels)
-    wide = sparse.padded(M) if x_zeros else M
-    rows = max(1, min(_IN_CACHE // max(N, wide), _ROWS, stop - start))
+    rows = max(1, min(_IN_CACHE // max(N, sparse.padded(M)), _ROWS, stop - start))
     d_zeros = need_dx and sparse.worth(d, 0, M, D, 1, 0)
-    words = sparse.marked(paid, N if d_zeros else 0, M)
     turned = np.empty(N * M if need_dx and not d_zeros else 0, x.dtype)
     standing = np.empty(N * min(rows, _DX_ROWS) if len(turned) > 0 else 0, x.dtype)
     if len(turned) > 0:
@@ -115,7 +113,7 @@ def learn_part(
         end = min(row + rows, stop)
         some, weights = end - row, w[row * M : end * M]
         if d_zeros:
-            sparse.inputs_gradient(paid, N, M, words, w, row, some, below, D)
+            sparse.inputs_gradient(paid, N, M, w, row, some, below, D)
         elif need_dx:
             for top in range(row, end, _DX_ROWS):
                 many = min(_DX_ROWS, end - top)
@@ -123,16 +121,14 @@ def learn_part(
                 transpose(standing, 0, N, below, top, D, many, N)
         if x_zeros:
             last = min(end + rows, stop) * M
-            sparse.weights_gradient(numbers, N, D, row, some, panels, M, dw, wide, w, end * M, last)
+            sparse.weights_gradient(numbers, N, D, row, some, panels, M, dw, w, end * M, last)
         else:
             product(1, 0, some, M, N, numbers[row:], D, paid, M, 0, dw, M)
-        for i in range(some if shift != 0 or wide > M else 0):
-            line = dw[i * wide : i * wide + M]
-            if shift != 0:
+        if shift != 0:
+            for i in range(some):
+                line = dw[i * M : (i + 1) * M]
                 for m in range(M):
                     line[m] += away * db[m]
-            if wide > M:
-                copy(dw, i * wide, dw, i * M, M)
         if reg > 0:
             dense.add_l2_part(0, 1, dw[: some * M], weights, reg, square)
             sums[part] += square[0]
