@@ -1,5 +1,8 @@
 """Products that pass over zeros: those of the plain kernels, whatever is zero."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -134,3 +137,22 @@ def test_the_background_is_what_most_pixels_are():
     assert _background(ink) == 0
     assert _background(numbers(rng, (90, 300))) == 0  # the median, but of a few
     assert _background(np.full((9, 4), np.inf, np.float32)) == 0
+
+
+def test_threads_may_be_the_first_to_call_at_the_same_time():
+    program = """
+import threading, numpy as np
+from handgrad import kernels
+engine = kernels.load("numba")
+x, w, b = np.ones((20, 70), np.float32), np.ones((70, 40), np.float32), np.zeros(40, np.float32)
+x[:, ::2] = 0
+ready, found = threading.Barrier(4), []
+def call():
+    ready.wait()
+    found.append(engine.dense_forward(x, w, b, relu=False))
+threads = [threading.Thread(target=call) for _ in range(4)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+assert len(found) == 4 and all((out == 35).all() for out in found)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=300)

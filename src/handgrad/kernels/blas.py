@@ -7,6 +7,7 @@ Python, where two threads would wait for each other.
 
 import ctypes
 import hashlib
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -72,14 +73,16 @@ def parallel(function: Function) -> Function:
     return _jit(function, parallel=True, **_OPTIONS)
 
 
-_APART: list[tuple[str, CFunc]] = []
+_apart: list[tuple[str, Any]] = []
+_binding, _bound = threading.Lock(), threading.Event()
 
 
 def apart(name: str, *kinds: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a function once, by itself, to be called from compiled code by its address.
 
     A caller's compilation does over again what all functions take that it calls; for large ones
-    that is seconds, at each level. Arrays come as pointers. Callers need ``bind`` before them.
+    that is seconds, at each level. Arrays come as pointers. Before a caller is compiled or loaded,
+    there has to be a ``bind``.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
@@ -88,23 +91,22 @@ def apart(name: str, *kinds: Any) -> Callable[[Callable[..., Any]], Any]:
         made: Any = CFunc(function, (kinds, types.void), locals={}, options=options)
         made.enable_caching()
         made._cache._cache_file._source_stamp = _SOURCES
-        _APART.append((symbol, made))
+        _apart.append((symbol, made))
         return types.ExternalFunction(symbol, types.void(*kinds))
 
     return decorate
 
 
 def bind() -> None:
-    """Compile what is compiled apart, or load it."""
-    while _APART:
-        symbol, function = _APART[-1]
-        function.compile()
-        binding.add_symbol(symbol, function.address)
-        _KEPT.append(function)
-        _APART.pop()
-
-
-_KEPT: list[CFunc] = []  # code lives as long as its function
+    """Compile what is compiled apart, or load it, once; threads may ask at the same time."""
+    if _bound.is_set():
+        return
+    with _binding:
+        if not _bound.is_set():
+            for symbol, function in _apart:
+                function.compile()
+                binding.add_symbol(symbol, function.address)
+            _bound.set()
 
 
 class NoBlasError(ImportError):

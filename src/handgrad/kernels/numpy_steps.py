@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.kernels.rules import MOMENTUM, NESTEROV, RMSPROP, SGD
+from handgrad.kernels.rules import ADAM, MOMENTUM, NESTEROV, RMSPROP, SGD
 
 Array = NDArray[Any]
 
@@ -120,31 +120,15 @@ def dense_steps(
         layers.append(_Layer(part, theta[part].reshape(-1, M), grads[part].reshape(-1, M)))
         at = part.stop
     a, b, epsilon, decay = hyper.tolist()
-    stepping: Any
-    if kind in (SGD, MOMENTUM, NESTEROV, RMSPROP) or decay or theta.size > _IN_CACHE:
-        stepping = _InParts(layers, kind, (theta, grads, first, second), (a, b, epsilon), decay)
-    else:
+    stepping: _InParts | _SmallAdam
+    if kind == ADAM and not decay and theta.size <= _IN_CACHE:
         stepping = _SmallAdam(theta, new, first, second, a, b, epsilon)
-    losses, share = np.empty(len(rates)), np.empty((1, 0))
-    together = max(1, _GATHERED // (batch * layers[0].w.shape[0]))
-    for start in range(0, len(rates), together):
-        rows = chosen[start * batch : (start + together) * batch]
-        gathered = np.ones((len(rows), len(layers[0].w)), theta.dtype)
-        gathered[:, :-1] = X[rows]
-        targets = labels[rows] if loss_kind == 0 else -labels[rows, None].astype(theta.dtype)
-        for step, rate in enumerate(rates[start : start + together].tolist(), start):
-            these = slice((step - start) * batch, (step - start + 1) * batch)
-            x = gathered[these]
-            if len(x) != share.shape[1]:
-                share = np.full((1, len(x)), 1 / len(x), theta.dtype)
-            loss = _gradients(layers, x, targets[these], share, loss_kind, reg)
-            losses[step] = loss
-            if not math.isfinite(loss):
-                stepping.end()
-                return losses[: step + 1]
-            stepping.step(rate, t + step + 1)
-    stepping.end()
-    return losses
+    else:
+        stepping = _InParts(layers, kind, (theta, grads, first, second), (a, b, epsilon), decay)
+    try:
+        return _steps(layers, stepping, X, chosen, labels, batch, loss_kind, reg, rates.tolist(), t)
+    finally:
+        stepping.end()
 
 
 class _Layer:
@@ -221,6 +205,32 @@ class _SmallAdam:
         np.multiply(self._square, 1 - self._b, out=second)
 
 
+def _steps(
+    layers: list[_Layer], stepping: _InParts | _SmallAdam, X: Array, chosen: Array, labels: Array,
+    batch: int, loss_kind: int, reg: float, rates: list[float], t: int,
+) -> Array:  # fmt: skip
+    """Do the steps of ``dense_steps``; give the losses."""
+    dtype = layers[0].w.dtype
+    losses, share = np.empty(len(rates)), np.empty((1, 0))
+    together = max(1, _GATHERED // (batch * layers[0].w.shape[0]))
+    for start in range(0, len(rates), together):
+        rows = chosen[start * batch : (start + together) * batch]
+        gathered = np.ones((len(rows), len(layers[0].w)), dtype)
+        gathered[:, :-1] = X[rows]
+        targets = labels[rows] if loss_kind == 0 else -labels[rows, None].astype(dtype)
+        for step, rate in enumerate(rates[start : start + together], start):
+            these = slice((step - start) * batch, (step - start + 1) * batch)
+            x = gathered[these]
+            if len(x) != share.shape[1]:
+                share = np.full((1, len(x)), 1 / len(x), dtype)
+            loss = _gradients(layers, x, targets[these], share, loss_kind, reg)
+            losses[step] = loss
+            if not math.isfinite(loss):
+                return losses[: step + 1]
+            stepping.step(rate, t + step + 1)
+    return losses
+
+
 def _shrinking(layers: list[_Layer], decay: float) -> list[tuple[slice, float]]:
     """Give the parts of theta to step and each one's weight decay."""
     whole = slice(layers[0].part.start, layers[-1].part.stop)
@@ -270,7 +280,7 @@ def _softmax(x: Array, labels: Array, share: Array) -> tuple[float, Array]:
     picked = x[rows, labels]
     dx = np.exp(x, out=x)
     total = dx.sum(axis=1, keepdims=True)
-    loss = float((np.log(total[:, 0]) - picked).mean())
+    loss = share.dot(np.log(total[:, 0]) - picked).item()
     dx /= total
     dx[rows, labels] -= 1
     dx /= N

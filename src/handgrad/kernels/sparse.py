@@ -170,10 +170,11 @@ def fits(x: Any, M: int) -> bool:
 
 @compiled
 def worth(x: Any, start: int, stop: int, M: int, down: int, across: int) -> bool:
-    """Whether to pass over x[:, start:stop]'s zeros in pairs of (0, 0) and (down, across).
+    """Whether it pays to pass over the zeros of x[:, start:stop], x (N, D), for M columns.
 
-    A sample of x (N, D) tells how many numbers are zero where their partners are, too. Columns that
-    are added to fill a register cost as much as zeros save.
+    A number's partner, in the other of two rows that are multiplied together, is ``down`` examples
+    and ``across`` features further. A sample tells how often both are zero. Columns that are added
+    to fill a register cost as much as zeros save.
     """
     if not fits(x, M):
         return False
@@ -266,13 +267,13 @@ def marks(R: int) -> int:
 @compiled
 def multiply(
     a: Any, a0: int, lda: int, R: int, K: int, words: Any, w0: int, panels: Any, p0: int, M: int,
-    c: Any, c0: int, ldc: int, more: int, next: Any, first: int, last: int,
+    c: Any, c0: int, ldc: int, more: int, soon: Any, first: int, last: int,
 ) -> None:  # fmt: skip
     """c[c0 + r*ldc + f] = sum over k < K of a[a0 + r*lda + k] * b[k, f], b as ``pack`` gave it.
 
     words has a's bits as ``mark`` set them. f goes up to ``padded``(M). An odd last row is
     multiplied twice, to the same numbers. Where ``more`` is 1, the sums are added to c. Meanwhile
-    next[first:last], which is wanted soon, is asked for, a few lines at a time.
+    soon[first:last] is asked for, a few lines at a time.
     """
     count = -(-K // _BITS)
     pairs = -(-M // _PANEL) * ((R + 1) // 2)
@@ -283,7 +284,7 @@ def multiply(
             s, w = min(r + 1, R - 1), w0 + r // 2 * count
             one, two, c1, c2 = a0 + r * lda, a0 + s * lda, c0 + r * ldc + f, c0 + s * ldc + f
             for q in range(first, min(first + each, last), _LANES):
-                _fetch(next, q)
+                _fetch(soon, q)
             first += each
             if vectors == 4:
                 _rows4(words, w, count, a, one, two, panels, put, c, c1, c2, more)
