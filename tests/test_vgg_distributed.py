@@ -22,6 +22,7 @@ import torch
 from test_vgg_distributed import RECIPES, generated
 from handgrad.vgg import run_recipe
 from handgrad.vgg import training
+from handgrad.vgg.distributed import leave
 
 out, rank = Path(sys.argv[1]), os.environ["RANK"]
 kept = []
@@ -31,6 +32,9 @@ for name, recipe in RECIPES.items():
     result = run_recipe(recipe, generated(), seed=0, out=out / name, threads=1)
     torch.save(kept[-1].state_dict(), out / f"{name}-{rank}.pt")
     (out / f"{name}-{rank}.txt").write_text(repr(result))
+leave()
+names = [task.joinpath("comm").read_text() for task in Path("/proc/self/task").glob("*")]
+(out / f"threads-{rank}.txt").write_text("".join(names))
 """
 
 RECIPES = {
@@ -66,6 +70,8 @@ def test_two_processes_end_where_one_does_and_ranks_agree(tmp_path):
         assert all(torch.equal(ranks[0][key], ranks[1][key]) for key in ranks[0])
         reports = [(tmp_path / f"{name}-{rank}.txt").read_text() for rank in (0, 1)]
         assert reports[0] == reports[1]
+    for rank in (0, 1):  # a thread of gloo's that outlives Python may abort the process
+        assert "gloo" not in (tmp_path / f"threads-{rank}.txt").read_text()
 
     alone = run_recipe(RECIPES["plain"], generated(), seed=0, out=tmp_path / "alone", threads=1)
     one = load_checkpoint(tmp_path / "alone" / "checkpoint.pt")["averaged"]

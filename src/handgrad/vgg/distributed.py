@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import importlib
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -66,7 +68,8 @@ class World:
 def join(device: str = "cpu", *, timeout_seconds: float = 600) -> World:
     """Join the processes that torchrun started, or stand alone without it.
 
-    The processes stay joined until they end or `leave`, so that several runs can follow each other.
+    The processes stay joined until they `leave`, so that several runs can follow each other; on
+    CPUs they leave at the latest when Python ends.
 
     Parameters
     ----------
@@ -90,7 +93,13 @@ def join(device: str = "cpu", *, timeout_seconds: float = 600) -> World:
         place = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.cuda.set_device(place)
     if not dist.is_initialized():
+        # DistributedDataParallel imports this, and its functions' defaults then hold the group, so
+        # that gloo's threads would outlive `leave`. Imported before there is a group, they do not.
+        importlib.import_module("torch.distributed.nn")
         backend = "nccl" if place.type == "cuda" else "gloo"
+        if backend == "gloo":
+            # A thread of gloo's that lets go of a tensor while Python ends aborts the process.
+            atexit.register(leave)
         dist.init_process_group(backend, timeout=timedelta(seconds=timeout_seconds))
     return World(dist.get_rank(), dist.get_world_size(), place)
 
