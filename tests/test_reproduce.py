@@ -29,11 +29,11 @@ from reproduce_runs import (
 from safetensors.numpy import load_file
 
 from handgrad.analysis import Analysis
-from handgrad.datasets import load_course
 from handgrad.errors import ResultsError
 from handgrad.experiments import EXPERIMENTS, Budget, Experiment
 from handgrad.reproduce import Job, reproduce
 from handgrad.reproduce.folder import code_hash, opened
+from handgrad.reproduce.plan import Estimate
 from handgrad.reproduce.stages import SearchStage
 from handgrad.reproduce.tasks import DataRequest
 from handgrad.reproduce.training import Diverged, FinalRun
@@ -393,7 +393,12 @@ def test_a_chosen_candidate_that_diverges_in_retraining_gives_way_to_the_next(
         for accuracy in (0.8, 0.9):
             search.report(search.claim(), accuracy, 1.0)
         request = DataRequest("course", None, ())
-        stage = SearchStage(EXPERIMENTS["2.3"], "smoke", 0, folder, request, load_course())
+        stage = SearchStage(EXPERIMENTS["2.3"], "smoke", 0, folder, request)
+        assert stage.timing is not None
+        assert not stage.waiting
+        stage.timed(Estimate(1.0, 3.0))
+        assert stage.timing is None
+        assert stage.seconds_left == 6.0
         first, second = stage.waiting
         assert dict(first.chosen)["learning_rate"] == 0.1
         said = stage.received(first, Diverged("the loss became nan"))

@@ -42,6 +42,10 @@ def give_and_listen(workers):
 
 def test_a_worker_that_died_while_idle_is_a_worker_error():
     with pool.Pool(1) as workers:
+        assert not workers._processes  # none without a task
+        workers.start("2.3 (0)", functools.partial(nap, 0.0))
+        while workers.is_busy:
+            list(workers.events(5.0))
         (process,) = workers._processes
         process.kill()
         process.join()

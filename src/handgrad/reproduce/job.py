@@ -120,8 +120,10 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
             for experiment in job.experiments
             if experiment.id not in left_out
         ]
-        watcher.planned(stages, seconds_left(stages) / job.jobs)
-        _work(job, stages, watcher)
+        with Pool(job.jobs) as pool:
+            _time(stages, pool)
+            watcher.planned(stages, seconds_left(stages) / job.jobs)
+            _work(stages, pool, watcher)
         measured = studies.measure(
             job.studies, before.studies if before else (), data, job.profile, job.seed,
             watcher.measuring,
@@ -191,33 +193,53 @@ def _stage(
     request = DataRequest(experiment.data, job.data_dir, tuple(sorted(data.sha256.values())))
     if isinstance(experiment, RecipeExperiment):
         return RecipeStage(experiment, job.profile, job.seed, folder, request, data)
-    return SearchStage(experiment, job.profile, job.seed, folder, request, data)
+    return SearchStage(experiment, job.profile, job.seed, folder, request)
 
 
-def _work(job: Job, stages: Sequence[Stage], watcher: Watcher) -> None:
+def _time(stages: Sequence[Stage], pool: Pool) -> None:
+    """Let the workers time the stages' steps, and compile the kernels for them.
+
+    Experiments of one question take the same kernels, so the workers begin with different ones.
+    """
+
+    def order(stage: Stage) -> tuple[int, int]:
+        question, item = map(int, stage.experiment.id.split("."))
+        return -item, -question
+
+    untimed = sorted((stage for stage in stages if stage.timing), key=order)
+    under_way: dict[str, Stage] = {}
+    while untimed or pool.is_busy:
+        while untimed and pool.has_room:
+            stage = untimed.pop(0)
+            assert stage.timing is not None
+            under_way[stage.experiment.id] = stage
+            pool.start(stage.experiment.id, stage.timing)
+        for event in pool.events(_WAIT_SECONDS):
+            if event.finished:
+                under_way[event.key].timed(event.result)
+
+
+def _work(stages: Sequence[Stage], pool: Pool, watcher: Watcher) -> None:
     """Keep the workers busy until every stage has its record, the longest experiment first."""
     by_length = sorted(stages, key=lambda stage: -stage.seconds_left)
     under_way: dict[str, tuple[Stage, Task]] = {}
     done: dict[str, float] = {}  # the fraction of each task that the watcher knows of
     started = 0
-    if not any(stage.waiting for stage in stages):
-        return
-    with Pool(job.jobs) as pool:
-        while any(stage.waiting for stage in stages) or pool.is_busy:
-            for stage in by_length:
-                while stage.waiting and pool.has_room:
-                    started += 1
-                    key = f"{stage.experiment.id} (task {started})"
-                    under_way[key] = (stage, stage.waiting.pop(0))
-                    pool.start(key, under_way[key][1])
-            for event in pool.events(_WAIT_SECONDS):
-                stage, task = under_way[event.key]
-                advance = event.done - done.get(event.key, 0.0)
-                done[event.key] = event.done
-                if event.finished:
-                    text = stage.received(task, event.result)
-                    if text:
-                        watcher.milestone(stage, text)
-                    if stage.record:
-                        watcher.finished(stage.record)
-                watcher.moved(stage, task.expected_seconds * advance)
+    while any(stage.waiting for stage in stages) or pool.is_busy:
+        for stage in by_length:
+            while stage.waiting and pool.has_room:
+                started += 1
+                key = f"{stage.experiment.id} (task {started})"
+                under_way[key] = (stage, stage.waiting.pop(0))
+                pool.start(key, under_way[key][1])
+        for event in pool.events(_WAIT_SECONDS):
+            stage, task = under_way[event.key]
+            advance = event.done - done.get(event.key, 0.0)
+            done[event.key] = event.done
+            if event.finished:
+                text = stage.received(task, event.result)
+                if text:
+                    watcher.milestone(stage, text)
+                if stage.record:
+                    watcher.finished(stage.record)
+            watcher.moved(stage, task.expected_seconds * advance)

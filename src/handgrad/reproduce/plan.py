@@ -1,4 +1,7 @@
-"""How long will it take? Time a few real training steps of each experiment before starting."""
+"""How long will it take? Time a few real training steps of each experiment before starting.
+
+A worker does it, so that workers compile kernels side by side.
+"""
 
 import math
 import time
@@ -8,7 +11,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from handgrad.datasets import Dataset
-from handgrad.experiments import Experiment
+from handgrad.experiments import Budget, Experiment
 from handgrad.reproduce.training import streams
 from handgrad.selection import Params
 from handgrad.solver import Solver
@@ -54,17 +57,13 @@ def _step_seconds(experiment: Experiment, params: Params, data: Dataset) -> tupl
     return max(both - first, 1e-6) / 3, math.ceil(len(data.X_train) / rows)
 
 
-def estimate(experiment: Experiment, profile: str, data: Dataset) -> Estimate:
+def estimate(experiment: Experiment, budget: Budget, data: Dataset) -> Estimate:
     """Estimate an experiment's times from steps of its first, middle and last candidate."""
-    budget = experiment.budgets[profile]
     candidates = budget.candidates
     chosen = np.linspace(0, len(candidates) - 1, _TIMED_CANDIDATES).round().astype(int)
     seconds = []
     for index in sorted(set(chosen.tolist())):
         step, steps = _step_seconds(experiment, candidates[index], data)
-        rows = budget.train_rows
-        if rows is not None:
-            steps = math.ceil(steps * min(1.0, rows / len(data.X_train)))
         seconds.append(step * steps * _EVALUATION)
     epoch = float(np.mean(seconds))
     return Estimate(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from threadpoolctl import threadpool_limits
@@ -83,30 +84,32 @@ def _interrupts_held() -> Iterator[None]:
 
 
 class Pool:
-    """A few spawned worker processes; use as a context manager, which ends them.
+    """A few worker processes, spawned as needed; use as a context manager, which ends them.
 
     Parameters
     ----------
     size : int
-        Number of processes.
+        Number of processes at most.
     """
 
     def __init__(self, size: int) -> None:
-        context = multiprocessing.get_context("spawn")
+        self._size = size
         self._idle: list[Connection] = []
         self._busy: dict[Connection, str] = {}
-        self._processes = []
-        with _interrupts_held():  # the workers inherit it: Ctrl-C is the parent's to handle
-            for _ in range(size):
-                ours, theirs = context.Pipe()
-                process = context.Process(target=_work, args=(theirs,), daemon=True)
-                process.start()
-                theirs.close()
-                self._processes.append(process)
-                self._idle.append(ours)
+        self._processes: list[BaseProcess] = []
+
+    def _spawn(self) -> Connection:
+        context = multiprocessing.get_context("spawn")
+        with _interrupts_held():  # the worker inherits it: Ctrl-C is the parent's to handle
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_work, args=(theirs,), daemon=True)
+            process.start()
+            theirs.close()
+            self._processes.append(process)
+        return ours
 
     def __enter__(self) -> "Pool":
-        """Nothing to do: the processes run already."""
+        """Nothing to do: there is a process as soon as there is a task."""
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -119,7 +122,7 @@ class Pool:
     @property
     def has_room(self) -> bool:
         """Whether a task would start at once."""
-        return bool(self._idle)
+        return len(self._busy) < self._size
 
     @property
     def is_busy(self) -> bool:
@@ -127,8 +130,8 @@ class Pool:
         return bool(self._busy)
 
     def start(self, key: str, task: Task) -> None:
-        """Give a task to an idle worker."""
-        connection = self._idle.pop()
+        """Give a task to an idle worker, or to a new one."""
+        connection = self._idle.pop() if self._idle else self._spawn()
         try:
             connection.send(task)
         except OSError:

@@ -4,12 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from handgrad.datasets import Dataset
 from handgrad.experiments import Experiment, RecipeExperiment
 from handgrad.reproduce.folder import ANALYSIS, Folder
-from handgrad.reproduce.plan import estimate
+from handgrad.reproduce.plan import Estimate
 from handgrad.reproduce.summary import chosen_text
-from handgrad.reproduce.tasks import CandidateTask, DataRequest, FinalTask, Task
+from handgrad.reproduce.tasks import CandidateTask, DataRequest, FinalTask, Task, TimingTask
 from handgrad.reproduce.training import Diverged, FinalRun, read_final
 from handgrad.results import ExperimentRecord, Interval, Spread
 from handgrad.selection import Params, Search
@@ -21,6 +20,8 @@ class Stage(ABC):
     Attributes
     ----------
     experiment : Experiment or RecipeExperiment
+    timing : Task or None
+        What a worker has to measure before this stage has tasks and expected times: see ``timed``.
     waiting : list of Task
         Ready to be given to workers, in order; whoever gives one away removes it.
     candidates_left, finals_left : int
@@ -32,6 +33,7 @@ class Stage(ABC):
     experiment: Experiment | RecipeExperiment
 
     def __init__(self) -> None:
+        self.timing: Task | None = None
         self.waiting: list[Task] = []
         self.candidates_left = 0
         self.finals_left = 0
@@ -41,6 +43,10 @@ class Stage(ABC):
     @abstractmethod
     def seconds_left(self) -> float:
         """Expected seconds of one worker."""
+
+    def timed(self, result: Any) -> None:
+        """Take what ``timing`` measured."""
+        raise NotImplementedError
 
     @abstractmethod
     def received(self, task: Task, result: Any) -> str | None:
@@ -59,7 +65,6 @@ class SearchStage(Stage):
         first_seed: int,
         folder: Folder,
         request: DataRequest,
-        data: Dataset,
     ) -> None:
         super().__init__()
         self.experiment, self._folder = experiment, folder
@@ -75,15 +80,20 @@ class SearchStage(Stage):
         if not self.candidates_left:
             self._runs = self._done(self._search.best())
         self.finals_left = len(self._seeds) - len(self._runs)
-        self._estimate = (
-            estimate(experiment, profile, data)
-            if self.candidates_left or self.finals_left
-            else None
-        )
+        self._estimate = Estimate(0.0, 0.0)
+        if self.candidates_left or self.finals_left:
+            self.timing = TimingTask(*self._task_arguments, first_seed, 0.0)
+        else:
+            self._choose()
+
+    def timed(self, result: Any) -> None:
+        """Go on with the search, or with what it chose."""
+        assert isinstance(result, Estimate)
+        self._estimate, self.timing = result, None
         if self.candidates_left:
-            seconds = self._estimate.candidate_seconds if self._estimate else 0.0
+            seconds = self._estimate.candidate_seconds
             self.waiting = [
-                CandidateTask(*self._task_arguments, first_seed, seconds)
+                CandidateTask(*self._task_arguments, self._seeds[0], seconds)
                 for _ in range(self.candidates_left)
             ]
         else:
@@ -99,8 +109,6 @@ class SearchStage(Stage):
     @property
     def seconds_left(self) -> float:
         """Expected seconds of one worker."""
-        if self._estimate is None:
-            return 0.0
         return (
             self.candidates_left * self._estimate.candidate_seconds
             + self.finals_left * self._estimate.final_seconds
@@ -126,7 +134,7 @@ class SearchStage(Stage):
         self._chosen = self._search.best(without=self._diverged)
         self._runs = self._done(self._chosen)
         self.finals_left = len(self._seeds) - len(self._runs)
-        seconds = self._estimate.final_seconds if self._estimate else 0.0
+        seconds = self._estimate.final_seconds
         self.waiting = [
             FinalTask(*self._task_arguments, seed, seconds, tuple(self._chosen.items()))
             for seed in self._seeds

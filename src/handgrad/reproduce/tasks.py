@@ -14,6 +14,7 @@ from handgrad.errors import DataError
 from handgrad.experiments import EXPERIMENTS, Budget, Experiment
 from handgrad.reproduce import training
 from handgrad.reproduce.folder import Folder
+from handgrad.reproduce.plan import Estimate, estimate
 from handgrad.selection import Params, Search
 
 LOADERS: Mapping[str, Callable[..., Dataset]] = {
@@ -86,6 +87,16 @@ class SearchTask(Task):
     def budget(self) -> Budget:
         """Its budget in this profile."""
         return self.experiment.budgets[self.profile]
+
+
+@dataclass(frozen=True)
+class TimingTask(SearchTask):
+    """Time a few steps, for the plan."""
+
+    def __call__(self, report: training.Report) -> Estimate:
+        """Do it."""
+        data, _, _ = _ready(self.data, self.budget.train_rows)
+        return estimate(self.experiment, self.budget, data)
 
 
 @dataclass(frozen=True)
