@@ -11,10 +11,10 @@ from typing import Any
 import numba
 import numpy as np
 
-from handgrad.kernels.blas import compiled, parallel
+from handgrad.kernels.blas import ZERO, compiled, parallel
 from handgrad.kernels.direct import pooled_product, pools, product
 from handgrad.kernels.offsets import in_one_window, unpacked
-from handgrad.kernels.vectors import copy, pay_winners, pool, transpose
+from handgrad.kernels.vectors import clear, copy, pay_winners, pool, transpose
 
 
 @compiled
@@ -89,7 +89,7 @@ def forward_part(
                     winners, n * P * F, None,
                 )  # fmt: skip
             if planes:
-                transpose(pooled, 0, F, whole, n * size, P, P, size // P)
+                transpose(pooled, ZERO, F, whole, n * size, P, P, size // P)
 
 
 @compiled
@@ -105,7 +105,7 @@ def backward_part(
     one = np.ones(F, x.dtype)
     dy = np.empty((o.chunk * o.pixels, F), x.dtype)
     dw = dmatrix[part]
-    dw[:] = 0
+    clear(dw.reshape(-1))
     total, partial = np.zeros(F, np.float64), np.empty(F, x.dtype)
     each_once = in_one_window(o)
     # Made once: with each view of an array all threads count up and down at the same place.
@@ -116,12 +116,12 @@ def backward_part(
     for first in range(N * part // parts, stop, o.chunk):
         count = min(o.chunk, stop - first)
         if not each_once:
-            dy[:] = 0
+            clear(pixels)
         for i in range(count):
             n = first + i
-            partial[:] = 0
+            clear(partial)
             if planes:
-                transpose(whole, n * size, P, pooled, 0, F, size // P, P)
+                transpose(whole, n * size, P, pooled, ZERO, F, size // P, P)
             pay_winners(
                 d, 0 if planes else n * size, winners, n * P * F, F, table, P, window,
                 i * o.pixels, one, pixels, partial, not each_once,
@@ -132,7 +132,8 @@ def backward_part(
         pay(images, start, dy, count, o, dw)
         if need_dx:
             spread(dy, first, count, upside, o, spare, dx)
-    db[part] = total
+    for f in range(F):
+        db[part, f] = total[f]
 
 
 @compiled

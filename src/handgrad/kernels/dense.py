@@ -6,8 +6,8 @@ import numba
 import numpy as np
 
 from handgrad.kernels import sparse
-from handgrad.kernels.blas import compiled, parallel, product
-from handgrad.kernels.vectors import transpose
+from handgrad.kernels.blas import ONE, ZERO, compiled, parallel, product
+from handgrad.kernels.vectors import clear, transpose
 
 
 @compiled
@@ -22,11 +22,14 @@ def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
     start, stop = D * part // parts, D * (part + 1) // parts
     numbers, weights, out = x.reshape(-1), w.reshape(-1), sums[part].reshape(-1)
     if start == stop:
-        out[:] = 0
-    elif sparse.worth(x, start, stop, M, 1, 0):
+        clear(out)
+    elif sparse.worth(x, start, stop, M, ONE, ZERO):
         sparse.forward(numbers, N, D, start, stop, weights, M, out, wide)
     else:
-        product(0, 0, N, M, stop - start, numbers[start:], D, weights[start * M :], M, 0, out, wide)
+        product(
+            ZERO, ZERO, N, M, stop - start, numbers[start:], D, weights[start * M :], M, ZERO, out,
+            wide,
+        )  # fmt: skip
 
 
 @compiled
@@ -51,7 +54,7 @@ def cut(d: Any, out: Any, relu: bool, db: Any) -> None:
     """With ``relu`` set d, in place, to 0 where out is not > 0; db is d's sum over the examples."""
     N, M = d.shape
     nothing = d.dtype.type(0)
-    db[:] = 0
+    clear(db)
     for n in range(N):
         row, value = d[n], out[n]
         if relu:
@@ -73,9 +76,10 @@ def backward_part(
         return
     some, numbers = stop - start, d.reshape(-1)
     mine, weights = dw.reshape(-1)[start * M :], w.reshape(-1)[start * M :]
-    product(1, 0, some, M, N, x.reshape(-1)[start:], D, numbers, M, 0, mine, M)
+    product(ONE, ZERO, some, M, N, x.reshape(-1)[start:], D, numbers, M, ZERO, mine, M)
     if need_dx:
-        product(0, 1, N, some, M, numbers, M, weights, M, 0, dx.reshape(-1)[start:], D)
+        below = dx.reshape(-1)[start:]
+        product(ZERO, ONE, N, some, M, numbers, M, weights, M, ZERO, below, D)
 
 
 @compiled

@@ -9,7 +9,7 @@ from handgrad.kernels.blas import compiled, parallel
 from handgrad.kernels.blocks import frame, framed, frames, pay, spread
 from handgrad.kernels.direct import product
 from handgrad.kernels.offsets import unpacked
-from handgrad.kernels.vectors import pay_winners, pool
+from handgrad.kernels.vectors import clear, pay_winners, pool
 
 
 @compiled
@@ -26,7 +26,7 @@ def products_part(
     K = len(matrix)
     scratch = frame(x, o)
     known = moments[part]
-    known[:] = 0
+    clear(known.reshape(-1))
     stop = N * (part + 1) // parts
     for first in range(N * part // parts, stop, o.chunk):
         count = min(o.chunk, stop - first)
@@ -78,7 +78,7 @@ def sums_part(
     """Sum dout and dout * x_hat over the winners: sums (parts, 2, F)."""
     N, P, F = dout.shape
     into = sums[part]
-    into[:] = 0
+    clear(into.reshape(-1))
     for n in range(N * part // parts, N * (part + 1) // parts):
         plain, weighted = np.zeros(F, top.dtype), np.zeros(F, top.dtype)
         for o in range(P):
@@ -106,7 +106,7 @@ def backward_part(
     paid, winners, pixels = dout.reshape(-1), win.reshape(-1), dy.reshape(-1)
     table, window = o.table.reshape(-1), o.table.shape[1]
     dw = dmatrix[part]
-    dw[:] = 0
+    clear(dw.reshape(-1))
     slope, unused = np.empty(F, y.dtype), np.zeros(F, y.dtype)
     for f in range(F):
         slope[f] = inverse[f] * dslope[f]

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from handgrad.kernels.blas import compiled, parallel
+from handgrad.kernels.vectors import clear
 
 
 @compiled
@@ -18,8 +19,8 @@ def forward_part(
     start, stop = D * part // parts, D * (part + 1) // parts
     average, square, shift = mean[start:stop], var[start:stop], beta[start:stop]
     zero = x.dtype.type(0)
-    average[:] = 0
-    square[:] = 0
+    clear(average)
+    clear(square)
     for n in range(N):
         row = x[n, start:stop]
         for i in range(len(row)):
@@ -54,8 +55,8 @@ def backward_part(
     average, narrow = mean[start:stop], inverse[start:stop]
     by_hat, plain = dgamma[start:stop], dbeta[start:stop]
     zero, count = x.dtype.type(0), x.dtype.type(N)
-    by_hat[:] = 0
-    plain[:] = 0
+    clear(by_hat)
+    clear(plain)
     for n in range(N):
         d, into, row, value = dout[n, start:stop], dx[n, start:stop], x[n, start:stop], out[n]
         value = value[start:stop]

@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handgrad.kernels.blas import compiled, parallel
+from handgrad.kernels.vectors import clear
 
 Array = NDArray[Any]
 
@@ -82,7 +83,7 @@ def sums_part(
     area = np.zeros((H + 1, W + 1, C))
     for l in range(part, len(lags), parts):  # noqa: E741
         lag, means = lags[l], l == len(lags) - 1
-        sums[:] = 0
+        clear(sums)
         if means:
             for n in range(N):
                 for q in range(len(sums)):
@@ -160,7 +161,7 @@ def _spread(covariance: Any, w: Any, out: Any) -> None:
     K, F = w.shape
     for k in range(K):
         row = out[k]
-        row[:] = 0
+        clear(row)
         for j in range(K):
             factor, more = covariance[k, j], w[j]
             for f in range(F):
@@ -202,8 +203,11 @@ def gradients(
     spread, weighted = np.empty((K, F)), np.zeros(F)
     _spread(covariance, w, spread)
     for part in range(1, len(paid)):
-        paid[0] += paid[part]
-        db[0] += db[part]
+        for f in range(F):
+            db[0, f] += db[part, f]
+        for k in range(K):
+            for f in range(F):
+                paid[0, k, f] += paid[part, k, f]
     for k in range(K):
         for f in range(F):
             weighted[f] += w[k, f] * paid[0, k, f]

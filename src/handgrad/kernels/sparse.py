@@ -17,7 +17,7 @@ from numba import types
 from numba.extending import intrinsic
 from numba.np.numpy_support import carray
 
-from handgrad.kernels.blas import apart, compiled, product
+from handgrad.kernels.blas import ONE, ZERO, apart, compiled, product
 from handgrad.kernels.processor import LONG_VECTORS
 from handgrad.kernels.vectors import Writer, copy, transpose
 
@@ -308,19 +308,18 @@ def _forward(
 ) -> None:
     x, w = carray(x, N * D, np.float32), carray(w, D * M, np.float32)
     out, step = carray(out, N * wide, np.float32), depth(stop - start)
-    nothing: Any = np.int64(0)  # a literal would be a type of its own: one more compilation
     panels, words = room(step, M, x), np.empty(marks(N), np.int64)
     for k in range(start, stop, step):
         K, more = min(step, stop - k), 1 if k > start else 0
-        if pack(w, k * M, M, K, M, panels, nothing):
-            mark(x, k, D, N, K, words, nothing)
+        if pack(w, k * M, M, K, M, panels, ZERO):
+            mark(x, k, D, N, K, words, ZERO)
             last = min(k + K + step, stop)
             multiply(
-                x, k, D, N, K, words, nothing, panels, nothing, M, out, nothing, wide, more, w,
+                x, k, D, N, K, words, ZERO, panels, ZERO, M, out, ZERO, wide, more, w,
                 (k + K) * M, last * M,
             )  # fmt: skip
         else:
-            product(0, 0, N, M, K, x[k:], D, w[k * M :], M, more, out, wide)
+            product(ZERO, ZERO, N, M, K, x[k:], D, w[k * M :], M, more, out, wide)
 
 
 @compiled
@@ -361,13 +360,12 @@ def _weights_gradient(
     dw, w = carray(dw, many * wide, np.float32), carray(w, D * M, np.float32)
     step = depth(N)
     standing, words = np.empty(many * step, np.float32), np.empty(marks(many), np.int64)
-    nothing: Any = np.int64(0)
     for n in range(0, N, step):
         K, more = min(step, N - n), 1 if n > 0 else 0
-        transpose(x, n * D + row, D, standing, 0, K, K, many)
-        mark(standing, nothing, K, many, K, words, nothing)
+        transpose(x, n * D + row, D, standing, ZERO, K, K, many)
+        mark(standing, ZERO, K, many, K, words, ZERO)
         multiply(
-            standing, nothing, K, many, K, words, nothing, panels, n * width(M), M, dw, nothing,
+            standing, ZERO, K, many, K, words, ZERO, panels, n * width(M), M, dw, ZERO,
             wide, more, w, first, last if n == 0 else first,
         )  # fmt: skip
     if wide > M:
@@ -401,25 +399,24 @@ def _finite(w: Any) -> bool:
     *(_POINTER, _WORD, _WORD, _POINTER, _WORD, _WORD, _POINTER, _WORD),
 )
 def _inputs_gradient(d: Any, N: int, M: int, w: Any, row: int, many: int, dx: Any, D: int) -> None:
-    nothing: Any = np.int64(0)
     d = carray(d, N * M, np.float32)
     w, dx = carray(w, D * M, np.float32), carray(dx, N * D, np.float32)
     if not _finite(w[row * M : (row + many) * M]):
-        product(0, 1, N, many, M, d, M, w[row * M :], M, 0, dx[row:], D)
+        product(ZERO, ONE, N, many, M, d, M, w[row * M :], M, ZERO, dx[row:], D)
         return
     step = depth(M)
     words = np.empty(-(-M // step) * marks(N), np.int64)
-    panel, spare = room(step, _PANEL, d), np.empty(N * _PANEL, np.float32)
+    panel, spare = room(step, ZERO + _PANEL, d), np.empty(N * _PANEL, np.float32)
     for m in range(0, M, step):
         mark(d, m, M, N, min(step, M - m), words, m // step * marks(N))
     for f in range(row, row + many, _PANEL):
         wide = min(_PANEL, row + many - f)
         for m in range(0, M, step):
             K, more = min(step, M - m), 1 if m > 0 else 0
-            transpose(w, f * M + m, M, panel, 0, _PANEL, wide, K)
+            transpose(w, f * M + m, M, panel, ZERO, ZERO + _PANEL, wide, K)
             multiply(
-                d, m, M, N, K, words, m // step * marks(N), panel, nothing, wide, spare, nothing,
-                nothing + _PANEL, more, w, nothing, nothing,
+                d, m, M, N, K, words, m // step * marks(N), panel, ZERO, wide, spare, ZERO,
+                ZERO + _PANEL, more, w, ZERO, ZERO,
             )  # fmt: skip
         for n in range(N):
             copy(spare, n * _PANEL, dx, n * D + f, wide)

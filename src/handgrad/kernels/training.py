@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from handgrad.kernels import dense, sparse
-from handgrad.kernels.blas import compiled, elementwise, parallel, product
+from handgrad.kernels.blas import ONE, ZERO, compiled, elementwise, parallel, product
 from handgrad.kernels.processor import LONG_VECTORS
 from handgrad.kernels.rules import MOMENTUM, NESTEROV, RMSPROP, SGD
 from handgrad.kernels.vectors import transpose
@@ -99,15 +99,15 @@ def learn_part(
     start, stop = D * part // parts, D * (part + 1) // parts
     sums[part] = 0
     numbers, paid, below = x.reshape(-1), d.reshape(-1), dx.reshape(-1)
-    x_zeros = sparse.worth(x, start, stop, M, 0, 1)
+    x_zeros = sparse.worth(x, start, stop, M, ZERO, ONE)
     panels = sparse.room(N if x_zeros else 0, M, x)
     x_zeros = x_zeros and sparse.packed(paid, N, M, panels)
     rows = max(1, min(_IN_CACHE // max(N, sparse.padded(M)), _ROWS, stop - start))
-    d_zeros = need_dx and sparse.worth(d, 0, M, D, 1, 0)
+    d_zeros = need_dx and sparse.worth(d, ZERO, M, D, ONE, ZERO)
     turned = np.empty(N * M if need_dx and not d_zeros else 0, x.dtype)
     standing = np.empty(N * min(rows, _DX_ROWS) if len(turned) > 0 else 0, x.dtype)
     if len(turned) > 0:
-        transpose(paid, 0, M, turned, 0, N, N, M)
+        transpose(paid, ZERO, M, turned, ZERO, N, N, M)
     dw, square, away = room[part], np.zeros(1), x.dtype.type(shift)
     for row in range(start, stop, rows):
         end = min(row + rows, stop)
@@ -117,23 +117,23 @@ def learn_part(
         elif need_dx:
             for top in range(row, end, _DX_ROWS):
                 many = min(_DX_ROWS, end - top)
-                product(0, 0, many, N, M, w[top * M :], M, turned, N, 0, standing, N)
-                transpose(standing, 0, N, below, top, D, many, N)
+                product(ZERO, ZERO, many, N, M, w[top * M :], M, turned, N, ZERO, standing, N)
+                transpose(standing, ZERO, N, below, top, D, many, N)
         if x_zeros:
             last = min(end + rows, stop) * M
             sparse.weights_gradient(numbers, N, D, row, some, panels, M, dw, w, end * M, last)
         else:
-            product(1, 0, some, M, N, numbers[row:], D, paid, M, 0, dw, M)
+            product(ONE, ZERO, some, M, N, numbers[row:], D, paid, M, ZERO, dw, M)
         if shift != 0:
             for i in range(some):
                 line = dw[i * M : (i + 1) * M]
                 for m in range(M):
                     line[m] += away * db[m]
         if reg > 0:
-            dense.add_l2_part(0, 1, dw[: some * M], weights, reg, square)
+            dense.add_l2_part(ZERO, ONE, dw[: some * M], weights, reg, square)
             sums[part] += square[0]
         update_part(
-            np.int64(0), np.int64(1), kind, weights, dw[: some * M], first[row * M : end * M],
+            ZERO, ONE, kind, weights, dw[: some * M], first[row * M : end * M],
             second[row * M : end * M], rate, a, b, epsilon, decay, t,
         )  # fmt: skip
 
@@ -179,49 +179,6 @@ def _share(threads: int, work: int, enough: int) -> int:
     return max(1, min(threads, work // enough))
 
 
-# All parts, on Numba's threads if there is a ``pool``. It is None or not by type: without one the
-# loops over threads, which take seconds, are not even compiled.
-
-
-@compiled
-def _gather(
-    pool: Any, parts: int, X: Any, rows: Any, shift: float, w: Any, x: Any, sums: Any, lifts: Any
-) -> None:
-    if pool is not None and parts > 1:
-        dense.gather_parts(parts, X, rows, shift, w, x, sums, lifts)
-        return
-    for part in range(parts):
-        dense.gather_part(part, parts, X, rows, shift, w, x, sums, lifts)
-
-
-@compiled
-def _forward(pool: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
-    if pool is not None and parts > 1:
-        dense.forward_parts(parts, x, w, sums)
-        return
-    for part in range(parts):
-        dense.forward_part(part, parts, x, w, sums)
-
-
-@compiled
-def _learn(
-    pool: Any, parts: int, d: Any, x: Any, shift: float, db: Any, need_dx: bool, dx: Any,
-    reg: float, sums: Any, kind: int, w: Any, room: Any, first: Any, second: Any, rate: float,
-    a: float, b: float, epsilon: float, decay: float, t: int,
-) -> None:  # fmt: skip
-    if pool is not None and parts > 1:
-        learn_parts(
-            parts, d, x, shift, db, need_dx, dx, reg, sums, kind, w, room, first, second, rate, a,
-            b, epsilon, decay, t,
-        )  # fmt: skip
-        return
-    for part in range(parts):
-        learn_part(
-            part, parts, d, x, shift, db, need_dx, dx, reg, sums, kind, w, room, first, second,
-            rate, a, b, epsilon, decay, t,
-        )  # fmt: skip
-
-
 @compiled
 def dense_steps(
     X: Any, chosen: Any, labels: Any, batch: int, sizes: Any, loss_kind: int, reg: float,
@@ -230,10 +187,13 @@ def dense_steps(
 ) -> int:  # fmt: skip
     """Train on batches of X[chosen]: see numpy.py; with a ``pool`` on Numba's threads.
 
+    ``pool`` is None or not by type: without one the loops over threads, which take seconds, are not
+    even compiled.
+
     X - shift is what is multiplied: it should be the number that is zero most often.
     """
     layers = len(sizes) - 1
-    widest = 0
+    widest = ZERO
     for layer in range(layers):
         widest = max(widest, sizes[layer + 1])
     room, db = scratch(threads, widest, theta), np.empty(widest, theta.dtype)
@@ -262,12 +222,19 @@ def dense_steps(
                 lifted[m] = bias[m]
             if layer == 0:
                 lifts = lifting[: parts * M].reshape(parts, M)
-                _gather(pool, parts, X, these, shift, w, x, summed, lifts)
+                if pool is not None and parts > 1:
+                    dense.gather_parts(parts, X, these, shift, w, x, summed, lifts)
+                else:
+                    for part in range(parts):
+                        dense.gather_part(part, parts, X, these, shift, w, x, summed, lifts)
                 for part in range(parts):
                     for m in range(M):
                         lifted[m] += lifts[part, m]
+            elif pool is not None and parts > 1:
+                dense.forward_parts(parts, x, w, summed)
             else:
-                _forward(pool, parts, x, w, summed)
+                for part in range(parts):
+                    dense.forward_part(part, parts, x, w, summed)
             dense.finish(summed, lifted[:M], layer < layers - 1, out)
             x, at = out, at + (D + 1) * M
         d: Any = douts[layers % 2, : x.size].reshape(x.shape)
@@ -285,13 +252,21 @@ def dense_steps(
             dense.cut(d, out, layer < layers - 1, db[:M])
             dx = douts[layer % 2, : N * D].reshape(N, D) if layer > 0 else d
             parts = _share(threads, N * D * M, PART_PRODUCTS)
-            _learn(
-                pool, parts, d, below, shift if layer == 0 else 0.0, db[:M], layer > 0, dx, reg,
-                sums, kind, theta[at:middle], room, first[at:middle], second[at:middle], rate, a,
-                b, epsilon, decay, now,
-            )  # fmt: skip
+            away, weights = shift if layer == 0 else 0.0, theta[at:middle]
+            one, two = first[at:middle], second[at:middle]
+            if pool is not None and parts > 1:
+                learn_parts(
+                    parts, d, below, away, db[:M], layer > 0, dx, reg, sums, kind, weights, room,
+                    one, two, rate, a, b, epsilon, decay, now,
+                )  # fmt: skip
+            else:
+                for part in range(parts):
+                    learn_part(
+                        part, parts, d, below, away, db[:M], layer > 0, dx, reg, sums, kind,
+                        weights, room, one, two, rate, a, b, epsilon, decay, now,
+                    )  # fmt: skip
             update_part(
-                np.int64(0), np.int64(1), kind, theta[middle:end], db[:M], first[middle:end],
+                ZERO, ONE, kind, theta[middle:end], db[:M], first[middle:end],
                 second[middle:end], rate, a, b, epsilon, 0.0, now,
             )  # fmt: skip
             if reg > 0:

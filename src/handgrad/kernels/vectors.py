@@ -296,6 +296,17 @@ _copy8, _copy32 = _copy(8), _copy(32)
 
 
 @compiled
+def clear(a: Any) -> None:
+    """Set all numbers of a, of one dimension, to 0.
+
+    For a[:] = 0 Numba compiles the text of an error as well, which takes longer than all the rest.
+    """
+    nothing = a.dtype.type(0)
+    for i in range(len(a)):
+        a[i] = nothing
+
+
+@compiled
 def copy(a: Any, a0: int, b: Any, b0: int, count: int) -> None:
     """b[b0 + i] = a[a0 + i] for i < count: a few numbers, for which b[...] = a[...] takes long."""
     i = 0

@@ -24,7 +24,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from handgrad.kernels.blas import compiled, parallel
+from handgrad.kernels.blas import ZERO, compiled, parallel
 from handgrad.kernels.vectors import Writer, copy, transpose
 
 Array = NDArray[Any]
@@ -209,18 +209,19 @@ def backward_part(
     d, d0 = douts if planes else paid, 0
     for n in range(N * part // parts, N * (part + 1) // parts):
         _framed_twice(images, n * H * W * C, H, W * C, line, room, first, second)
-        transpose(wins, n * P * F, F, winners, 0, full, P, F)
+        transpose(wins, n * P * F, F, winners, ZERO, full, P, F)
         if planes:
             d0 = n * size
         else:
-            transpose(douts, n * size, F, paid, 0, P, P, F)
+            transpose(douts, n * size, F, paid, ZERO, P, P, F)
         for f in range(size // P):
             _filter(
                 room, at, line, places, nobody, winners, full, d, d0 + f * P, acc, f, HH, lanes,
                 sums,
             )  # fmt: skip
             total[f] += sums[f]
-    db[part] = total
+    for f in range(F):
+        db[part, f] = total[f]
     for k in range(HH * width):
         for f in range(F):
             dmatrix[part, k, f] = acc[(f * HH + k // width) * lanes + k % width]
