@@ -35,7 +35,7 @@ from handgrad.reproduce import Job, reproduce
 from handgrad.reproduce.folder import code_hash, opened
 from handgrad.reproduce.plan import Estimate
 from handgrad.reproduce.stages import SearchStage
-from handgrad.reproduce.tasks import DataRequest
+from handgrad.reproduce.tasks import CandidateTask, DataRequest
 from handgrad.reproduce.training import Diverged, FinalRun
 from handgrad.results import SCHEMA, Interval, Results, Spread
 from handgrad.selection import Search
@@ -70,7 +70,7 @@ def test_smoke_takes_less_than_a_minute(reference):
 def test_results_have_the_schema_of_the_assignment(reference):
     record = json.loads((reference / "out/results.json").read_text())
     assert next(iter(record)) == "schema"
-    assert record["schema"] == SCHEMA == 2
+    assert record["schema"] == SCHEMA == 3
     assert record["profile"] == "smoke"
     assert record["environment"]["numpy"] == np.__version__
     assert set(record["data"]) == {"course", "mnist"}
@@ -109,6 +109,8 @@ def test_every_run_has_its_history(reference):
     for id, experiment in SEARCHED.items():
         budget, runs = experiment.budgets["smoke"], reference / "out/runs" / id
         folders = [(f"candidate-{n:03d}", budget.search_epochs) for n in range(2)]
+        if budget.finalists:  # here: all of them, with one more seed
+            folders += [(f"candidate-{n:03d}-seed-1", budget.search_epochs) for n in range(2)]
         folders += [(f"seed-{seed}", budget.final_epochs) for seed in range(budget.seeds)]
         assert sorted(path.name for path in runs.iterdir()) == sorted(name for name, _ in folders)
         for name, epochs in folders:
@@ -411,6 +413,29 @@ def test_a_chosen_candidate_that_diverges_in_retraining_gives_way_to_the_next(
             stage.received(task, FinalRun(dict(task.chosen), task.seed, 0.8, 0.7, 250, 21, 2, 1.0))
         assert stage.record.chosen["learning_rate"] == 0.05
         assert stage.record.test_accuracy.values == (0.7, 0.7)
+
+
+def test_finalists_are_tried_before_one_is_chosen(tmp_path, monkeypatch):
+    values = {"reg": [0.1, 0.2, 0.3], "learning_rate": [0.1]}
+    budgets = {"smoke": Budget(values, 1, 2, 1, finalists=2, finalist_seeds=2)}
+    monkeypatch.setitem(EXPERIMENTS, "2.3", replace(EXPERIMENTS["2.3"], budgets=budgets))
+    with opened(tmp_path / "out", profile="smoke", seed=0) as folder:
+        stage = SearchStage(EXPERIMENTS["2.3"], "smoke", 0, folder, DataRequest("course", None, ()))
+        assert stage.candidates_left == 5
+        stage.timed(Estimate(1.0, 3.0))
+        accuracies = iter([0.8, 0.7, 0.9, 0.9, 0.7])  # candidates 0, 1, 2; then 0 and 2 again
+        said = []
+        while isinstance(stage.waiting[0], CandidateTask):
+            task = stage.waiting.pop(0)
+            search = stage._search
+            search.report(search.claim(), next(accuracies), 1.0)
+            said.append(stage.received(task, None))
+            assert stage.candidates_left == 4 - len(said) + 1
+        assert said[:2] == [None, None]
+        assert said[2] == "trying the best 2 candidates with more seeds"
+        assert said[3] is None
+        assert said[4].startswith("chose reg 0.1, learning_rate 0.1 of 3 candidates (validation 85")
+        assert dict(stage.waiting[0].chosen)["reg"] == 0.1
 
 
 def test_a_folder_made_by_other_code_is_refused(tmp_path):

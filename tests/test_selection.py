@@ -92,6 +92,66 @@ def test_a_candidate_of_accuracy_zero_is_a_result(tmp_path):
     assert search.open_candidates() == []
 
 
+# Of candidate and seed: 1, 3 and 4 are the best with the first seed, 4 is with all three.
+AGAIN = {1: [0.75, 0.75], 3: [0.5, 0.5], 4: [0.875, 0.875]}
+
+
+def with_finalists(tmp_path):
+    return Search.prepare(tmp_path / "s.journal", "2.4", SPACE, finalists=3, seeds=3)
+
+
+def settle_round(search):
+    """Try everything that is offered; return the candidates and seeds in order."""
+    runs = []
+    while (claim := search.claim()) is not None:
+        accuracies = [ACCURACIES[claim.index], *AGAIN.get(claim.index, [])]
+        search.report(claim, accuracies[claim.seed], 1.0)
+        runs.append((claim.index, claim.seed))
+    return runs
+
+
+def test_the_best_are_tried_with_more_seeds_and_their_mean_decides(tmp_path):
+    search = with_finalists(tmp_path)
+    assert search.runs_left() == 6 + 3 * 2
+    assert settle_round(search) == [(index, 0) for index in range(6)]
+    assert search.runs_left() == search.offer() == 3 * 2
+    assert search.offer() == 3 * 2  # but not twice
+    assert settle_round(search) == [(1, 1), (3, 1), (4, 1), (1, 2), (3, 2), (4, 2)]
+    assert search.runs_left() == search.offer() == 0
+    assert search.best() == combinations(SPACE)[4]
+    trials = search.trials()
+    assert [trial.seeds for trial in trials] == [1, 3, 1, 3, 3, 1]
+    assert trials[1].val_accuracy == pytest.approx((0.875 + 0.75 + 0.75) / 3)
+    assert trials[4].seconds == 3.0
+    # A candidate that was left behind with one seed (0.75) is not weighed against means.
+    assert search.best(without=[trials[4].params, trials[1].params]) == combinations(SPACE)[3]
+
+
+def test_finalists_are_the_same_after_an_interruption(tmp_path):
+    search = with_finalists(tmp_path)
+    settle_round(search)
+    search.offer()
+    search.report(search.claim(), 0.75, 1.0)
+    search.claim()  # and dies
+    again = with_finalists(tmp_path)
+    assert again.runs_left() == 5
+    assert sorted(settle_round(again)) == [(1, 2), (3, 1), (3, 2), (4, 1), (4, 2)]
+    assert again.best() == combinations(SPACE)[4]
+
+
+def test_a_finalist_that_diverges_with_another_seed_is_out(tmp_path):
+    search = with_finalists(tmp_path)
+    settle_round(search)
+    search.offer()
+    while (claim := search.claim()) is not None:
+        accuracy = None if (claim.index, claim.seed) == (4, 2) else AGAIN[claim.index][0]
+        search.report(claim, accuracy, 1.0, "the loss became nan")
+    assert search.offer() == 0
+    assert search.trials()[4].error == "the loss became nan"
+    assert search.trials()[4].val_accuracy is None
+    assert search.best() == combinations(SPACE)[1]
+
+
 @pytest.mark.parametrize("accuracy", [None, float("nan"), float("inf")])
 def test_a_diverged_candidate_is_recorded_and_the_search_goes_on(tmp_path, accuracy):
     search = prepared(tmp_path)
@@ -142,6 +202,7 @@ def test_a_process_that_died_between_the_error_and_the_end_of_its_trial(tmp_path
     diverged, _interrupted = search.claim(), search.claim()
     # The first half of Search.report: what a kill there leaves in the journal.
     diverged.trial.set_user_attr("seconds", 1.0)
+    diverged.trial.set_user_attr("seeds", 1)
     diverged.trial.set_user_attr("error", "the loss became nan")
     again = prepared(tmp_path)
     # As many workers as there are candidates left, one claim each, must settle every candidate.

@@ -86,7 +86,7 @@ class TerminalWatcher:
         if self._status is not None:
             self._status.stop()
         plan = Table(
-            "experiment", "candidates", "retrainings", "expected", box=None, pad_edge=False
+            "experiment", "search runs", "retrainings", "expected", box=None, pad_edge=False
         )
         for stage in stages:
             candidates, finals = stage.candidates_left, stage.finals_left
@@ -136,8 +136,9 @@ class TerminalWatcher:
         self._bars.update(self._total, advance=seconds, note=f"about {left} left")
 
     def milestone(self, stage: Stage, text: str) -> None:
-        """Say what a search chose."""
-        self._milestone(stage.experiment.id, text, "retraining")
+        """Say how far a search has come."""
+        note = "finalists" if stage.candidates_left else "retraining"
+        self._milestone(stage.experiment.id, text, note)
 
     def finished(self, record: ExperimentRecord) -> None:
         """Say what an experiment reached."""

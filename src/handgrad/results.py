@@ -14,7 +14,7 @@ from typing import Any, Self
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,16 @@ class DataRecord:
 
 @dataclass(frozen=True)
 class Trial:
-    """One candidate of a search: its validation accuracy, or None and why it has none."""
+    """One candidate of a search: its validation accuracy, or None and why it has none.
+
+    The accuracy is the mean over ``seeds`` trainings.
+    """
 
     params: Mapping[str, Any]
     val_accuracy: float | None
     seconds: float
     error: str | None = None
+    seeds: int = 1
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ Optuna study in a journal file. Workers claim candidates one by one and report a
 accuracy; whatever was claimed by a process that died is offered again. The candidates and the
 choice do not depend on who tried what in which order, so an interrupted search that goes on
 chooses what an uninterrupted one chooses.
+
+One run says little about candidates that are nearly level: so the best of them, the finalists, may
+be tried again with other seeds, and the mean decides.
 """
 
 import itertools
@@ -14,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import optuna
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
@@ -34,9 +38,13 @@ def combinations(space: Space) -> list[Params]:
 
 @dataclass(frozen=True)
 class Claim:
-    """A candidate that this process is to try; ``index`` is its place among the candidates."""
+    """A candidate that this process is to try; ``index`` is its place among the candidates.
+
+    ``seed`` counts from 0: a finalist is tried with the next ones as well.
+    """
 
     index: int
+    seed: int
     params: Params
     trial: optuna.Trial
 
@@ -52,10 +60,17 @@ class Search:
         Of the study.
     space : mapping
         Hyperparameter to its values (numbers, strings, booleans or None).
+    finalists : int, default 0
+        How many of the best candidates are tried again, once all have been tried.
+    seeds : int, default 1
+        Seeds that a finalist is tried with in the end, the first one included.
     """
 
-    def __init__(self, path: Path, name: str, space: Space) -> None:
+    def __init__(
+        self, path: Path, name: str, space: Space, *, finalists: int = 0, seeds: int = 1
+    ) -> None:
         self.candidates = combinations(space)
+        self._finalists, self._seeds = finalists, seeds
         self._space = {key: list(values) for key, values in space.items()}
         # Optuna's default lock is a symbolic link to the journal; left behind by a killed process
         # and relative, it makes the next one wait for ever. This one is taken over after 30 s.
@@ -85,31 +100,64 @@ class Search:
             )
 
     @classmethod
-    def prepare(cls, path: Path, name: str, space: Space) -> Self:
-        """Open a search and offer every candidate that has no result.
+    def prepare(
+        cls, path: Path, name: str, space: Space, *, finalists: int = 0, seeds: int = 1
+    ) -> Self:
+        """Open a search and offer what has no result.
 
         Only while no other process is at work on it: what looks unfinished is taken for dead.
         """
         path.with_name(path.name + ".lock").unlink(missing_ok=True)  # of a killed process
         _mend_torn_line(path)
-        search = cls(path, name, space)
-        settled = set()
+        search = cls(path, name, space, finalists=finalists, seeds=seeds)
         for trial in search._study.get_trials(deepcopy=False):
             if trial.state == TrialState.RUNNING:  # its process died
                 search._study.tell(trial.number, state=TrialState.FAIL)
-                if "error" in trial.user_attrs:  # after it had found that the candidate fails
-                    settled.add(trial.user_attrs["candidate"])
-            elif trial.state == TrialState.WAITING or _is_result(trial):
-                settled.add(trial.user_attrs["candidate"])
-        for index, params in enumerate(search.candidates):
-            if index not in settled:
-                search._study.enqueue_trial(params, user_attrs={"candidate": index})
+        search.offer()
         return search
 
+    def offer(self) -> int:
+        """Offer what is to be tried now and is not offered yet; return how much is to be tried."""
+        trials = self._study.get_trials(deepcopy=False)
+        waiting = {_run(trial) for trial in trials if trial.state == TrialState.WAITING}
+        open_runs = self._open_runs()
+        for index, seed in open_runs:
+            if (index, seed) not in waiting:
+                attributes = {"candidate": index, "seed": seed}
+                self._study.enqueue_trial(self.candidates[index], user_attrs=attributes)
+        return len(open_runs)
+
     def open_candidates(self) -> list[int]:
-        """Return the indices of the candidates without a result, in order."""
+        """Return the indices of the candidates to be tried now, in order.
+
+        These are the candidates without a result; once there are none, the finalists, each as
+        often as seeds are left for it.
+        """
+        return [index for index, _ in self._open_runs()]
+
+    def runs_left(self) -> int:
+        """Return how many runs the search will still take, those of finalists to come included."""
+        first = len(self._first_open())
+        if not first:
+            return len(self._open_runs())
+        return first + min(self._finalists, len(self.candidates)) * (self._seeds - 1)
+
+    def _first_open(self) -> list[int]:
         done = self._results()
-        return [index for index in range(len(self.candidates)) if index not in done]
+        return [index for index in range(len(self.candidates)) if (index, 0) not in done]
+
+    def _open_runs(self) -> list[tuple[int, int]]:
+        first, done = self._first_open(), self._results()
+        if first:
+            return [(index, 0) for index in first]
+        firsts = {
+            index: trial.value
+            for (index, seed), trial in sorted(done.items())
+            if seed == 0 and trial.value is not None
+        }
+        finalists = sorted(firsts, key=lambda index: -firsts[index])[: self._finalists]
+        runs = [(index, seed) for seed in range(1, self._seeds) for index in sorted(finalists)]
+        return [run for run in runs if run not in done]
 
     def claim(self) -> Claim | None:
         """Take the next waiting candidate, or None if there is none left."""
@@ -119,14 +167,16 @@ class Search:
             return None
         for name, values in self._space.items():
             trial.suggest_categorical(name, values)
-        index = int(trial.user_attrs["candidate"])
-        return Claim(index, self.candidates[index], trial)
+        index, seed = _run(trial)
+        return Claim(index, seed, self.candidates[index], trial)
 
     def report(
-        self, claim: Claim, val_accuracy: float | None, seconds: float, error: str | None = None
-    ) -> None:
-        """Record a candidate's validation accuracy, or why it has none."""
+        self, claim: Claim, val_accuracy: float | None, seconds: float, error: str | None = None,
+        *, seeds: int = 1,
+    ) -> None:  # fmt: skip
+        """Record a candidate's validation accuracy, of so many seeds, or why it has none."""
         claim.trial.set_user_attr("seconds", seconds)
+        claim.trial.set_user_attr("seeds", seeds)
         if val_accuracy is None or not math.isfinite(val_accuracy):
             claim.trial.set_user_attr("error", error or "no validation accuracy")
             self._study.tell(claim.trial, state=TrialState.FAIL)
@@ -134,23 +184,29 @@ class Search:
             self._study.tell(claim.trial, val_accuracy)
 
     def trials(self) -> tuple[Trial, ...]:
-        """Return the results so far, in the candidates' order."""
-        results = self._results()
-        return tuple(
-            Trial(
-                params=self.candidates[index],
-                val_accuracy=results[index].value,
-                seconds=results[index].user_attrs["seconds"],
-                error=results[index].user_attrs.get("error"),
-            )
-            for index in sorted(results)
+        """Return the results so far, in the candidates' order; a finalist's accuracy is a mean."""
+        runs: dict[int, list[FrozenTrial]] = {}
+        for (index, _), trial in sorted(self._results().items()):
+            runs.setdefault(index, []).append(trial)
+        return tuple(self._trial(index, tried) for index, tried in sorted(runs.items()))
+
+    def _trial(self, index: int, runs: list[FrozenTrial]) -> Trial:
+        errors = [run.user_attrs["error"] for run in runs if "error" in run.user_attrs]
+        values = [run.value for run in runs if run.value is not None]
+        return Trial(
+            params=self.candidates[index],
+            val_accuracy=None if errors else float(np.mean(values)),
+            seconds=sum(run.user_attrs["seconds"] for run in runs),
+            error=errors[0] if errors else None,
+            seeds=sum(run.user_attrs["seeds"] for run in runs),
         )
 
     def best(self, without: Sequence[Params] = ()) -> Params:
         """Return the candidate of best validation accuracy; of equals the first in order.
 
-        Spaces list simple values first, so that a tie goes to the simpler model. ``without``
-        leaves out candidates, those that diverged when they were trained for longer.
+        Where there are finalists, the best of them, by the mean over their seeds. Spaces list
+        simple values first, so that a tie goes to the simpler model. ``without`` leaves out
+        candidates, those that diverged when they were trained for longer.
         """
         tried = [
             trial
@@ -162,14 +218,19 @@ class Search:
             raise ResultsError(
                 f"every candidate of {self._study.study_name} failed: {'; '.join(errors)}"
             )
-        return dict(max(tried, key=lambda trial: trial.val_accuracy or 0.0).params)
+        return dict(max(tried, key=lambda trial: (trial.seeds, trial.val_accuracy or 0.0)).params)
 
-    def _results(self) -> dict[int, FrozenTrial]:
+    def _results(self) -> dict[tuple[int, int], FrozenTrial]:
         return {
-            trial.user_attrs["candidate"]: trial
+            _run(trial): trial
             for trial in self._study.get_trials(deepcopy=False)
             if _is_result(trial)
         }
+
+
+def _run(trial: FrozenTrial | optuna.Trial) -> tuple[int, int]:
+    """Give a run's candidate and seed."""
+    return int(trial.user_attrs["candidate"]), int(trial.user_attrs["seed"])
 
 
 def _is_result(trial: FrozenTrial) -> bool:

@@ -26,6 +26,10 @@ class Budget:
         How many times the chosen one is retrained.
     repeats : int, default 1
         Seeds a candidate is tried with; its validation accuracy is their mean.
+    finalists : int, default 0
+        How many of the best candidates are tried with further seeds before one is chosen.
+    finalist_seeds : int, default 3
+        Seeds that each of them is tried with in the end.
     train_rows : int, optional
         Use only the first so many training rows (smoke only).
     """
@@ -36,6 +40,17 @@ class Budget:
     seeds: int
     repeats: int = 1
     train_rows: int | None = None
+    finalists: int = 0
+    finalist_seeds: int = 3
+
+    @property
+    def search(self) -> dict[str, Any]:
+        """What a ``Search`` is made with, but for its file and name."""
+        return {
+            "space": self.space,
+            "finalists": self.finalists,
+            "seeds": self.finalist_seeds,
+        }
 
     @property
     def candidates(self) -> list[Params]:

@@ -93,10 +93,14 @@ EXPERIMENTS = (
         {
             "smoke": Budget({"hidden_dim": [50], "filter_size": [5, 7]}, 1, 2, 1, train_rows=6000),
             "standard": Budget(
-                {"hidden_dim": [50, 100, 300], "filter_size": [3, 5, 7, 9]}, 2, 10, 3
+                {"hidden_dim": [50, 100, 300], "filter_size": [3, 5, 7, 9]}, 2, 10, 3, finalists=4
             ),
             "full": Budget(
-                {"hidden_dim": [50, 100, 200, 500], "filter_size": [3, 5, 7, 9, 11]}, 6, 20, 3
+                {"hidden_dim": [50, 100, 200, 500], "filter_size": [3, 5, 7, 9, 11]},
+                6,
+                20,
+                3,
+                finalists=4,
             ),
         },
     ),
@@ -115,13 +119,18 @@ EXPERIMENTS = (
                 train_rows=2000,
             ),
             "standard": Budget(
-                {"architecture": list(ARCHITECTURES), "dropout": [0.4, 0.55, 0.7]}, 2, 14, 3
+                {"architecture": list(ARCHITECTURES), "dropout": [0.4, 0.55, 0.7]},
+                2,
+                14,
+                3,
+                finalists=4,
             ),
             "full": Budget(
                 {"architecture": list(ARCHITECTURES), "dropout": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]},
                 5,
                 30,
                 3,
+                finalists=4,
             ),
         },
     ),

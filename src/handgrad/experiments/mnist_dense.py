@@ -71,6 +71,8 @@ EXPERIMENTS = (
                 2,
                 1,
                 train_rows=6000,
+                finalists=2,
+                finalist_seeds=2,
             ),
             "standard": Budget(
                 {
@@ -79,8 +81,9 @@ EXPERIMENTS = (
                     "learning_rate": [0.05, 0.1],
                 },
                 6,
-                14,
+                20,
                 3,
+                finalists=5,
             ),
             "full": Budget(
                 {
@@ -91,6 +94,7 @@ EXPERIMENTS = (
                 10,
                 40,
                 3,
+                finalists=5,
             ),
         },
     ),

@@ -30,7 +30,8 @@ _MATHS = {"contract", "reassoc", "nsz"}
 _ROW_MAJOR, _AS_IS, _TRANSPOSED = 101, 111, 112
 
 # As arguments: a literal is a type of its own, and one more compilation of what it is given to.
-ZERO, ONE = np.int64(0), np.int64(1)
+ZERO: Any = np.int64(0)
+ONE: Any = np.int64(1)
 
 
 _OPTIONS: dict[str, Any] = {

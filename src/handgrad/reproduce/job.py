@@ -89,7 +89,7 @@ class Watcher(Protocol):
         """Hear that so many expected worker-seconds of an experiment are now done."""
 
     def milestone(self, stage: Stage, text: str) -> None:
-        """Hear that a search has ended."""
+        """Hear that a search has ended, or that there are finalists."""
 
     def finished(self, record: ExperimentRecord) -> None:
         """Hear that an experiment has ended."""

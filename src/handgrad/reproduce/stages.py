@@ -25,7 +25,7 @@ class Stage(ABC):
     waiting : list of Task
         Ready to be given to workers, in order; whoever gives one away removes it.
     candidates_left, finals_left : int
-        For the plan: what is still to be done.
+        For the plan: trainings of the search, and of the chosen candidate, still to be done.
     record : ExperimentRecord or None
         Once the experiment is done.
     """
@@ -71,12 +71,14 @@ class SearchStage(Stage):
         budget = experiment.budgets[profile]
         self._seeds = range(first_seed, first_seed + budget.seeds)
         self._task_arguments = (experiment.id, profile, request, folder)
-        self._search = Search.prepare(folder.journal(experiment.id), experiment.id, budget.space)
+        journal = folder.journal(experiment.id)
+        self._search = Search.prepare(journal, experiment.id, **budget.search)
         self._chosen: Params = {}
         self._diverged: list[Params] = []
         self._runs: dict[int, FinalRun] = {}
 
-        self.candidates_left = len(self._search.open_candidates())
+        self._round_left = len(self._search.open_candidates())
+        self.candidates_left = self._search.runs_left()
         if not self.candidates_left:
             self._runs = self._done(self._search.best())
         self.finals_left = len(self._seeds) - len(self._runs)
@@ -91,13 +93,16 @@ class SearchStage(Stage):
         assert isinstance(result, Estimate)
         self._estimate, self.timing = result, None
         if self.candidates_left:
-            seconds = self._estimate.candidate_seconds
-            self.waiting = [
-                CandidateTask(*self._task_arguments, self._seeds[0], seconds)
-                for _ in range(self.candidates_left)
-            ]
+            self._try_candidates()
         else:
             self._choose()
+
+    def _try_candidates(self) -> None:
+        seconds = self._estimate.candidate_seconds
+        self.waiting = [
+            CandidateTask(*self._task_arguments, self._seeds[0], seconds)
+            for _ in range(self._round_left)
+        ]
 
     def _done(self, params: Params) -> dict[int, FinalRun]:
         found = {
@@ -127,8 +132,16 @@ class SearchStage(Stage):
             if not self.finals_left:
                 self.record = self._make_record()
             return None
+        self._round_left -= 1
         self.candidates_left -= 1
-        return None if self.candidates_left else self._choose()
+        if self._round_left:
+            return None
+        self._round_left = self.candidates_left = self._search.offer()
+        if not self._round_left:
+            return self._choose()
+        self._try_candidates()
+        finalists = len(set(self._search.open_candidates()))
+        return f"trying the best {finalists} candidates with more seeds"
 
     def _choose(self) -> str:
         self._chosen = self._search.best(without=self._diverged)
@@ -142,10 +155,11 @@ class SearchStage(Stage):
         ]
         if not self.waiting:
             self.record = self._make_record()
-        tried = [t.val_accuracy for t in self._search.trials() if t.val_accuracy is not None]
+        tried = [t for t in self._search.trials() if t.val_accuracy is not None]
+        (accuracy,) = (t.val_accuracy or 0.0 for t in tried if t.params == self._chosen)
         return (
             f"chose {chosen_text(self._chosen)} of {len(tried)} candidates "
-            f"(validation {100 * max(tried):.2f} %)"
+            f"(validation {100 * accuracy:.2f} %)"
         )
 
     def _of_seeds(self, name: str) -> tuple[str, ...]:

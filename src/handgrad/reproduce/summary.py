@@ -112,13 +112,13 @@ def markdown(results: Results) -> str:
             "",
             f"{len(record.trials)} tried, {failed} diverged; the best by validation accuracy:",
             "",
-            "| candidate | validation % |",
-            "|---|---|",
+            "| candidate | seeds | validation % |",
+            "|---|---|---|",
         ]
-        best = sorted(tried, key=lambda trial: -(trial.val_accuracy or 0.0))
+        best = sorted(tried, key=lambda trial: (-trial.seeds, -(trial.val_accuracy or 0.0)))
         for trial in best[:_SHOWN_CANDIDATES]:
             accuracy = 100 * (trial.val_accuracy or 0.0)
-            lines.append(f"| {chosen_text(trial.params)} | {accuracy:.2f} |")
+            lines.append(f"| {chosen_text(trial.params)} | {trial.seeds} | {accuracy:.2f} |")
         lines.append("")
     lines += ["## Environment", ""]
     lines += [f"- {name}: {value}" for name, value in results.environment.items()]

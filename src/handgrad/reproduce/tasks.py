@@ -106,9 +106,8 @@ class CandidateTask(SearchTask):
     def __call__(self, report: training.Report) -> None:
         """Do it."""
         data, _, _ = _ready(self.data, self.budget.train_rows)
-        search = Search(
-            self.folder.journal(self.experiment_id), self.experiment_id, self.budget.space
-        )
+        journal = self.folder.journal(self.experiment_id)
+        search = Search(journal, self.experiment_id, **self.budget.search)
         training.run_candidate(
             self.experiment,
             self.budget,

@@ -145,12 +145,14 @@ def run_candidate(
         return
     started = time.perf_counter()
     accuracies = []
-    runs = folder / f"candidate-{claim.index:03d}"
+    again = f"-seed-{claim.seed}" if claim.seed else ""
+    runs = folder / f"candidate-{claim.index:03d}{again}"
     for repeat in range(budget.repeats):
         part = runs / f"repeat-{repeat}" if budget.repeats > 1 else runs
         try:
             _, solver = _train(
-                experiment, claim.params, data, seed + repeat, budget.search_epochs, part,
+                experiment, claim.params, data, seed + claim.seed + repeat,
+                budget.search_epochs, part,
                 functools.partial(_report_part, report, repeat, budget.repeats),
             )  # fmt: skip
         except NonFiniteLossError as error:
@@ -158,7 +160,8 @@ def run_candidate(
             return
         accuracies.append(solver.best_val_acc)
         (part / "checkpoint.safetensors").unlink(missing_ok=True)
-    search.report(claim, float(np.mean(accuracies)), time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    search.report(claim, float(np.mean(accuracies)), seconds, seeds=budget.repeats)
 
 
 def run_final(
