@@ -93,7 +93,12 @@ EXPERIMENTS = (
         {
             "smoke": Budget({"hidden_dim": [50], "filter_size": [5, 7]}, 1, 2, 1, train_rows=6000),
             "standard": Budget(
-                {"hidden_dim": [50, 100, 300], "filter_size": [3, 5, 7, 9]}, 2, 10, 3, finalists=4
+                {"hidden_dim": [50, 100, 300], "filter_size": [3, 5, 7, 9]},
+                2,
+                10,
+                3,
+                finalists=3,
+                finalist_seeds=2,
             ),
             "full": Budget(
                 {"hidden_dim": [50, 100, 200, 500], "filter_size": [3, 5, 7, 9, 11]},
@@ -123,7 +128,8 @@ EXPERIMENTS = (
                 2,
                 14,
                 3,
-                finalists=4,
+                finalists=3,
+                finalist_seeds=2,
             ),
             "full": Budget(
                 {"architecture": list(ARCHITECTURES), "dropout": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]},

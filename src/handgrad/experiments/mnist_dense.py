@@ -83,7 +83,7 @@ EXPERIMENTS = (
                 6,
                 20,
                 3,
-                finalists=5,
+                finalists=3,
             ),
             "full": Budget(
                 {
