@@ -16,6 +16,7 @@ import numba
 import numpy as np
 from llvmlite import binding
 from numba import types
+from numba.core.caching import IndexDataCacheFile
 from numba.core.ccallback import CFunc
 from numba.extending import overload
 
@@ -51,15 +52,38 @@ def _sources() -> str:
 _SOURCES = _sources()
 
 
-def _jit(function: Function, **options: Any) -> Function:
-    """Compile; what lies on disk is good as long as no kernel's file has changed.
+class _CacheFile(IndexDataCacheFile):
+    """What lies on disk of a function: good as long as no kernel's file has changed.
 
     Numba would look at the function's own file alone, and go on with others, inlined, as they
-    were. That a stamp can be set is not in its documentation: a test tells when it cannot.
+    were. And it would number a function's files, so that two processes, each with code for other
+    types, could both write number 1, and leave an index that takes one's code for the other's: here
+    a file's number comes from what it is for.
     """
-    dispatcher = numba.njit(**options)(function)
-    dispatcher._cache._cache_file._source_stamp = _SOURCES
-    return cast(Function, dispatcher)
+
+    def save(self, key: Any, data: Any) -> None:
+        """Keep the code made for ``key``."""
+        file: Any = self
+        name = file._data_name(int(hashlib.sha256(repr(key).encode()).hexdigest()[:12], 16))
+        index = file._load_index()
+        if index.get(key) != name:
+            index[key] = name
+            file._save_index(index)
+        file._save_data(name, data)
+
+
+def _kept(compiles: Any) -> Any:
+    """Let a dispatcher or a CFunc keep its code in a _CacheFile.
+
+    Where Numba puts that is not in its documentation: a test tells when it is elsewhere.
+    """
+    cache, file = compiles._cache, cast(Any, _CacheFile)
+    cache._cache_file = file(cache.cache_path, cache._impl.filename_base, _SOURCES)
+    return compiles
+
+
+def _jit(function: Function, **options: Any) -> Function:
+    return cast(Function, _kept(numba.njit(**options)(function)))
 
 
 def compiled(function: Function) -> Function:
@@ -94,16 +118,18 @@ def apart(name: str, *kinds: Any) -> Callable[[Callable[..., Any]], Any]:
         del options["cache"]
         made: Any = CFunc(function, (kinds, types.void), locals={}, options=options)
         made.enable_caching()
-        made._cache._cache_file._source_stamp = _SOURCES
-        _apart.append((symbol, made))
+        _apart.append((symbol, _kept(made)))
         return types.ExternalFunction(symbol, types.void(*kinds))
 
     return decorate
 
 
 def bind() -> None:
-    """Compile what is compiled apart, or load it, once; threads may ask at the same time."""
-    if _bound.is_set():
+    """Compile what is compiled apart, or load it, once; threads may ask at the same time.
+
+    All of it is for long vectors: without them nothing refers to it.
+    """
+    if _bound.is_set() or not LONG_VECTORS:
         return
     with _binding:
         if not _bound.is_set():
@@ -195,7 +221,7 @@ def product(
     rows = max(1, M) if M < 2 * _ROWS else _ROWS
     columns = max(1, N) if N < 2 * _COLUMNS else _COLUMNS
     depth = _UNPACKED // (rows * columns)
-    for k in range(0, K, depth):
+    for k in range(0, max(K, 1), depth):  # once if K is 0: then C is beta C
         more = 1 if k > 0 else beta
         for m in range(0, M, rows):
             for n in range(0, N, columns):

@@ -7,6 +7,7 @@ import numpy as np
 
 from handgrad.kernels import sparse
 from handgrad.kernels.blas import ONE, ZERO, compiled, parallel, product
+from handgrad.kernels.processor import LONG_VECTORS
 from handgrad.kernels.vectors import clear, transpose
 
 
@@ -23,7 +24,7 @@ def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
     numbers, weights, out = x.reshape(-1), w.reshape(-1), sums[part].reshape(-1)
     if start == stop:
         clear(out)
-    elif sparse.worth(x, start, stop, M, ONE, ZERO):
+    elif LONG_VECTORS and sparse.worth(x, start, stop, M, ONE, ZERO):
         sparse.forward(numbers, N, D, start, stop, weights, M, out, wide)
     else:
         product(

@@ -180,14 +180,24 @@ def update(
     )  # fmt: skip
 
 
-def _background(X: Array) -> float:
-    """Give the number that more than half of X's are, by a sample of rows; 0 if there is none.
+# A background that is larger than this many other numbers would round them away.
+_FAR = 8
 
-    Such a number is the median: in images the background's, on whatever scale they are.
+
+def _background(X: Array, M: int) -> float:
+    """Give the number that most of X's are, by a sample of rows, where it pays to take it away.
+
+    That is where products with M columns then pass over zeros. Such a number is the median: in
+    images the background's, on whatever scale they are; but not a table's -999 for what is missing,
+    next to which (x - c)^T d + c 1^T d would lose the digits of all other x. 0 if there is none.
     """
     some = X[:: max(1, len(X) // 8)][:8]
-    middle = float(np.median(some))
-    return middle if np.isfinite(middle) and (some == middle).mean() > 0.5 else 0.0
+    middle = some.dtype.type(np.median(some))
+    others = np.abs(some[some != middle])
+    if not np.isfinite(middle) or not others.size or abs(middle) > _FAR * np.median(others):
+        return 0.0
+    less = np.ascontiguousarray(some - middle)
+    return float(middle) if sparse.worth(less, 0, less.shape[1], M, 0, 1) else 0.0
 
 
 def dense_steps(
@@ -200,7 +210,8 @@ def dense_steps(
     if X.dtype != theta.dtype or not (X.flags.c_contiguous and X.flags.writeable):
         # Compiled code takes one kind of array; and a copy of the rows, not of all there are.
         X, labels, rows = X[rows].astype(theta.dtype), labels[rows], np.arange(len(rows))
-    shift = _background(X) if sparse.fits(X, sizes[1]) else 0.0
+    few = min(batch, len(rows))
+    shift = _background(X, sizes[1]) if sparse.fits(X[:few], sizes[1]) else 0.0
     with blas_on_one_thread() as threads, numbas_threads(threads > 1) as together:
         done = training.dense_steps(
             X, rows, labels, batch, sizes, loss_kind, reg, theta, kind, rates, hyper, first,

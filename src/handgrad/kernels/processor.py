@@ -4,7 +4,8 @@ from llvmlite import binding
 from numba import config
 
 # NUMBA_CPU_FEATURES restricts what may be used.
-_FEATURES = getattr(config, "CPU_FEATURES", None) or binding.get_host_cpu_features().flatten()
+_RESTRICTED = getattr(config, "CPU_FEATURES", None)
+_FEATURES = binding.get_host_cpu_features().flatten() if _RESTRICTED is None else _RESTRICTED
 
 # Vectors of 512 bits, and 32 registers for them.
 LONG_VECTORS = "+avx512f" in _FEATURES

@@ -19,26 +19,26 @@ from numba.np.numpy_support import carray
 
 from handgrad.kernels.blas import ONE, ZERO, apart, compiled, product
 from handgrad.kernels.processor import LONG_VECTORS
-from handgrad.kernels.vectors import Writer, copy, transpose
+from handgrad.kernels.vectors import Writer, clear, copy, transpose
 
-_LANES = 16  # numbers of float32 in a register, and in a line of the cache
+LANES = 16  # numbers of float32 in a register, and in a line of the cache
 _VECTORS = 4
-_PANEL = _VECTORS * _LANES
+_PANEL = _VECTORS * LANES
 _BITS = 64
-# Rows of a panel: it takes three quarters of the cache nearest to the processor, of 32 KiB.
+# Rows of a panel: it takes seven eighths of the cache nearest to the processor, of 32 KiB.
 _DEEP = 112
 _FUSED = ("contract",)
 
 
 def _strip(vectors: int) -> Any:
-    """Make the code of into[i0 + k*_PANEL + f] = b[b0 + k*ldb + f], k < K, f < vectors * _LANES.
+    """Make the code of into[i0 + k*_PANEL + f] = b[b0 + k*ldb + f], k < K, f < vectors * LANES.
 
     It gives whether all of them are finite.
     """
 
     def typed(context: Any, b: Any, b0: Any, ldb: Any, K: Any, into: Any, i0: Any) -> Any:
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            say = Writer(target, builder, signature, arguments, _LANES)
+            say = Writer(target, builder, signature, arguments, LANES)
             real = target.get_value_type(b.dtype)
             zero = say.filled(real(0.0))
 
@@ -47,8 +47,8 @@ def _strip(vectors: int) -> Any:
                 put = builder.add(say.number(5), builder.mul(k, say.word(_PANEL)))
                 after = []
                 for j, total in enumerate(sums):
-                    value = say.load(0, builder.add(read, say.word(j * _LANES)))
-                    say.store(value, 4, builder.add(put, say.word(j * _LANES)))
+                    value = say.load(0, builder.add(read, say.word(j * LANES)))
+                    say.store(value, 4, builder.add(put, say.word(j * LANES)))
                     nothing = builder.fmul(value, zero, flags=_FUSED)  # or NaN
                     after.append(builder.fadd(total, nothing, flags=_FUSED))
                 return after
@@ -57,7 +57,7 @@ def _strip(vectors: int) -> Any:
             bad = builder.fcmp_unordered("uno", sums[0], sums[0])
             for total in sums[1:]:
                 bad = builder.or_(bad, builder.fcmp_unordered("uno", total, total))
-            bits = builder.bitcast(bad, ir.IntType(_LANES))
+            bits = builder.bitcast(bad, ir.IntType(LANES))
             none = builder.icmp_unsigned("==", bits, bits.type(0))
             return target.cast(builder, none, types.boolean, types.boolean)
 
@@ -70,7 +70,7 @@ def _fetch_typed(context: Any, a: Any, at: Any) -> Any:
     """Ask for the line with a[at], into the second cache."""
 
     def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        say = Writer(target, builder, signature, arguments, _LANES)
+        say = Writer(target, builder, signature, arguments, LANES)
         flag, byte = ir.IntType(32), ir.IntType(8).as_pointer()
         place = builder.bitcast(builder.gep(say.data(0), [say.number(1)]), byte)
         kind = ir.FunctionType(ir.VoidType(), [byte, flag, flag, flag])
@@ -85,13 +85,13 @@ _fetch: Any = intrinsic(_fetch_typed)
 
 
 def _not_zero_typed(context: Any, a: Any, one: Any, two: Any) -> Any:
-    """A bit for each of _LANES numbers: whether a[one + i] or a[two + i] is not zero."""
+    """A bit for each of LANES numbers: whether a[one + i] or a[two + i] is not zero."""
 
     def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        say = Writer(target, builder, signature, arguments, _LANES)
+        say = Writer(target, builder, signature, arguments, LANES)
         zero = say.filled(target.get_value_type(a.dtype)(0.0))
         some = [builder.fcmp_unordered("!=", say.load(0, say.number(i)), zero) for i in (1, 2)]
-        bits = builder.bitcast(builder.or_(*some), ir.IntType(_LANES))
+        bits = builder.bitcast(builder.or_(*some), ir.IntType(LANES))
         return builder.zext(bits, say.word)
 
     return types.int64(a, one, two), write
@@ -104,7 +104,7 @@ def _two_rows(vectors: int) -> Any:
     """Make the code of: c[row] = sum over bits k of a[row + k] * panels[p0 + k*_PANEL + f].
 
     For two rows, a's from ``one`` and ``two`` on, c's from ``c1`` and ``c2`` on, and
-    f < vectors * _LANES. The bits are those of words[w0 : w0 + count]. With ``more`` the sums are
+    f < vectors * LANES. The bits are those of words[w0 : w0 + count]. With ``more`` the sums are
     added to what c holds.
     """
 
@@ -113,11 +113,11 @@ def _two_rows(vectors: int) -> Any:
         p0: Any, c: Any, c1: Any, c2: Any, more: Any,
     ) -> Any:  # fmt: skip
         def write(target: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-            say = Writer(target, builder, signature, arguments, _LANES)
+            say = Writer(target, builder, signature, arguments, LANES)
             zero = say.filled(target.get_value_type(a.dtype)(0.0))
             rows = [builder.gep(say.data(3), [say.number(i)]) for i in (4, 5)]
             goals = [
-                builder.add(say.number(i), say.word(j * _LANES))
+                builder.add(say.number(i), say.word(j * LANES))
                 for i in (9, 10)
                 for j in range(vectors)
             ]
@@ -128,7 +128,7 @@ def _two_rows(vectors: int) -> Any:
             def pay(k: Any, *sums: Any) -> list[Any]:
                 line = builder.add(say.number(7), builder.mul(k, say.word(_PANEL)))
                 lines = [
-                    say.load(6, builder.add(line, say.word(j * _LANES))) for j in range(vectors)
+                    say.load(6, builder.add(line, say.word(j * LANES))) for j in range(vectors)
                 ]
                 after = []
                 for row, totals in zip(rows, (sums[:vectors], sums[vectors:]), strict=True):
@@ -189,7 +189,7 @@ def worth(x: Any, start: int, stop: int, M: int, down: int, across: int) -> bool
 @compiled
 def padded(M: int) -> int:
     """Columns of c that ``multiply`` writes for M of b: whole registers."""
-    return -(-M // _LANES) * _LANES
+    return -(-M // LANES) * LANES
 
 
 @compiled
@@ -202,8 +202,8 @@ def width(M: int) -> int:
 def room(K: int, M: int, kind: Any) -> Any:
     """Room for panels of b (K, M), from a line's beginning on."""
     size = K * width(M)
-    whole = np.empty(size + _LANES, kind.dtype)
-    at = -(whole.ctypes.data // kind.itemsize) % _LANES
+    whole = np.empty(size + LANES, kind.dtype)
+    at = -(whole.ctypes.data // kind.itemsize) % LANES
     return whole[at : at + size]
 
 
@@ -211,7 +211,7 @@ def room(K: int, M: int, kind: Any) -> Any:
 def depth(K: int) -> int:
     """How many rows of b to pack at a time."""
     pieces = max(1, -(-K // _DEEP))
-    return -(-K // (pieces * _LANES)) * _LANES
+    return -(-K // (pieces * LANES)) * LANES
 
 
 @compiled
@@ -227,16 +227,16 @@ def pack(b: Any, b0: int, ldb: int, K: int, M: int, panels: Any, p0: int) -> boo
         if wide == _PANEL:
             finite &= _strip4(b, at, ldb, K, panels, put)
             done = _PANEL
-        while done + _LANES <= wide:
+        while done + LANES <= wide:
             finite &= _strip1(b, at + done, ldb, K, panels, put + done)
-            done += _LANES
+            done += LANES
         if done < wide:
             for k in range(K):
                 for i in range(done, wide):
                     value = b[at + k * ldb + i]
                     panels[put + k * _PANEL + i] = value
                     finite &= value * 0 == 0
-                for i in range(wide, done + _LANES):  # else what lies there, maybe subnormal
+                for i in range(wide, done + LANES):  # else what lies there, maybe subnormal
                     panels[put + k * _PANEL + i] = 0
     return finite
 
@@ -250,9 +250,9 @@ def mark(a: Any, a0: int, lda: int, R: int, K: int, words: Any, w0: int) -> None
         for g in range(count):
             bits = np.int64(0)
             stop = min(K, (g + 1) * _BITS)
-            for k in range(g * _BITS, stop - stop % _LANES, _LANES):
+            for k in range(g * _BITS, stop - stop % LANES, LANES):
                 bits |= _not_zero(a, one + k, two + k) << np.int64(k - g * _BITS)
-            for k in range(max(g * _BITS, stop - stop % _LANES), stop):
+            for k in range(max(g * _BITS, stop - stop % LANES), stop):
                 if a[one + k] != 0 or a[two + k] != 0:
                     bits |= np.int64(1) << np.int64(k - g * _BITS)
             words[w0 + r // 2 * count + g] = bits
@@ -277,13 +277,13 @@ def multiply(
     """
     count = -(-K // _BITS)
     pairs = -(-M // _PANEL) * ((R + 1) // 2)
-    each = -(-(last - first) // (pairs * _LANES)) * _LANES
+    each = -(-(last - first) // (pairs * LANES)) * LANES
     for f in range(0, M, _PANEL):
-        vectors, put = -(-min(_PANEL, M - f) // _LANES), p0 + f * K
+        vectors, put = -(-min(_PANEL, M - f) // LANES), p0 + f * K
         for r in range(0, R, 2):
             s, w = min(r + 1, R - 1), w0 + r // 2 * count
             one, two, c1, c2 = a0 + r * lda, a0 + s * lda, c0 + r * ldc + f, c0 + s * ldc + f
-            for q in range(first, min(first + each, last), _LANES):
+            for q in range(first, min(first + each, last), LANES):
                 _fetch(soon, q)
             first += each
             if vectors == 4:
@@ -297,14 +297,22 @@ def multiply(
 
 
 # What follows is compiled apart. x (N, D), d (N, M), dx and w (D, M) are of one dimension, and come
-# as pointers: views of an array that are made in loops are counted by all threads at one place.
+# as pointers: views of an array that are made in loops are counted by all threads at one place. An
+# error cannot leave such a function, and the only one there is is a lack of memory: the last thing
+# it does is to say that it has ended.
 
 _POINTER, _WORD = types.voidptr, types.int64
 
 
-@apart("sparse_forward", _POINTER, *(_WORD,) * 4, _POINTER, _WORD, _POINTER, _WORD)
+@compiled
+def _ended(done: Any) -> None:
+    if done[0] == 0:
+        raise MemoryError("no room for the panels of a product")
+
+
+@apart("sparse_forward", _POINTER, *(_WORD,) * 4, _POINTER, _WORD, _POINTER, _WORD, _POINTER)
 def _forward(
-    x: Any, N: int, D: int, start: int, stop: int, w: Any, M: int, out: Any, wide: int
+    x: Any, N: int, D: int, start: int, stop: int, w: Any, M: int, out: Any, wide: int, done: Any
 ) -> None:
     x, w = carray(x, N * D, np.float32), carray(w, D * M, np.float32)
     out, step = carray(out, N * wide, np.float32), depth(stop - start)
@@ -320,6 +328,7 @@ def _forward(
             )  # fmt: skip
         else:
             product(ZERO, ZERO, N, M, K, x[k:], D, w[k * M :], M, more, out, wide)
+    carray(done, 1, np.uint8)[0] = 1
 
 
 @compiled
@@ -327,7 +336,9 @@ def forward(
     x: Any, N: int, D: int, start: int, stop: int, w: Any, M: int, out: Any, wide: int
 ) -> None:
     """Give out = x[:, start:stop] w[start:stop], its rows ``wide`` apart."""
-    _forward(x.ctypes, N, D, start, stop, w.ctypes, M, out.ctypes, wide)
+    done = np.zeros(1, np.uint8)
+    _forward(x.ctypes, N, D, start, stop, w.ctypes, M, out.ctypes, wide, done.ctypes)
+    _ended(done)
 
 
 @apart("sparse_packed", _POINTER, _WORD, _WORD, _POINTER, _POINTER)
@@ -349,11 +360,11 @@ def packed(d: Any, N: int, M: int, panels: Any) -> bool:
 
 @apart(
     "sparse_weights_gradient",
-    *(_POINTER, *(_WORD,) * 4, _POINTER, _WORD, _POINTER, _POINTER, _WORD, _WORD),
+    *(_POINTER, *(_WORD,) * 4, _POINTER, _WORD, _POINTER, _POINTER, _WORD, _WORD, _POINTER),
 )
 def _weights_gradient(
     x: Any, N: int, D: int, row: int, many: int, panels: Any, M: int, dw: Any, w: Any, first: int,
-    last: int,
+    last: int, done: Any,
 ) -> None:  # fmt: skip
     x, panels = carray(x, N * D, np.float32), carray(panels, N * width(M), np.float32)
     wide = padded(M)
@@ -371,6 +382,7 @@ def _weights_gradient(
     if wide > M:
         for i in range(1, many):
             copy(dw, i * wide, dw, i * M, M)
+    carray(done, 1, np.uint8)[0] = 1
 
 
 @compiled
@@ -382,7 +394,11 @@ def weights_gradient(
 
     dw has room for rows of ``padded``(M) numbers, and gets rows of M. w[first:last] is wanted soon.
     """
-    _weights_gradient(x.ctypes, N, D, row, many, panels.ctypes, M, dw.ctypes, w.ctypes, first, last)
+    done = np.zeros(1, np.uint8)
+    _weights_gradient(
+        x.ctypes, N, D, row, many, panels.ctypes, M, dw.ctypes, w.ctypes, first, last, done.ctypes
+    )
+    _ended(done)
 
 
 @compiled
@@ -396,17 +412,21 @@ def _finite(w: Any) -> bool:
 
 @apart(
     "sparse_inputs_gradient",
-    *(_POINTER, _WORD, _WORD, _POINTER, _WORD, _WORD, _POINTER, _WORD),
+    *(_POINTER, _WORD, _WORD, _POINTER, _WORD, _WORD, _POINTER, _WORD, _POINTER),
 )
-def _inputs_gradient(d: Any, N: int, M: int, w: Any, row: int, many: int, dx: Any, D: int) -> None:
+def _inputs_gradient(
+    d: Any, N: int, M: int, w: Any, row: int, many: int, dx: Any, D: int, done: Any
+) -> None:
     d = carray(d, N * M, np.float32)
     w, dx = carray(w, D * M, np.float32), carray(dx, N * D, np.float32)
     if not _finite(w[row * M : (row + many) * M]):
         product(ZERO, ONE, N, many, M, d, M, w[row * M :], M, ZERO, dx[row:], D)
+        carray(done, 1, np.uint8)[0] = 1
         return
     step = depth(M)
     words = np.empty(-(-M // step) * marks(N), np.int64)
     panel, spare = room(step, ZERO + _PANEL, d), np.empty(N * _PANEL, np.float32)
+    clear(panel)  # where no columns come: else what lies there, maybe subnormal
     for m in range(0, M, step):
         mark(d, m, M, N, min(step, M - m), words, m // step * marks(N))
     for f in range(row, row + many, _PANEL):
@@ -420,9 +440,12 @@ def _inputs_gradient(d: Any, N: int, M: int, w: Any, row: int, many: int, dx: An
             )  # fmt: skip
         for n in range(N):
             copy(spare, n * _PANEL, dx, n * D + f, wide)
+    carray(done, 1, np.uint8)[0] = 1
 
 
 @compiled
 def inputs_gradient(d: Any, N: int, M: int, w: Any, row: int, many: int, dx: Any, D: int) -> None:
     """Give dx[:, row : row + many] = d w[row : row + many]^T."""
-    _inputs_gradient(d.ctypes, N, M, w.ctypes, row, many, dx.ctypes, D)
+    done = np.zeros(1, np.uint8)
+    _inputs_gradient(d.ctypes, N, M, w.ctypes, row, many, dx.ctypes, D, done.ctypes)
+    _ended(done)

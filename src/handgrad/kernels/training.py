@@ -99,11 +99,20 @@ def learn_part(
     start, stop = D * part // parts, D * (part + 1) // parts
     sums[part] = 0
     numbers, paid, below = x.reshape(-1), d.reshape(-1), dx.reshape(-1)
-    x_zeros = sparse.worth(x, start, stop, M, ZERO, ONE)
-    panels = sparse.room(N if x_zeros else 0, M, x)
-    x_zeros = x_zeros and sparse.packed(paid, N, M, panels)
-    rows = max(1, min(_IN_CACHE // max(N, sparse.padded(M)), _ROWS, stop - start))
-    d_zeros = need_dx and sparse.worth(d, ZERO, M, D, ONE, ZERO)
+    x_zeros = d_zeros = False
+    panels, line = w, max(N, sparse.padded(M))
+    if LONG_VECTORS:  # else what passes over zeros is not even compiled
+        x_zeros = sparse.worth(x, start, stop, M, ZERO, ONE)
+        if x_zeros:
+            panels = sparse.room(N, M, x)
+            x_zeros = sparse.packed(paid, N, M, panels)
+        d_zeros = need_dx and sparse.worth(d, ZERO, M, D, ONE, ZERO)
+        if x_zeros or d_zeros:
+            line = sparse.padded(M)
+    rows = max(1, min(_IN_CACHE // line, _ROWS, stop - start))
+    if x_zeros or d_zeros:  # whole registers
+        d_zeros &= rows >= sparse.LANES
+        rows = max(rows - rows % sparse.LANES, min(rows, sparse.LANES))
     turned = np.empty(N * M if need_dx and not d_zeros else 0, x.dtype)
     standing = np.empty(N * min(rows, _DX_ROWS) if len(turned) > 0 else 0, x.dtype)
     if len(turned) > 0:
@@ -112,14 +121,14 @@ def learn_part(
     for row in range(start, stop, rows):
         end = min(row + rows, stop)
         some, weights = end - row, w[row * M : end * M]
-        if d_zeros:
+        if LONG_VECTORS and d_zeros:
             sparse.inputs_gradient(paid, N, M, w, row, some, below, D)
         elif need_dx:
             for top in range(row, end, _DX_ROWS):
                 many = min(_DX_ROWS, end - top)
                 product(ZERO, ZERO, many, N, M, w[top * M :], M, turned, N, ZERO, standing, N)
                 transpose(standing, ZERO, N, below, top, D, many, N)
-        if x_zeros:
+        if LONG_VECTORS and x_zeros:
             last = min(end + rows, stop) * M
             sparse.weights_gradient(numbers, N, D, row, some, panels, M, dw, w, end * M, last)
         else:
