@@ -98,7 +98,6 @@ EXPERIMENTS = (
                 10,
                 3,
                 finalists=3,
-                finalist_seeds=2,
             ),
             "full": Budget(
                 {"hidden_dim": [50, 100, 200, 500], "filter_size": [3, 5, 7, 9, 11]},
@@ -129,7 +128,6 @@ EXPERIMENTS = (
                 14,
                 3,
                 finalists=3,
-                finalist_seeds=2,
             ),
             "full": Budget(
                 {"architecture": list(ARCHITECTURES), "dropout": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]},
