@@ -163,7 +163,8 @@ def candidates(name: str, title: str, record: Ref) -> Plot:
     )  # fmt: skip
     text = (
         "One panel for each hyperparameter; each circle is a candidate, placed by its value and "
-        "its validation accuracy; a star marks the chosen one. The table has the same numbers."
+        "its validation accuracy, a mean where it was tried with several seeds; a star marks the "
+        "chosen one. The table has the same numbers."
     )
     return plot(figure, name, title, "Validation accuracy of every candidate", text)
 
