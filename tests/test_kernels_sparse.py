@@ -73,6 +73,21 @@ def test_dense_layers_on_two_threads(N, M):
     agree(numbers(rng, (N, 2000), 0.6), numbers(rng, (2000, M)), numbers(rng, (N, M), 0.8))
 
 
+# 3000 examples are more than blocks of rows are cut for; 1000 and 5000 columns, blocks of few rows.
+@pytest.mark.parametrize(("N", "M"), [(3000, 100), (40, 1000), (16, 5000)])
+def test_blocks_of_odd_heights(N, M):
+    rng = np.random.default_rng(N)
+    agree(numbers(rng, (N, 333), 0.6), numbers(rng, (333, M)), numbers(rng, (N, M), 0.8))
+
+
+def test_a_lack_of_memory_is_not_passed_over():
+    from handgrad.kernels.sparse import _ended
+
+    _ended(np.ones(1, np.uint8))
+    with pytest.raises(MemoryError, match="no room for the panels"):
+        _ended(np.zeros(1, np.uint8))
+
+
 @pytest.mark.parametrize(
     ("place", "at"),
     # dout's and w's last columns fill no register; a row of w and a column of dout meet zeros only
