@@ -16,6 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from handgrad.randomness import require_generator
+
 Array = NDArray[Any]
 
 
@@ -143,6 +145,7 @@ def check_gradients(
     GradientMismatchError
         With the argument, the worst index, the analytic and the numeric value.
     """
+    require_generator(rng, "check_gradients")
     arrays = [np.array(arg, dtype=np.float64, order="C") for arg in args]
     labels = list(names) if names is not None else [f"argument {i}" for i in range(len(arrays))]
     out, cache = forward(*arrays)
@@ -224,6 +227,7 @@ def check_model(
             before_each()
         return model.loss(X, y)
 
+    require_generator(rng, "check_model")
     state = {name: array.copy() for name, array in getattr(model, "state", {}).items()}
     loss, gradients = evaluate()
     if evaluate()[0] != loss:

@@ -134,7 +134,7 @@ class Network:
         self.input_shape = tuple(int(size) for size in input_shape)
         self.loss_name = loss
         self.reg = float(reg)
-        self.rng = default_rng(rng)
+        self.rng = default_rng(rng, "Network")
         self.params: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
         # Each layer with its own parameter names mapped to the names in params.

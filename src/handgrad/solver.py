@@ -124,7 +124,7 @@ class Solver:
         self.lr_decay, self.batch_size, self.num_epochs = lr_decay, int(batch_size), int(num_epochs)
         self.schedule = schedule or optim.per_epoch_decay(lr_decay, self.num_epochs)
         self.print_every, self.verbose = max(1, print_every), verbose
-        self.rng = default_rng(rng)
+        self.rng = default_rng(rng, "Solver")
         self.num_train_samples = num_train_samples
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
         if self.checkpoint is not None and not self.checkpoint.parent.is_dir():

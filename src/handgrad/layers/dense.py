@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from handgrad.layers._checks import Array, floating, require
+from handgrad.randomness import require_generator
 
 
 class FCCache(NamedTuple):
@@ -174,6 +175,8 @@ def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[Arr
         seed=seed,
     )
     assert p is not None
+    if rng is not None:
+        require_generator(rng, "dropout_forward", "dropout_param['rng']")
     if mode == "test":
         return x * x.dtype.type(p), DropoutCache(float(p), x.shape)
     if rng is not None:
