@@ -112,3 +112,103 @@ def test_a_folder_in_the_way_is_an_os_error_and_leaves_nothing(tmp_path):
         write_atomically(tmp_path / "file", b"x")
     assert names(tmp_path) == ["file"]
     assert names(tmp_path / "file") == []
+
+
+# symbolic links and streams -------------------------------------------------------------------
+
+
+def test_a_symbolic_link_stays_and_its_file_is_written(tmp_path):
+    store = tmp_path / "store"
+    store.mkdir()
+    (store / "real").write_bytes(b"old")
+    link = tmp_path / "link"
+    link.symlink_to(store / "real")
+    write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert link.readlink() == store / "real"
+    assert (store / "real").read_bytes() == b"new"
+    assert not (store / "real").is_symlink()
+    assert names(tmp_path) == ["link", "store"]
+    assert names(store) == ["real"]
+
+
+def test_relative_links_links_to_links_and_linked_folders(tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "folder").symlink_to("deep/er")
+    (tmp_path / "deep" / "two").symlink_to("../folder/file")  # relative to the link's own folder
+    (tmp_path / "one").symlink_to("deep/two")
+    write_atomically(tmp_path / "one", b"new")
+    assert (tmp_path / "deep" / "er" / "file").read_bytes() == b"new"
+    write_atomically(tmp_path / "folder" / "other", b"beside")
+    assert names(tmp_path / "deep" / "er") == ["file", "other"]
+    for name in ("one", "folder", "deep/two"):
+        assert (tmp_path / name).is_symlink()
+    assert names(tmp_path) == ["deep", "folder", "one"]
+
+
+def test_the_temporary_file_of_a_link_is_beside_its_target(tmp_path, monkeypatch):
+    # The target may be on another file system, onto which nothing can be moved from here.
+    (tmp_path / "store").mkdir()
+    link, moves, replace = tmp_path / "link", [], os.replace
+    link.symlink_to("store/real")
+
+    def spy(source, target, **options):
+        moves.append((Path(source).parent, Path(target)))
+        replace(source, target, **options)
+
+    monkeypatch.setattr(os, "replace", spy)
+    write_atomically(link, b"x")
+    assert moves == [(tmp_path / "store", tmp_path / "store" / "real")]
+
+
+def test_a_link_to_what_is_not_there_yet_makes_it(tmp_path):
+    (tmp_path / "link").symlink_to("real")
+    write_atomically(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+
+
+def test_a_link_into_a_missing_folder_is_an_os_error(tmp_path):
+    (tmp_path / "link").symlink_to("missing/real")
+    with pytest.raises(FileNotFoundError):
+        write_atomically(tmp_path / "link", b"new")
+    assert names(tmp_path) == ["link"]
+
+
+def test_links_in_a_circle_are_an_os_error(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match="symbolic links") as raised:
+        write_atomically(tmp_path / "a", b"new")
+    assert raised.value.errno == errno.ELOOP
+    assert names(tmp_path) == ["a", "b"]
+    assert (tmp_path / "a").is_symlink()
+
+
+def test_a_failure_behind_a_link_leaves_the_old_file(tmp_path, monkeypatch):
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+
+    def fails(*args, **options):
+        raise OSError(errno.ENOSPC, "No space left")
+
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(tmp_path / "link", b"new")
+    assert names(tmp_path) == ["link", "real"]
+    assert (tmp_path / "link").read_bytes() == b"old"
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to("pipe")
+    for path in (pipe, tmp_path / "link"):
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            write_atomically(path, "text")
+            assert os.read(reader, 100) == b"text"
+        finally:
+            os.close(reader)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert names(tmp_path) == ["link", "pipe"]

@@ -1,7 +1,9 @@
 """Writing files so that nobody ever sees half of one."""
 
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
 
 
@@ -9,17 +11,43 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     """Write to a temporary name in the same folder, then move it over ``path``.
 
     A reader, or a run that starts after a crash, sees the old file or the new one. Text is
-    written as UTF-8. Raises OSError as open does (folder missing, not writable, disk full), and
-    leaves no temporary file behind.
+    written as UTF-8. A symbolic link stays one: the file that it names is written, beside which
+    the temporary name lies. What is no file to be moved over (a pipe, a terminal, /dev/null) is
+    written to as it is. Raises OSError as open does (folder missing, not writable, disk full),
+    and leaves no temporary file behind.
     """
     data = content.encode() if isinstance(content, str) else content
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    if _is_stream(path):
+        with path.open("wb") as stream:
+            stream.write(data)
+        return
+    target = _behind_links(path)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether there is something, behind any links, that is neither a file nor a folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # nothing there yet, or no way to it: opening the temporary file tells
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def _behind_links(path: Path) -> Path:
+    """Give the path itself, or of a symbolic link what it names in the end, there or not yet."""
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
