@@ -13,6 +13,16 @@ except ImportError:
     compiled = None
 needs_numba = pytest.mark.skipif(compiled is None, reason="numba is not installed")
 ENGINES = [plain, *([compiled] if compiled else [])]
+
+
+@pytest.fixture(params=ENGINES, ids=lambda engine: engine.__name__.rpartition(".")[2])
+def each_engine(request, monkeypatch):
+    """Let layers, networks and the Solver use this engine's kernels."""
+    for name in kernels.KERNELS:
+        monkeypatch.setattr(kernels, name, getattr(request.param, name), raising=False)
+    return request.param
+
+
 CASES = settings(max_examples=40, deadline=None)
 
 

@@ -4,7 +4,9 @@ import copy
 
 import numpy as np
 import pytest
+from kernel_engines import ENGINES
 
+from handgrad import optim
 from handgrad.optim import (
     RULES,
     adam,
@@ -302,3 +304,47 @@ def test_one_cycle_warms_up_and_cools_down():
 def test_one_cycle_refuses_a_warm_up_outside_0_to_1(warm_up):
     with pytest.raises(ValueError, match=rf"one_cycle: .*{warm_up}"):
         one_cycle(warm_up=warm_up)
+
+
+# what is too large or too small to be squared ---------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("exponent", [-40, -30, -20, 0, 18, 19, 30, 38])
+def test_clipping_keeps_the_direction_of_any_finite_gradient(exponent, dtype):
+    size = 10.0**exponent
+    if dtype == np.float64:
+        size = size**8  # to 1e304 and 1e-320
+    directions = {"W1": np.array([[3, 0], [0, -4]], dtype), "b1": np.array([12, 0, 0], dtype)}
+    grads = {name: (array / 13 * dtype(size)).astype(dtype) for name, array in directions.items()}
+    clipped = optim.clipped(grads, size / 2)
+    assert {array.dtype for array in clipped.values()} == {np.dtype(dtype)}
+    for name, array in directions.items():  # 3, 4, 12: of length 13
+        tiniest = float(np.finfo(dtype).smallest_subnormal)
+        np.testing.assert_allclose(
+            clipped[name] / size, array / 26, rtol=1e-6, atol=2 * tiniest / size
+        )
+    for name, array in optim.clipped(grads, size * 2).items():
+        np.testing.assert_array_equal(array, grads[name])
+        assert not np.shares_memory(array, grads[name])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_clipping_leaves_what_is_not_finite_for_the_loss_to_report(bad):
+    grads = {"W1": np.array([3.0, 4.0]), "b1": np.array([bad])}
+    for name, array in optim.clipped(grads, 1).items():
+        np.testing.assert_array_equal(array, grads[name])
+
+
+@pytest.mark.parametrize("max_norm", [0, -1, float("nan")])
+def test_clipping_to_no_length_is_refused(max_norm):
+    with pytest.raises(ValueError, match=r"^clipped: max_norm must be above 0; got "):
+        optim.clipped({"W1": np.ones(2)}, max_norm)
+
+
+@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_penalty_of_large_weights_is_a_number(engine, dtype):
+    w, dw = np.full((50, 100), 2e19, dtype), np.zeros((50, 100), dtype)
+    assert engine.add_l2(dw, w, 0.5) == pytest.approx(5000 * 4e38, rel=1e-6)
+    np.testing.assert_allclose(dw, 1e19, rtol=1e-6)

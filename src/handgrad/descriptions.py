@@ -125,15 +125,17 @@ class Conv:
         """conv_forward, then channel_bias_forward if there is a bias."""
         out, cache = layers.conv_forward(x, own["W"], stride=self.stride, padding=self.padding)
         if self.bias:
-            out, _ = layers.channel_bias_forward(out, own["b"])
-        return out, cache
+            out, bias_cache = layers.channel_bias_forward(out, own["b"])
+            return out, (cache, bias_cache)
+        return out, (cache, None)
 
     def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
         """The two backwards in reverse."""
         grads: Grads = {}
+        conv_cache, bias_cache = cache
         if self.bias:
-            dout, grads["b"] = layers.channel_bias_backward(dout, None)
-        dx, grads["W"] = layers.conv_backward(dout, cache, need_dx=need_dx)
+            dout, grads["b"] = layers.channel_bias_backward(dout, bias_cache)
+        dx, grads["W"] = layers.conv_backward(dout, conv_cache, need_dx=need_dx)
         return dx, grads
 
 

@@ -22,9 +22,10 @@ from dataclasses import replace
 from typing import Any, Literal, overload
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 
 from handgrad import kernels, layers
+from handgrad.arrays import Array, underflow_is_zero
 from handgrad.descriptions import (
     BatchNorm,
     Context,
@@ -53,15 +54,16 @@ __all__ = [
     "Sigmoid",
 ]
 
-Array = NDArray[Any]
-
 
 def _softmax_loss(x: Array, y: ArrayLike) -> tuple[float, Array]:
-    """layers.softmax_loss: by the kernel, where the labels are what that takes."""
-    if isinstance(y, np.ndarray) and y.dtype.kind in "iu" and y.shape == x.shape[:1] and len(y):
-        whole: Array = y
-        if whole.min() >= 0 and whole.max() < x.shape[1]:
-            loss, dx = kernels.softmax(x, whole)
+    """layers.softmax_loss: by the kernel, where the labels are classes; refused by the layer."""
+    y = np.asarray(y)
+    if y.dtype.kind in "biuf" and y.shape == x.shape[:1] and len(y):
+        with np.errstate(invalid="ignore"):  # a NaN is no class
+            classes = y.astype(np.int64, copy=False)
+        whole = y.dtype.kind != "f" or bool((classes == y).all())
+        if whole and classes.min() >= 0 and classes.max() < x.shape[1]:
+            loss, dx = kernels.softmax(x, classes)
             return loss, dx
     return layers.softmax_loss(x, y)
 
@@ -196,6 +198,7 @@ class Network:
     @overload
     def loss(self, X: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]: ...
 
+    @underflow_is_zero
     def loss(
         self, X: ArrayLike, y: ArrayLike | None = None
     ) -> Array | tuple[float, dict[str, Array]]:
@@ -218,18 +221,21 @@ class Network:
         out, caches = self._forward(X, "test" if y is None else "train")
         if y is None:
             return out[:, 0] if self.loss_name in _BINARY else out
-        loss, dout = _LOSSES[self.loss_name](out, y)
+        loss, dout = _LOSSES[self.loss_name](self._ours(out), y)
         dx: Array | None = dout
         grads: dict[str, Array] = {}
         for layer, names, need_dx in self._backwards():
-            dx, own_grads = layer.backward(dx, caches.pop(), need_dx=need_dx)
+            assert dx is not None  # only the first layer is asked for none
+            dx, own_grads = layer.backward(self._ours(dx), caches.pop(), need_dx=need_dx)
             grads.update({names[own]: grad for own, grad in own_grads.items()})
         if self.reg:
             for name, w in self.params.items():
                 if name.startswith("W"):
-                    loss += 0.5 * self.reg * kernels.add_l2(grads[name], w, self.reg)
+                    grads[name] = np.ascontiguousarray(grads[name], self.dtype)  # changed in place
+                    loss += 0.5 * self.reg * kernels.add_l2(grads[name], self._ours(w), self.reg)
         return loss, {name: grads[name] for name in self.params}
 
+    @underflow_is_zero
     def learn(self, X: Array, y: Array, stepping: Callable[[str], tuple[Any, ...]]) -> float:
         """Take a training step: each parameter is stepped, in place, where its gradient is made.
 
@@ -250,7 +256,7 @@ class Network:
             returned by itself, and nothing was stepped.
         """
         out, caches = self._forward(X, "train")
-        loss, dout = _LOSSES[self.loss_name](out, y)
+        loss, dout = _LOSSES[self.loss_name](self._ours(out), y)
         dx: Array | None = dout
         if not math.isfinite(loss):
             return loss
@@ -264,9 +270,10 @@ class Network:
                 )
                 loss += 0.5 * self.reg * squares
             else:
-                dx, own_grads = layer.backward(dx, caches.pop(), need_dx=need_dx)
+                dx, own_grads = layer.backward(self._ours(dx), caches.pop(), need_dx=need_dx)
             for own in to_step:
-                w, grad = self.params[names[own]], own_grads[own]
+                w = self.params[names[own]]
+                grad = np.ascontiguousarray(own_grads[own], self.dtype)  # changed in place
                 if self.reg and names[own].startswith("W"):
                     loss += 0.5 * self.reg * kernels.add_l2(grad, w, self.reg)
                 kind, *rest = stepping(names[own])
@@ -289,7 +296,7 @@ class Network:
         context = Context(mode, self.rng)
         caches = []
         for layer, names in self._steps:
-            out, cache = layer.forward(out, self._own(names), context)
+            out, cache = layer.forward(self._ours(out), self._own(names), context)
             caches.append(cache)
             if context.moved:  # a batch norm in training mode
                 self.state.update({names[own]: new for own, new in context.moved.items()})
@@ -301,22 +308,27 @@ class Network:
         for position in range(len(self._steps) - 1, self._first - 1, -1):
             yield *self._steps[position], position > self._first
 
+    @underflow_is_zero
     def activations(self, X: Array) -> list[Array]:
         """Give the test-mode output of each of ``layers`` for X (N, *input_shape), in order."""
         out = np.asarray(X).astype(self.dtype, copy=False)
         context = Context("test", self.rng)
         outputs = []
         for layer, names in self._layers_alone:
-            out, _ = layer.forward(out, self._own(names), context)
+            out, _ = layer.forward(self._ours(out), self._own(names), context)
             outputs.append(out)
         return outputs
 
     def _own(self, names: dict[str, str]) -> dict[str, Array]:
         """A layer's parameters and state, under its own names."""
         return {
-            own: self.params[name] if name in self.params else self.state[name]
+            own: self._ours(self.params[name] if name in self.params else self.state[name])
             for own, name in names.items()
         }
+
+    def _ours(self, array: Array) -> Array:
+        """An array in the network's dtype: itself where it has that, as almost always."""
+        return np.asarray(array, self.dtype)
 
     def predict(self, X: ArrayLike, *, batch_size: int = 500) -> Array:
         """Predict labels (N,): 1 where the score is > 0, else 0; or the class of largest score."""

@@ -2,7 +2,7 @@
 
 A rule is a pure step: it modifies neither w, nor dw, nor the config it was given. The config it
 returns holds the hyperparameters (defaults filled in) and the rule's state (velocity, m, v, ...),
-and goes into the next step:
+and goes into the next step. w, float32 or float64, decides the dtype of all arrays that come out:
 
     w, config = adam(w, dw, config)
 
@@ -15,51 +15,64 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array, floating, underflow_is_zero
 from handgrad.kernels import rules
+from handgrad.kernels.parts import blas_on_one_thread
 
-Array = NDArray[Any]
 Config = dict[str, Any]
 Rule = Callable[[Array, Array, Config | None], tuple[Array, Config]]
 Schedule = Callable[[float], float]
 
 
+def _pair(w: Any, dw: Any) -> tuple[Any, Any]:
+    """Give w and its gradient in w's dtype; symbols, as proofs have them, as they are."""
+    if not (isinstance(w, np.ndarray) and w.dtype.kind in "biuf"):
+        return w, dw
+    w = floating(w)
+    return w, floating(dw, w.dtype)
+
+
 def _start(
     w: Array, config: Mapping[str, Any] | None, state: tuple[str, ...], **defaults: float
 ) -> Config:
-    """Return a new config: the defaults, over them what was given, and zero state where absent."""
+    """Return a new config: the defaults, over them what was given, and state in w's dtype."""
     full: Config = {**defaults, **(config or {})}
     for name, value in full.items():
         if isinstance(value, np.generic):  # a np.float64 rate would turn float32 weights to float64
             full[name] = value.item()
     for name in state:
-        if full.get(name) is None:
-            full[name] = np.zeros_like(w)
+        given = full.get(name)
+        full[name] = np.zeros_like(w) if given is None else floating(given, w.dtype)
     return full
 
 
+@underflow_is_zero
 def sgd(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, Config]:
     """Stochastic gradient descent: w' = w - learning_rate * dw.
 
     config: learning_rate 1e-2.
     """
+    w, dw = _pair(w, dw)
     config = _start(w, config, (), learning_rate=1e-2)
     return w - config["learning_rate"] * dw, config
 
 
+@underflow_is_zero
 def sgd_momentum(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, Config]:
     """SGD with momentum: velocity' = momentum * velocity - learning_rate * dw; w' = w + velocity'.
 
     config: learning_rate 1e-2, momentum 0.9; state velocity. The learning rate is inside the
     velocity, as in the course; PyTorch keeps it outside, which differs once the rate changes.
     """
+    w, dw = _pair(w, dw)
     config = _start(w, config, ("velocity",), learning_rate=1e-2, momentum=0.9)
     velocity = config["momentum"] * config["velocity"] - config["learning_rate"] * dw
     config["velocity"] = velocity
     return w + velocity, config
 
 
+@underflow_is_zero
 def nesterov(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, Config]:
     """SGD with Nesterov momentum: velocity' = momentum * velocity + dw;
     w' = w - learning_rate * (dw + momentum * velocity').
@@ -67,18 +80,21 @@ def nesterov(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, 
     config: learning_rate 1e-2, momentum 0.9; state velocity. PyTorch's form: the learning rate
     is outside the velocity, so that a schedule acts at once.
     """
+    w, dw = _pair(w, dw)
     config = _start(w, config, ("velocity",), learning_rate=1e-2, momentum=0.9)
     velocity = config["momentum"] * config["velocity"] + dw
     config["velocity"] = velocity
     return w - config["learning_rate"] * (dw + config["momentum"] * velocity), config
 
 
+@underflow_is_zero
 def rmsprop(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, Config]:
     """RMSProp: cache' = decay_rate * cache + (1 - decay_rate) * dw^2;
     w' = w - learning_rate * dw / (sqrt(cache') + epsilon).
 
     config: learning_rate 1e-2, decay_rate 0.99, epsilon 1e-8; state cache.
     """
+    w, dw = _pair(w, dw)
     config = _start(w, config, ("cache",), learning_rate=1e-2, decay_rate=0.99, epsilon=1e-8)
     decay = config["decay_rate"]
     cache = decay * config["cache"] + (1 - decay) * dw * dw
@@ -86,6 +102,7 @@ def rmsprop(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, C
     return w - config["learning_rate"] * dw / (np.sqrt(cache) + config["epsilon"]), config
 
 
+@underflow_is_zero
 def adam(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, Config]:
     """Adam: t' = t + 1; m' = beta1 * m + (1 - beta1) * dw; v' = beta2 * v + (1 - beta2) * dw^2;
     w' = w - learning_rate * m_hat / (sqrt(v_hat) + epsilon),
@@ -94,6 +111,7 @@ def adam(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, Conf
     config: learning_rate 1e-3, beta1 0.9, beta2 0.999, epsilon 1e-8; state m, v, t (0 at first).
     Kingma & Ba, "Adam", ICLR 2015, algorithm 1.
     """
+    w, dw = _pair(w, dw)
     config = _start(
         w, config, ("m", "v"), learning_rate=1e-3, beta1=0.9, beta2=0.999, epsilon=1e-8, t=0
     )
@@ -106,6 +124,7 @@ def adam(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, Conf
     return w - config["learning_rate"] * m_hat / (np.sqrt(v_hat) + config["epsilon"]), config
 
 
+@underflow_is_zero
 def adamw(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, Config]:
     """Adam with decoupled weight decay: Adam's step, and - learning_rate * weight_decay * w.
 
@@ -113,6 +132,7 @@ def adamw(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, Con
     regularization", ICLR 2019. Every array it is given is decayed; the Solver gives it biases
     and scales with weight_decay 0.
     """
+    w, dw = _pair(w, dw)
     config = {"weight_decay": 1e-2, **(config or {})}
     next_w, config = adam(w, dw, config)
     return next_w - config["learning_rate"] * config["weight_decay"] * w, config
@@ -128,16 +148,29 @@ RULES: dict[str, Rule] = {
 }
 
 
+@underflow_is_zero
 def clipped(grads: Mapping[str, Array], max_norm: float) -> dict[str, Array]:
     """Shorten gradients that are too long: g' = g * min(1, max_norm / norm), of all g together.
 
-    norm is the length of all gradients as one vector. A zero gradient stays zero; one that is not
-    finite stays so, for the loss to report. Pascanu et al., "On the difficulty of training
-    recurrent neural networks", ICML 2013.
+    norm is the length of all gradients as one vector, of any finite entries: the squares of very
+    large or small ones would not be numbers of their dtype, those of g / max(abs(g)) are. A zero
+    gradient stays zero; where an entry is not finite, all stay, for the loss to report. Pascanu et
+    al., "On the difficulty of training recurrent neural networks", ICML 2013.
+
+    Raises ValueError unless max_norm is above 0.
     """
-    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in grads.values()))
-    factor = min(1.0, max_norm / norm) if norm > 0 else 1.0
-    return {name: g * g.dtype.type(factor) for name, g in grads.items()}
+    if not max_norm > 0:
+        raise ValueError(f"clipped: max_norm must be above 0; got {max_norm!r}")
+    grads = {name: floating(g) for name, g in grads.items()}
+    largest = float(np.max([np.abs(g).max(initial=0) for g in grads.values()], initial=0))
+    if not 0 < largest < math.inf:
+        return {name: g.copy() for name, g in grads.items()}
+    units = {name: np.divide(g, largest, dtype=np.float64) for name, g in grads.items()}
+    with blas_on_one_thread():  # on more it adds up in other parts
+        length = math.sqrt(sum(float(np.vdot(unit, unit)) for unit in units.values()))
+    if length * largest <= max_norm:
+        return {name: g.copy() for name, g in grads.items()}
+    return {name: (units[name] * (max_norm / length)).astype(g.dtype) for name, g in grads.items()}
 
 
 # For a Solver, which owns its arrays: the same steps in place, in one pass over memory.

@@ -37,6 +37,7 @@ def forward_part(part: Any, parts: int, x: Any, w: Any, sums: Any) -> None:
 def finish(sums: Any, b: Any, relu: bool, out: Any) -> None:
     """Add the parts and b up in out, cut at 0 with ``relu``."""
     N, M = out.shape
+    nothing = out.dtype.type(0)
     for n in range(N):
         row, first = out[n], sums[0, n]
         for m in range(M):
@@ -47,7 +48,7 @@ def finish(sums: Any, b: Any, relu: bool, out: Any) -> None:
                 row[m] += more[m]
         if relu:
             for m in range(M):
-                row[m] = row[m] * 0 if row[m] <= 0 else row[m]
+                row[m] = nothing if row[m] <= 0 else row[m]  # a NaN comes through
 
 
 @compiled
@@ -121,7 +122,7 @@ def gather_part(
 
 @compiled
 def add_l2_part(part: Any, parts: int, dw: Any, w: Any, reg: float, sums: Any) -> None:
-    """Add reg * w to dw; sums[part] is the sum of w^2."""
+    """Add reg * w to dw; sums[part] is the sum of w^2, in float64 where w's dtype is too small."""
     start, stop = len(w) * part // parts, len(w) * (part + 1) // parts
     total = 0.0
     factor = w.dtype.type(reg)
@@ -132,7 +133,11 @@ def add_l2_part(part: Any, parts: int, dw: Any, w: Any, reg: float, sums: Any) -
         for i in range(len(some)):
             partial += some[i] * some[i]
             gradient[i] += factor * some[i]
-        total += partial
+        if partial == np.inf:
+            for i in range(len(some)):
+                total += np.float64(some[i]) * np.float64(some[i])
+        else:
+            total += partial
     sums[part] = total
 
 

@@ -110,12 +110,13 @@ def forward_part(
 
 @compiled
 def backward_part(part: Any, parts: int, dout: Any, mask: Any, dx: Any) -> None:
-    """Give dx = dout * mask for a part of the numbers."""
+    """Give dx = dout where mask is 1, else 0, for a part of the numbers."""
     n = len(dx)
     start, stop = n * part // parts, n * (part + 1) // parts
     some, drawn, into = dout[start:stop], mask[start:stop], dx[start:stop]
+    zero = dx.dtype.type(0)
     for i in range(len(some)):
-        into[i] = some[i] * dx.dtype.type(drawn[i])
+        into[i] = some[i] if drawn[i] else zero
 
 
 @parallel

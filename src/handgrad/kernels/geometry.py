@@ -87,6 +87,7 @@ def geometry(
     padding: int,
     pool: tuple[int, int],
     every_pixel: bool,
+    by_window: bool = True,
 ) -> Geometry:
     """Give the geometry of a block.
 
@@ -98,6 +99,9 @@ def geometry(
     pool : (size, stride), (1, 1) for no pool
     every_pixel : bool
         Whether pixels that no pooling window covers are needed (for batch statistics).
+    by_window : bool
+        Whether a pooling window's four patches may be read as one, in which a filter stands with
+        zeros beside it: only of finite numbers, as 0 times infinity is none.
     """
     H, W, C = image
     HH, WW = window
@@ -106,7 +110,7 @@ def geometry(
     size, pool_stride = pool
     PH, PW = (OH - size) // pool_stride + 1, (OW - size) // pool_stride + 1
     covered = OH % 2 == OW % 2 == 0
-    by_window = (
+    by_window = by_window and (
         pool == (2, 2) and stride == 1 and C < _FEW_CHANNELS and (covered or not every_pixel)
     )
     if by_window:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from handgrad.kernels import blocks, dense, norm_blocks, patch_moments, winners
 from handgrad.kernels.calls import do, plain, share, share_numbers
+from handgrad.kernels.centring import centred, inside, mean_before
 from handgrad.kernels.offsets import filters, matrix, offsets, padded, upside_down
 from handgrad.kernels.parts import blas_on_one_thread
 from handgrad.kernels.training import PART_PRODUCTS
@@ -139,10 +140,12 @@ def norm_block_forward(
     pool: tuple[int, int], relu: bool, need_dx: bool, planes: bool = False,
 ) -> tuple[Array, Array, Array, tuple[Any, ...]]:  # fmt: skip
     """Convolve, normalise over the batch, pool, cut at 0: see numpy.py."""
-    block = _Block(x, w, stride, padding, pool)
-    if stride == 1 and x.shape[3] <= patch_moments.FEW_CHANNELS and not need_dx:
-        return _first_norm_forward(block, gamma, beta, eps, relu, planes)
+    x, left, shift = centred(x, padding)
+    block = _Block(x, w, stride, left, pool)
     x = block.x
+    if stride == 1 and x.shape[3] <= patch_moments.FEW_CHANNELS and not need_dx:
+        out, mean, var, cache = _first_norm_forward(block, gamma, beta, eps, relu, planes)
+        return out, mean_before(mean, shift, w), var, (*cache, x, left)
     y = np.empty((len(x), block.pixel_count, block.full), x.dtype)
     out, win = block.empty(x.dtype), block.empty(np.uint8)
     top = y if pool == (1, 1) else np.empty(block.pixels(out).shape, x.dtype)
@@ -159,10 +162,11 @@ def norm_block_forward(
             norm_blocks.pool_part, norm_blocks.pool_parts, parts, y, block.numbers, scale, mean,
             block.fill(beta), relu, block.pixels(out), block.pixels(win), top,
         )  # fmt: skip
-    cache = block.pixels(win), top, y, mean, var
+    cache = block.pixels(win), top, y, mean, var, x, left
     out = block.cut(out)
     return (
-        _images_first(out) if planes else out, block.cut(mean), block.cut(var), cache
+        _images_first(out) if planes else out, mean_before(block.cut(mean), shift, w),
+        block.cut(var), cache,
     )  # fmt: skip
 
 
@@ -199,8 +203,6 @@ def _first_norm_backward(
 def _patches(x: Array, window: tuple[int, int], padding: int) -> patch_moments.Patches:
     p = padding
     x = plain(np.pad(x, ((0, 0), (p, p), (p, p), (0, 0)))) if p else x
-    centre = patch_moments.centre(x.reshape(-1))
-    away = x - x.dtype.type(centre) if centre else x
     N, H, W, C = x.shape
     lags, first, pairs = patch_moments.lagged_pairs((*window, C), W)
     K = math.prod(window) * C
@@ -208,11 +210,11 @@ def _patches(x: Array, window: tuple[int, int], padding: int) -> patch_moments.P
     with blas_on_one_thread() as threads:
         parts = share(threads, x.size * len(lags), PART_PRODUCTS // 4)  # they feed no tile
         do(
-            patch_moments.sums_part, patch_moments.sums_parts, parts, away, *window, lags, first,
+            patch_moments.sums_part, patch_moments.sums_parts, parts, x, *window, lags, first,
             pairs, total, products,
         )  # fmt: skip
     count = N * (H - window[0] + 1) * (W - window[1] + 1)
-    patch_moments.of_sums(total, products, count, float(x.dtype.type(centre)))
+    patch_moments.of_sums(total, products, count)
     return patch_moments.Patches(total, products)
 
 
@@ -229,7 +231,8 @@ def norm_block_backward(
     stride: int, padding: int, pool: tuple[int, int], need_dx: bool, planes: bool = False,
 ) -> tuple[Array | None, Array, Array, Array]:  # fmt: skip
     """Gradients (dx, dw, dgamma, dbeta) of norm_block_forward."""
-    block = _Block(x, w, stride, padding, pool)
+    cache, x, left = cache[:-2], *cache[-2:]
+    block = _Block(x, w, stride, left, pool)
     if isinstance(cache[0], patch_moments.Patches):
         return _first_norm_backward(block, dout, cache, gamma, eps, planes)
     if planes:
@@ -252,7 +255,8 @@ def norm_block_backward(
             inverse, gamma * inverse, dbeta / count, dgamma / count, block.x, turned, block.numbers,
             need_dx, dx, dmatrix,
         )  # fmt: skip
-    return dx if need_dx else None, block.dw(dmatrix), block.cut(dgamma), block.cut(dbeta)
+    below = inside(dx, padding - left) if need_dx else None
+    return below, block.dw(dmatrix), block.cut(dgamma), block.cut(dbeta)
 
 
 def swap_last_axes(x: Array) -> Array:

@@ -51,8 +51,12 @@ def conv_forward(x: Array, w: Array, stride: int) -> Array:
     OH, OW = (H - HH) // stride + 1, (W - WW) // stride + 1
     out = np.empty((N, F, OH * OW), dtype=x.dtype)
     w_rows = w.reshape(F, -1)
-    for chunk, patches in _patch_chunks(x, (HH, WW), stride):
-        np.matmul(w_rows, patches, out=out[chunk])
+
+    def part(some: slice) -> None:
+        for chunk, patches in _patch_chunks(x[some], (HH, WW), stride):
+            np.matmul(w_rows, patches, out=out[some][chunk])
+
+    in_parts(N, out.size * w_rows.shape[1], part)
     return out.reshape(N, F, OH, OW)
 
 
@@ -65,10 +69,15 @@ def conv_backward_w(
     # With stride > 1 the last rows of x may lie under no window: keep to what the forward read.
     read = x[:, :, : (OH - 1) * stride + HH, : (OW - 1) * stride + WW]
     dout_rows = dout.reshape(N, F, OH * OW)
-    dw = np.zeros((F, C * HH * WW), dtype=dout.dtype)
-    for chunk, patches in _patch_chunks(read, (HH, WW), stride):
-        dw += np.matmul(dout_rows[chunk], patches.transpose(0, 2, 1)).sum(axis=0)
-    return dw.reshape(w_shape)
+
+    def part(some: slice) -> Array:
+        dw = np.zeros((F, C * HH * WW), dtype=dout.dtype)
+        for chunk, patches in _patch_chunks(read[some], (HH, WW), stride):
+            dw += np.matmul(dout_rows[some][chunk], patches.transpose(0, 2, 1)).sum(axis=0)
+        return dw
+
+    first, *more = in_parts(N, dout.size * C * HH * WW, part)
+    return np.asarray(sum(more, first)).reshape(w_shape)
 
 
 def conv_backward_x(
@@ -80,15 +89,19 @@ def conv_backward_x(
     dx = np.zeros(x_shape, dtype=dout.dtype)
     w_columns = w.reshape(F, -1).T  # (C*HH*WW, F)
     images = max(1, _PATCH_NUMBERS // (C * HH * WW * OH * OW))
-    for start in range(0, N, images):
-        chunk = slice(start, min(start + images, N))
-        dpatches = np.matmul(w_columns, dout[chunk].reshape(-1, F, OH * OW))
-        dpatches = dpatches.reshape(-1, C, HH, WW, OH, OW)
-        for k in range(HH):
-            for l in range(WW):  # noqa: E741 (k, l are the indices of the formula)
-                rows = slice(k, k + stride * OH, stride)
-                columns = slice(l, l + stride * OW, stride)
-                dx[chunk, :, rows, columns] += dpatches[:, :, k, l]
+
+    def part(some: slice) -> None:
+        for start in range(some.start, some.stop, images):
+            chunk = slice(start, min(start + images, some.stop))
+            dpatches = np.matmul(w_columns, dout[chunk].reshape(-1, F, OH * OW))
+            dpatches = dpatches.reshape(-1, C, HH, WW, OH, OW)
+            for k in range(HH):
+                for l in range(WW):  # noqa: E741 (k, l are the indices of the formula)
+                    rows = slice(k, k + stride * OH, stride)
+                    columns = slice(l, l + stride * OW, stride)
+                    dx[chunk, :, rows, columns] += dpatches[:, :, k, l]
+
+    in_parts(N, dout.size * C * HH * WW, part)
     return dx
 
 
@@ -129,9 +142,9 @@ def max_pool_backward(
         wins &= unpaid
         unpaid ^= wins
         if overlapping:
-            dpixel += dout * wins
+            dpixel += np.where(wins, dout, 0)
         else:  # each pixel is in one window: write it once, 2.5 times faster than adding
-            np.multiply(dout, wins, out=dpixel)
+            dpixel[...] = np.where(wins, dout, 0)
     return dx
 
 
@@ -146,7 +159,7 @@ def dense_backward(
     dout: Array, out: Array, x: Array, w: Array, *, relu: bool, need_dx: bool
 ) -> tuple[Array | None, Array, Array]:
     """Gradients (dx, dw, db) of dense_forward; dx None without ``need_dx``."""
-    d = dout * (out > 0) if relu else dout
+    d = np.where(out > 0, dout, 0) if relu else dout
     dw = np.empty_like(w)
     dx = np.empty_like(x) if need_dx else None
 
@@ -184,15 +197,17 @@ def dropout_forward(x: Array, rng: np.random.Generator, keep: float) -> tuple[Ar
 
 def dropout_backward(dout: Array, mask: Array) -> Array:
     """Gradient of dropout_forward."""
-    return np.asarray(dout * mask)
+    return np.where(mask, dout, dout.dtype.type(0))
 
 
 def norm_forward(
     x: Array, gamma: Array, beta: Array, eps: float, *, relu: bool
 ) -> tuple[Array, Array, Array]:
     """Batch normalisation of rows x (N, D), cut at 0 with ``relu``: (out, mean, biased var)."""
-    mean = x.mean(axis=0)
-    centred = x - mean
+    centred = x - x[0]  # from the first row on: a constant's mean is that, to the last bit
+    away = centred.mean(axis=0)
+    centred -= away
+    mean = x[0] + away
     var = np.einsum("nd,nd->d", centred, centred) / x.dtype.type(len(x))
     out = np.multiply(centred, gamma / np.sqrt(var + x.dtype.type(eps)), out=centred)
     out += beta
@@ -204,7 +219,7 @@ def norm_backward(
     relu: bool,
 ) -> tuple[Array, Array, Array]:  # fmt: skip
     """Gradients (dx, dgamma, dbeta) of norm_forward."""
-    d = dout * (out > 0) if relu else dout
+    d = np.where(out > 0, dout, 0) if relu else dout
     inverse = 1 / np.sqrt(var + x.dtype.type(eps))
     x_hat = (x - mean) * inverse
     dbeta, dgamma = d.sum(axis=0), np.einsum("nd,nd->d", d, x_hat)

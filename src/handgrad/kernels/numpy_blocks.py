@@ -11,6 +11,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from handgrad.kernels.centring import centred, inside, mean_before
 from handgrad.kernels.geometry import Geometry, geometry
 from handgrad.kernels.parts import in_parts
 
@@ -18,6 +19,10 @@ Array = NDArray[Any]
 
 # As many numbers of patches at a time as stay in the cache, to be read back by the product.
 _PATCH_NUMBERS = 2**18
+
+
+def _finite(x: Array) -> bool:
+    return bool(np.isfinite(x).all())
 
 
 def _block_rows(x: Array, geo: Geometry) -> Iterator[tuple[slice, Array]]:
@@ -72,7 +77,7 @@ def _pool(y: Array, table: Array, relu: bool) -> tuple[Array, Array]:
 def _pay(d: Array, win: Array, table: Array, dy: Array) -> None:
     """Add d (N, P, F) to the winners' places in dy (N, pixels, F)."""
     for q in range(table.shape[1]):
-        dy[:, _window(table, q)] += d * (win == q)
+        dy[:, _window(table, q)] += np.where(win == q, d, 0)
 
 
 def _unblock(
@@ -130,7 +135,7 @@ def block_forward(
         number of pixels in a window where the ReLU cut or a NaN came through: nobody is paid.
     """
     N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False)
+    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False, _finite(x))
     work = N * geo.products(w)
     out = np.empty((N, math.prod(geo.out), F), dtype=x.dtype)
     win = np.empty(out.shape, dtype=np.uint8)
@@ -155,7 +160,8 @@ def block_backward(
     if planes:
         dout = dout.transpose(0, 2, 3, 1)
     N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False)
+    finite = _finite(x) and _finite(dout)
+    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, False, finite)
     work = N * geo.products(w)
     d, win = dout.reshape(N, -1, F), win.reshape(N, -1, F)
 
@@ -163,7 +169,7 @@ def block_backward(
         paid = d[some]
         dy = np.zeros((len(paid), geo.pixels, F), dtype=x.dtype)
         _pay(paid, win[some], geo.table, dy)
-        db = (paid * (win[some] < geo.table.shape[1])).sum(axis=(0, 1))
+        db = np.where(win[some] < geo.table.shape[1], paid, 0).sum(axis=(0, 1))
         return *_unblock(dy, x[some], w, geo, need_dx), db
 
     dx, dw, db = zip(*in_parts(N, work, part), strict=True)
@@ -181,7 +187,8 @@ def norm_block_forward(
     norm_block_backward of the same engine.
     """
     N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
+    x, padding, shift = centred(x, padding)
+    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True, _finite(x))
     work = N * geo.products(w)
     y = np.empty((N, geo.pixels, F), dtype=x.dtype)
     out = np.empty((N, math.prod(geo.out), F), dtype=x.dtype)
@@ -197,8 +204,8 @@ def norm_block_forward(
     mean = sum(in_parts(N, work, products)) / count
 
     def squares(some: slice) -> Array:
-        centred = y[some] - mean
-        return np.asarray(np.einsum("npf,npf->nf", centred, centred).sum(axis=0))
+        away = y[some] - mean
+        return np.asarray(np.einsum("npf,npf->nf", away, away).sum(axis=0))
 
     var = sum(in_parts(N, work, squares)) / count
     scale = gamma * (1 / np.sqrt(var + x.dtype.type(eps)))
@@ -210,7 +217,8 @@ def norm_block_forward(
         out[some], win[some] = _pool(normed, geo.table, relu)
 
     in_parts(N, work, pooled)
-    return _arranged(out.reshape(N, *geo.out, F), planes), mean, var, (win, y, mean, var)
+    out = _arranged(out.reshape(N, *geo.out, F), planes)
+    return out, mean_before(mean, shift, w), var, (win, y, mean, var, x, padding)
 
 
 def norm_block_backward(
@@ -221,9 +229,10 @@ def norm_block_backward(
     if planes:
         dout = dout.transpose(0, 2, 3, 1)
     N, F = len(x), len(w)
-    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True)
+    win, y, mean, var, x, left = cache
+    around, padding = padding - left, left  # the forward pass has put the other around x
+    geo = geometry(x.shape[1:], w.shape[2:], stride, padding, pool, True, _finite(x))
     work = N * geo.products(w)
-    win, y, mean, var = cache
     inverse = 1 / np.sqrt(var + x.dtype.type(eps))
     count = x.dtype.type(N * y.shape[1])
     d = dout.reshape(N, -1, F)
@@ -247,5 +256,6 @@ def norm_block_backward(
         dy[some] *= gamma * inverse
         return _unblock(dy[some], x[some], w, geo, need_dx)
 
-    dx, dw = zip(*in_parts(N, work, part), strict=True)
-    return (np.concatenate(dx) if need_dx else None), sum(dw[1:], dw[0]), dgamma, dbeta
+    dxs, dw = zip(*in_parts(N, work, part), strict=True)
+    dx = inside(np.concatenate(dxs), around) if need_dx else None
+    return dx, sum(dw[1:], dw[0]), dgamma, dbeta

@@ -2,11 +2,14 @@
 
 import itertools
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from handgrad.kernels.parts import blas_on_one_thread, split, worth
 from handgrad.kernels.rules import ADAM, MOMENTUM, NESTEROV, RMSPROP, SGD
 
 Array = NDArray[Any]
@@ -19,8 +22,17 @@ _GATHERED = 2**17
 
 def add_l2(dw: Array, w: Array, reg: float) -> float:
     """Add reg * w to dw, in place, and return the sum of w^2: the penalty in the gradient."""
+    with blas_on_one_thread():
+        return _add_l2(dw, w, reg)
+
+
+def _add_l2(dw: Array, w: Array, reg: float) -> float:
+    """add_l2, inside ``blas_on_one_thread``: on more, BLAS adds up in other parts."""
     dw += reg * w
-    return float(np.vdot(w, w))
+    squares = float(np.vdot(w, w))
+    if not math.isfinite(squares):  # too large for w's dtype
+        squares = float(np.square(w, dtype=np.float64).sum())
+    return squares
 
 
 def update(
@@ -125,10 +137,31 @@ def dense_steps(
         stepping = _SmallAdam(theta, new, first, second, a, b, epsilon)
     else:
         stepping = _InParts(layers, kind, (theta, grads, first, second), (a, b, epsilon), decay)
+    largest = max(layer.w.size for layer in layers) * min(batch, len(chosen))
     try:
-        return _steps(layers, stepping, X, chosen, labels, batch, loss_kind, reg, rates.tolist(), t)
+        with blas_on_one_thread() as threads:
+            multiply = _product(threads, largest)
+            return _steps(
+                layers, stepping, multiply, X, chosen, labels, batch, loss_kind, reg,
+                rates.tolist(), t,
+            )  # fmt: skip
     finally:
         stepping.end()
+
+
+# a b, in ``out`` if it is given: a call that np.dot takes as it is.
+_Product = Callable[..., Array]
+
+
+def _product(threads: int, largest: int) -> _Product:
+    """Give the products for a network: in parts only where one of them may be worth it."""
+    return partial(_product_in_parts, threads) if worth(threads, largest) else np.dot
+
+
+def _product_in_parts(threads: int, a: Array, b: Array, out: Array | None = None) -> Array:
+    into = np.empty((len(a), b.shape[1]), a.dtype) if out is None else out
+    split(threads, len(a), a.size * b.shape[1], lambda some: np.dot(a[some], b, out=into[some]))
+    return into
 
 
 class _Layer:
@@ -206,8 +239,9 @@ class _SmallAdam:
 
 
 def _steps(
-    layers: list[_Layer], stepping: _InParts | _SmallAdam, X: Array, chosen: Array, labels: Array,
-    batch: int, loss_kind: int, reg: float, rates: list[float], t: int,
+    layers: list[_Layer], stepping: _InParts | _SmallAdam, multiply: _Product, X: Array,
+    chosen: Array, labels: Array, batch: int, loss_kind: int, reg: float, rates: list[float],
+    t: int,
 ) -> Array:  # fmt: skip
     """Do the steps of ``dense_steps``; give the losses."""
     dtype = layers[0].w.dtype
@@ -223,7 +257,7 @@ def _steps(
             x = gathered[these]
             if len(x) != share.shape[1]:
                 share = np.full((1, len(x)), 1 / len(x), dtype)
-            loss = _gradients(layers, x, targets[these], share, loss_kind, reg)
+            loss = _gradients(layers, multiply, x, targets[these], share, loss_kind, reg)
             losses[step] = loss
             if not math.isfinite(loss):
                 return losses[: step + 1]
@@ -246,8 +280,9 @@ def _shrinking(layers: list[_Layer], decay: float) -> list[tuple[slice, float]]:
 
 
 def _gradients(
-    layers: list[_Layer], x: Array, targets: Array, share: Array, kind: int, reg: float
-) -> float:
+    layers: list[_Layer], multiply: _Product, x: Array, targets: Array, share: Array, kind: int,
+    reg: float,
+) -> float:  # fmt: skip
     """Fill the layers' dw for examples x, their last feature 1; give the loss.
 
     Units and their gradients have the examples last, so that all but the ones are contiguous.
@@ -256,19 +291,19 @@ def _gradients(
     below = [x.T]
     for layer in layers[:-1]:
         units = layer.units(len(x))
-        some = np.dot(layer.w.T, below[-1], out=units[:-1])
+        some = multiply(layer.w.T, below[-1], units[:-1])
         np.maximum(some, 0, out=some)
         below.append(units)
-    loss, dx = _LOSSES[kind](below[-1].T.dot(layers[-1].w), targets, share)
+    loss, dx = _LOSSES[kind](multiply(below[-1].T, layers[-1].w), targets, share)
     d = dx.T
     for i in range(len(layers) - 1, -1, -1):
         layer = layers[i]
-        np.dot(below[i], d.T, out=layer.dw)
+        multiply(below[i], d.T, layer.dw)
         if i:
-            d = layer.w[:-1].dot(d)
-            d *= below[i][:-1] > 0
+            d = multiply(layer.w[:-1], d)
+            d = np.where(below[i][:-1] > 0, d, 0)
         if reg:
-            loss += 0.5 * reg * add_l2(layer.dw[:-1], layer.w[:-1], reg)
+            loss += 0.5 * reg * _add_l2(layer.dw[:-1], layer.w[:-1], reg)
     return loss
 
 

@@ -124,35 +124,13 @@ class Patches(NamedTuple):
 
 
 @compiled
-def centre(x: Any) -> float:
-    """Give what to take from the numbers x, of one dimension, first: their mean, if it is large.
-
-    Products of numbers far from zero would round the covariance away. A mean within two standard
-    deviations is none of that, and costs a copy of all images that falls out of the cache.
-    """
-    total, squares = 0.0, 0.0
-    for first in range(0, len(x), 1024):
-        some = x[first : first + 1024]
-        one, two = x.dtype.type(0), x.dtype.type(0)  # sums in float64 would be no sums of vectors
-        for i in range(len(some)):
-            one += some[i]
-            two += some[i] * some[i]
-        total += one
-        squares += two
-    mean = total / len(x)
-    return mean if mean * mean > 0.8 * squares / len(x) else 0.0
-
-
-@compiled
-def of_sums(total: Any, products: Any, count: int, centre: float) -> None:
+def of_sums(total: Any, products: Any, count: int) -> None:
     """Turn the sums over ``count`` patches, in place, into their mean and covariance."""
     for k in range(len(total)):
         total[k] /= count
     for k in range(len(total)):
         for j in range(len(total)):
             products[k, j] = products[k, j] / count - total[k] * total[j]
-    for k in range(len(total)):
-        total[k] += centre
 
 
 @compiled

@@ -3,20 +3,12 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[Any]
-
-
-def floating(x: ArrayLike, dtype: np.dtype[Any] | None = None) -> Array:
-    """Return x as an array of ``dtype``, or of float32 or float64; no copy where it is one already.
-
-    A layer's first argument decides its precision; its parameters follow it.
-    """
-    x = np.asarray(x)
-    if dtype is not None:
-        return x.astype(dtype, copy=False)
-    return x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
+from handgrad.arrays import (
+    Array as Array,
+    floating as floating,
+    underflow_is_zero as underflow_is_zero,
+)
 
 
 def require(condition: bool, function: str, rule: str, **received: Any) -> None:

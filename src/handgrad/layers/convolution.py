@@ -1,12 +1,12 @@
 """The convolution layer, its channel bias, and the assignment's two operations on matrices."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from handgrad import kernels
-from handgrad.layers._checks import Array, floating, require
+from handgrad.layers._checks import Array, floating, require, underflow_is_zero
 
 
 class ConvCache(NamedTuple):
@@ -18,6 +18,7 @@ class ConvCache(NamedTuple):
     padding: int
 
 
+@underflow_is_zero
 def conv_forward(
     x: ArrayLike, w: ArrayLike, *, stride: int = 1, padding: int = 0
 ) -> tuple[Array, ConvCache]:
@@ -78,6 +79,7 @@ def conv_forward(
     return kernels.conv_forward(x_padded, w, stride), ConvCache(x_padded, w, stride, padding)
 
 
+@underflow_is_zero
 def conv_backward(
     dout: ArrayLike, cache: ConvCache, *, need_dx: bool = True
 ) -> tuple[Array | None, Array]:
@@ -101,8 +103,8 @@ def conv_backward(
     -------
     dx : array (N, C, H, W), dw : array (F, C, HH, WW)
     """
-    dout = floating(dout)
     x, w, stride, padding = cache
+    dout = floating(dout, x.dtype)
     N, C, H, W = x.shape
     F, _, HH, WW = w.shape
     expected = (N, F, (H - HH) // stride + 1, (W - WW) // stride + 1)
@@ -121,45 +123,52 @@ def conv_backward(
     return dx, dw
 
 
-def channel_bias_forward(x: ArrayLike, b: ArrayLike) -> tuple[Array, None]:
+@underflow_is_zero
+def channel_bias_forward(x: ArrayLike, b: ArrayLike) -> tuple[Array, np.dtype[Any]]:
     """Add b[f] to every pixel of channel f: x (N, F, H, W), b (F,); not in the assignment."""
     x = floating(x)
     b = floating(b, x.dtype)
     rule = "b must have one entry a channel of x (N, F, H, W)"
     require(x.ndim == 4 and b.shape == (x.shape[1],), "channel_bias_forward", rule, x=x, b=b)
-    return x + b[:, None, None], None
+    return x + b[:, None, None], x.dtype
 
 
-def channel_bias_backward(dout: ArrayLike, cache: None) -> tuple[Array, Array]:
-    """Gradients of x + b: dx = dout, db = sum of dout over examples and pixels."""
-    dout = floating(dout)
+@underflow_is_zero
+def channel_bias_backward(dout: ArrayLike, cache: np.dtype[Any]) -> tuple[Array, Array]:
+    """Gradients of x + b: dx = dout, db = sum of dout over examples and pixels.
+
+    The cache is x's dtype, all that is left of x.
+    """
+    dout = floating(dout, cache)
     require(dout.ndim == 4, "channel_bias_backward", "dout must be (N, F, H, W)", dout=dout)
-    return dout.copy(), dout.sum(axis=(0, 2, 3))
+    return np.array(dout), dout.sum(axis=(0, 2, 3))
 
 
+@underflow_is_zero
 def filter_valid(a: ArrayLike, b: ArrayLike) -> Array:
     """The assignment's filtering, a *filt b: slide b over a, unflipped, where it fits entirely.
 
     out[i, j] = sum over k, l of a[i + k, j + l] * b[k, l], of shape (H - HH + 1, W - WW + 1) for
     a (H, W) and b (HH, WW).
     """
-    a, b = floating(a), floating(b)
+    a = floating(a)
+    b = floating(b, a.dtype)
     fits = a.ndim == b.ndim == 2 and all(
         0 < small <= big for small, big in zip(b.shape, a.shape, strict=True)
     )
     require(fits, "filter_valid", "a and b must be 2-D, and b must fit into a", a=a, b=b)
-    return np.asarray(
-        kernels.conv_forward(a[None, None], b.astype(a.dtype, copy=False)[None, None], 1)[0, 0]
-    )
+    return np.asarray(kernels.conv_forward(a[None, None], b[None, None], 1)[0, 0])
 
 
+@underflow_is_zero
 def convolve_full(a: ArrayLike, b: ArrayLike) -> Array:
     """The assignment's full convolution, a *full b: flip b, slide it wherever it touches a.
 
     out[i, j] = sum over k, l of a[i - k, j - l] * b[k, l], a read as 0 outside itself, of shape
     (H + HH - 1, W + WW - 1) for a (H, W) and b (HH, WW). It commutes: a *full b = b *full a.
     """
-    a, b = floating(a), floating(b)
+    a = floating(a)
+    b = floating(b, a.dtype)
     require(
         a.ndim == b.ndim == 2 and a.size > 0 < b.size,
         "convolve_full",

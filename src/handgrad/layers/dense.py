@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handgrad.layers._checks import Array, floating, require
+from handgrad.kernels.parts import product
+from handgrad.layers._checks import Array, floating, require, underflow_is_zero
 from handgrad.randomness import require_generator
 
 
@@ -17,6 +18,7 @@ class FCCache(NamedTuple):
     w: Array
 
 
+@underflow_is_zero
 def fc_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[Array, FCCache]:
     """Fully connected layer: out = x w + b.
 
@@ -42,11 +44,12 @@ def fc_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[Array, FCCache
     D = int(np.prod(x.shape[1:]))
     rule = f"each example of x must have w.shape[0] = {w.shape[0]} entries"
     require(w.shape[0] == D, "fc_forward", rule, x=x, w=w)
-    out = x.reshape(len(x), D) @ w  # (N, M)
+    out = product(x.reshape(len(x), D), w)  # (N, M)
     out += b
     return out, FCCache(x, w)
 
 
+@underflow_is_zero
 def fc_backward(
     dout: ArrayLike, cache: FCCache, *, need_dx: bool = True
 ) -> tuple[Array | None, Array, Array]:
@@ -63,40 +66,43 @@ def fc_backward(
     -------
     dx : array in x's shape, dw : array (D, M), db : array (M,)
     """
-    dout = floating(dout)
     x, w = cache
+    dout = floating(dout, x.dtype)
     require(
         dout.shape == (len(x), w.shape[1]),
         "fc_backward",
         f"dout must be (N, M) = ({len(x)}, {w.shape[1]})",
         dout=dout,
     )
-    dx = (dout @ w.T).reshape(x.shape) if need_dx else None
-    dw = x.reshape(len(x), w.shape[0]).T @ dout  # (D, M)
+    dx = product(dout, w.T).reshape(x.shape) if need_dx else None
+    dw = product(x.reshape(len(x), w.shape[0]).T, dout)  # (D, M)
     db = dout.sum(axis=0)
     return dx, dw, db
 
 
+@underflow_is_zero
 def relu_forward(x: ArrayLike) -> tuple[Array, Array]:
     """Rectified linear unit: out = max(0, x), element by element; x of any shape."""
     x = floating(x)
     return np.maximum(x, 0), x
 
 
+@underflow_is_zero
 def relu_backward(dout: ArrayLike, cache: Array) -> Array:
     """Gradient of max(0, x): dx = dout where x > 0, else 0.
 
     At the kink x = 0 every number in [0, 1] is a subgradient; like the assignment (and PyTorch)
-    we take 0.
+    we take 0. A closed unit's gradient is 0, also where dout is infinite or NaN.
     """
-    dout = floating(dout)
     x = cache
+    dout = floating(dout, x.dtype)
     require(
         dout.shape == x.shape, "relu_backward", f"dout must be of x's shape {x.shape}", dout=dout
     )
-    return dout * (x > 0)
+    return np.where(x > 0, dout, x.dtype.type(0))
 
 
+@underflow_is_zero
 def sigmoid_forward(x: ArrayLike) -> tuple[Array, Array]:
     """Logistic sigmoid: out = 1 / (1 + exp(-x)), element by element; x of any shape.
 
@@ -104,20 +110,19 @@ def sigmoid_forward(x: ArrayLike) -> tuple[Array, Array]:
     from exp(-abs(x)), which cannot overflow.
     """
     x = floating(x)
-    with np.errstate(under="ignore"):  # exp(-1e4) is 0, and that is the right answer
-        small = np.exp(-np.abs(x))  # in (0, 1]
-        out = np.where(x >= 0, x.dtype.type(1), small) / (1 + small)
+    small = np.exp(-np.abs(x))  # in (0, 1]
+    out = np.where(x >= 0, x.dtype.type(1), small) / (1 + small)
     return out, out
 
 
+@underflow_is_zero
 def sigmoid_backward(dout: ArrayLike, cache: Array) -> Array:
     """Gradient of the sigmoid: dx = dout * out * (1 - out), at most dout / 4."""
-    dout = floating(dout)
     out = cache
+    dout = floating(dout, out.dtype)
     rule = f"dout must be of x's shape {out.shape}"
     require(dout.shape == out.shape, "sigmoid_backward", rule, dout=dout)
-    with np.errstate(under="ignore"):
-        return np.asarray(dout * (out * (1 - out)))
+    return np.asarray(dout * (out * (1 - out)))
 
 
 class DropoutCache(NamedTuple):
@@ -125,8 +130,10 @@ class DropoutCache(NamedTuple):
 
     factor: Array | float
     shape: tuple[int, ...]
+    dtype: np.dtype[Any]
 
 
+@underflow_is_zero
 def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[Array, DropoutCache]:
     """Dropout as the assignment has it: Y = X * M in training, E[Y] = p X in testing.
 
@@ -178,7 +185,7 @@ def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[Arr
     if rng is not None:
         require_generator(rng, "dropout_forward", "dropout_param['rng']")
     if mode == "test":
-        return x * x.dtype.type(p), DropoutCache(float(p), x.shape)
+        return np.asarray(x * x.dtype.type(p)), DropoutCache(float(p), x.shape, x.dtype)
     if rng is not None:
         draw = rng.random(x.shape)
     elif seed is not None:
@@ -186,12 +193,18 @@ def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[Arr
     else:
         draw = np.random.rand(*x.shape)  # noqa: NPY002 (the course's stream)
     mask = np.asarray(draw) < p
-    return x * mask, DropoutCache(mask, x.shape)
+    return x * mask, DropoutCache(mask, x.shape, x.dtype)
 
 
+@underflow_is_zero
 def dropout_backward(dout: ArrayLike, cache: DropoutCache) -> Array:
-    """Gradient of dropout: dx = dout * mask after a training forward, dout * p after a test one."""
-    dout = floating(dout)
+    """Gradient of dropout: dx = dout * mask after a training forward, dout * p after a test one.
+
+    A dropped unit's gradient is 0, also where dout is infinite or NaN.
+    """
+    dout = floating(dout, cache.dtype)
     rule = f"dout must be of x's shape {cache.shape}"
     require(dout.shape == cache.shape, "dropout_backward", rule, dout=dout)
-    return np.asarray(dout * cache.factor)
+    if isinstance(cache.factor, float):
+        return np.asarray(dout * cache.dtype.type(cache.factor))
+    return np.where(cache.factor, dout, cache.dtype.type(0))

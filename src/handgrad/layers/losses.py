@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handgrad.layers._checks import Array, floating, require
+from handgrad.layers._checks import Array, floating, require, underflow_is_zero
 
 
 def _refuse_unknown(function: str, rule: str, unknown: Array) -> None:
@@ -42,6 +42,7 @@ def _signs(function: str, x: Array, y: ArrayLike) -> Array:
     return signs.reshape(x.shape)
 
 
+@underflow_is_zero
 def logistic_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     """Logistic loss of binary scores: the mean over examples of ln(1 + exp(-y x)), y in {-1, 1}.
 
@@ -66,14 +67,14 @@ def logistic_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     x = floating(x)
     sign = _signs("logistic_loss", x, y)
     margin = sign * x
-    with np.errstate(under="ignore"):  # exp(-1e4) is 0, and that is the right answer
-        small = np.exp(-np.abs(margin))  # in (0, 1]
-        loss = (np.log1p(small) + np.maximum(-margin, 0)).mean()
-        sigmoid = np.where(margin >= 0, small, 1) / (1 + small)  # sigmoid(-margin)
-        dx = -sign * sigmoid / len(x)
+    small = np.exp(-np.abs(margin))  # in (0, 1]
+    loss = (np.log1p(small) + np.maximum(-margin, 0)).mean()
+    sigmoid = np.where(margin >= 0, small, 1) / (1 + small)  # sigmoid(-margin)
+    dx = -sign * sigmoid / len(x)
     return float(loss), dx
 
 
+@underflow_is_zero
 def svm_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     """Hinge loss of binary scores: the mean over examples of max(0, 1 - y x), y in {-1, 1}.
 
@@ -90,6 +91,7 @@ def svm_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     return float(loss), dx.astype(x.dtype, copy=False)
 
 
+@underflow_is_zero
 def softmax_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     """Softmax loss: the mean over examples of -ln p[y], with p = exp(x) / sum(exp(x)) over classes.
 
@@ -128,11 +130,10 @@ def softmax_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     _refuse_unknown("softmax_loss", f"labels must be whole numbers in [0, {C})", y[~known])
     shifted = x - x.max(axis=1, keepdims=True)
     rows = np.arange(N)
-    with np.errstate(under="ignore"):
-        exponentials = np.exp(shifted)
-        total = exponentials.sum(axis=1, keepdims=True)  # in [1, C]
-        loss = (np.log(total[:, 0]) - shifted[rows, labels]).mean()
-        dx = exponentials / total
-        dx[rows, labels] -= 1
-        dx /= N
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=1, keepdims=True)  # in [1, C]
+    loss = (np.log(total[:, 0]) - shifted[rows, labels]).mean()
+    dx = exponentials / total
+    dx[rows, labels] -= 1
+    dx /= N
     return float(loss), dx

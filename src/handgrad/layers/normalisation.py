@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handgrad.layers._checks import Array, floating, require
+from handgrad.layers._checks import Array, floating, require, underflow_is_zero
 
 
 class BatchNormCache(NamedTuple):
@@ -66,8 +66,13 @@ def _bn_forward(
     per_feature = (1, C) + (1,) * (x.ndim - 2)  # the shape in which (C,) meets x
     if mode == "train":
         require(x.size > 0, function, "x must hold at least one example", x=x)
-        mean = x.mean(axis=axes)
-        centred = x - mean.reshape(per_feature)
+        # From the first example on: the mean of what is constant is then that, to the last bit.
+        # x's own mean would be rounded, and its rounding normalised to something like +-1.
+        first = x[(0, slice(None)) + (0,) * (x.ndim - 2)]
+        centred = x - first.reshape(per_feature)
+        away = centred.mean(axis=axes)
+        centred -= away.reshape(per_feature)
+        mean = first + away
         count = x.dtype.type(x.size // C)
         var = _sum_of_products(centred, centred) / count  # biased: not divided by count - 1
         bn_param["running_mean"] = momentum * running_mean + (1 - momentum) * mean
@@ -102,6 +107,7 @@ def _bn_backward(function: str, dout: Array, cache: BatchNormCache) -> tuple[Arr
     return dx, dgamma, dbeta
 
 
+@underflow_is_zero
 def batchnorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: MutableMapping[str, Any]
 ) -> tuple[Array, BatchNormCache]:
@@ -128,7 +134,8 @@ def batchnorm_forward(
     ----------
     Ioffe & Szegedy, "Batch normalization", ICML 2015, algorithm 1. They accumulate the unbiased
     variance; the assignment accumulates the biased one, and so do we. A feature that is constant
-    over the batch gives x_hat = 0 and out = beta.
+    over the batch gives x_hat = 0 and out = beta: so does every feature of a batch of one example,
+    whose variance, 0, is accumulated as any other (PyTorch refuses such a batch).
     """
     x = floating(x)
     require(x.ndim == 2, "batchnorm_forward", "x must be (N, D)", x=x)
@@ -136,6 +143,7 @@ def batchnorm_forward(
     return _bn_forward("batchnorm_forward", x, gamma, beta, bn_param)
 
 
+@underflow_is_zero
 def batchnorm_backward(dout: ArrayLike, cache: BatchNormCache) -> tuple[Array, Array, Array]:
     """Gradients of batch normalisation.
 
@@ -155,9 +163,10 @@ def batchnorm_backward(dout: ArrayLike, cache: BatchNormCache) -> tuple[Array, A
     -------
     dx : array (N, D), dgamma : array (D,), dbeta : array (D,)
     """
-    return _bn_backward("batchnorm_backward", floating(dout), cache)
+    return _bn_backward("batchnorm_backward", floating(dout, cache.x_hat.dtype), cache)
 
 
+@underflow_is_zero
 def spatial_batchnorm_forward(
     x: ArrayLike, gamma: ArrayLike, beta: ArrayLike, bn_param: MutableMapping[str, Any]
 ) -> tuple[Array, BatchNormCache]:
@@ -172,8 +181,9 @@ def spatial_batchnorm_forward(
     return _bn_forward("spatial_batchnorm_forward", x, gamma, beta, bn_param)
 
 
+@underflow_is_zero
 def spatial_batchnorm_backward(
     dout: ArrayLike, cache: BatchNormCache
 ) -> tuple[Array, Array, Array]:
     """As batchnorm_backward, summed over N, H, W: dx (N, C, H, W), dgamma (C,), dbeta (C,)."""
-    return _bn_backward("spatial_batchnorm_backward", floating(dout), cache)
+    return _bn_backward("spatial_batchnorm_backward", floating(dout, cache.x_hat.dtype), cache)

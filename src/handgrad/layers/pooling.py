@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from handgrad import kernels
-from handgrad.layers._checks import Array, floating, require
+from handgrad.layers._checks import Array, floating, require, underflow_is_zero
 
 
 class MaxPoolCache(NamedTuple):
@@ -19,6 +19,7 @@ class MaxPoolCache(NamedTuple):
     stride: int
 
 
+@underflow_is_zero
 def max_pool_forward(x: ArrayLike, pool_param: Mapping[str, int]) -> tuple[Array, MaxPoolCache]:
     """Max pooling: the largest pixel of each window.
 
@@ -57,6 +58,7 @@ def max_pool_forward(x: ArrayLike, pool_param: Mapping[str, int]) -> tuple[Array
     return out, MaxPoolCache(x, out, (ph, pw), stride)
 
 
+@underflow_is_zero
 def max_pool_backward(dout: ArrayLike, cache: MaxPoolCache) -> Array:
     """Gradient of max pooling: each window pays its dout to its largest pixel.
 
@@ -72,8 +74,8 @@ def max_pool_backward(dout: ArrayLike, cache: MaxPoolCache) -> Array:
     -------
     dx : array (N, C, H, W)
     """
-    dout = floating(dout)
     x, out, window, stride = cache
+    dout = floating(dout, x.dtype)
     require(
         dout.shape == out.shape,
         "max_pool_backward",
