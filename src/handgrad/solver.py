@@ -3,6 +3,7 @@
 import copy
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,8 +16,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handgrad import kernels, optim, solver_checkpoint
 from handgrad.dense_training import DenseTraining
-from handgrad.errors import CheckpointError, NonFiniteLossError
-from handgrad.network import Network
+from handgrad.errors import NonFiniteLossError
+from handgrad.network import BatchNorm, Network
 from handgrad.randomness import default_rng
 
 Array = NDArray[Any]
@@ -54,7 +55,8 @@ class Solver:
         The learning rate is multiplied by this after each epoch.
     batch_size : int, default 100
     num_epochs : int, default 10
-        Each visits every training row once, in shuffled order; the last batch may be smaller.
+        Each visits every training row once, in shuffled order; the last batch may be smaller. One
+        row alone is no batch for batch norm: a UserWarning says so.
     print_every : int, default 10
         The progress bar moves every so many iterations.
     verbose : bool, default True
@@ -81,8 +83,8 @@ class Solver:
     loss_history : list of float, one an iteration
     train_acc_history, val_acc_history : lists of float, one an epoch
     history : list of dict, one an epoch
-        epoch, loss (mean over the epoch), train_accuracy, val_accuracy, learning_rate (of the
-        epoch's last step), seconds (since the start of training, interruptions not counted).
+        epoch, loss (mean over the epoch's rows), train_accuracy, val_accuracy, learning_rate (of
+        the epoch's last step), seconds (since the start of training, interruptions not counted).
     best_val_acc, best_params, best_state :
         The best validation accuracy (the first of equals), and the parameters and running
         statistics of that moment. ``train`` leaves them in the model.
@@ -122,15 +124,18 @@ class Solver:
                 f"Solver: give schedule or lr_decay, not both; got lr_decay={lr_decay}"
             )
         self.lr_decay, self.batch_size, self.num_epochs = lr_decay, int(batch_size), int(num_epochs)
+        if _norm_of_one_row(model, len(self.X_train), self.batch_size):
+            warnings.warn(
+                f"Solver: of {len(self.X_train)} training rows a batch_size of {self.batch_size} "
+                "leaves a batch of one row, of which batch norm makes its beta: no gradient goes "
+                "through it, and it moves the running variance towards 0; take another batch_size",
+                UserWarning, stacklevel=2,
+            )  # fmt: skip
         self.schedule = schedule or optim.per_epoch_decay(lr_decay, self.num_epochs)
         self.print_every, self.verbose = max(1, print_every), verbose
         self.rng = default_rng(rng, "Solver")
         self.num_train_samples = num_train_samples
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
-        if self.checkpoint is not None and not self.checkpoint.parent.is_dir():
-            raise CheckpointError(
-                f"the folder of the checkpoint {self.checkpoint} does not exist; make it first"
-            )
         self.on_epoch, self.augment = on_epoch, augment
 
         self.optim_configs = {
@@ -152,6 +157,8 @@ class Solver:
         self.best_val_acc = -math.inf
         self.best_params: dict[str, Array] = {}
         self.best_state: dict[str, Array] = {}
+        if self.checkpoint is not None:
+            solver_checkpoint.require_ready(self, self.checkpoint)
 
     @property
     def train_acc_history(self) -> list[float]:
@@ -178,15 +185,39 @@ class Solver:
         ------
         NonFiniteLossError
             When a loss is NaN or infinite: names the iteration, the learning rate, what to try.
+            The model has the best epoch's parameters then, or those it came with.
         CheckpointError
             When the checkpoint cannot be used.
         """
         if self.checkpoint is not None and self.checkpoint.exists():
             solver_checkpoint.resume(self, self.checkpoint)
         seconds_before = self.history[-1]["seconds"] if self.history else 0.0
+        start = _copies(self.model.params), _copies(getattr(self.model, "state", {}))
+        try:
+            self._epochs(seconds_before)
+        except NonFiniteLossError as error:
+            kept = self._give_back(*start)
+            raise NonFiniteLossError(f"{error}; the model has {kept}") from None
+        self._give_back(*start)
+
+    def _give_back(self, params: dict[str, Array], state: dict[str, Array]) -> str:
+        """Leave the best parameters in the model, or these where no epoch ended; say which."""
+        which = "the parameters from before this training"
+        if self.best_params:
+            params, state = self.best_params, self.best_state
+            best = max(self.history, key=lambda record: float(record["val_accuracy"]))
+            which = f"the best epoch's parameters (epoch {best['epoch']})"
+        self.model.params.update(_copies(params))
+        if state:
+            self.model.state.update(_copies(state))  # type: ignore[attr-defined]
+        return which
+
+    def _epochs(self, seconds_before: float) -> None:
+        """Train the epochs that are left."""
         started = time.perf_counter()
         # A diverging run overflows on its way to infinity; the check of the loss reports it.
-        with self._progress_bar() as show, np.errstate(over="ignore", invalid="ignore"):
+        quiet = np.errstate(over="ignore", invalid="ignore", under="ignore")
+        with self._progress_bar() as show, quiet:
             while self.epoch < self.num_epochs:
                 first = len(self.loss_history)
                 rate = self._one_epoch(show)
@@ -195,7 +226,7 @@ class Solver:
                 val_accuracy = self.check_accuracy(self.X_val, self.y_val)
                 record = {
                     "epoch": self.epoch,
-                    "loss": float(np.mean(self.loss_history[first:])),
+                    "loss": self._mean_over_rows(self.loss_history[first:]),
                     "train_accuracy": self.check_accuracy(
                         self.X_train, self.y_train, self.num_train_samples
                     ),
@@ -212,9 +243,12 @@ class Solver:
                     solver_checkpoint.save(self, self.checkpoint)
                 if self.on_epoch is not None:
                     self.on_epoch(record)
-        self.model.params.update(_copies(self.best_params))
-        if self.best_state:
-            self.model.state.update(_copies(self.best_state))  # type: ignore[attr-defined]
+
+    def _mean_over_rows(self, losses: list[float]) -> float:
+        """Give the mean of an epoch's losses, the last batch's weighed by the rows it has."""
+        rows = np.full(len(losses), self.batch_size)
+        rows[-1] = len(self.X_train) - self.batch_size * (len(losses) - 1)
+        return float(np.average(losses, weights=rows))
 
     def _one_epoch(self, show: Callable[[], None]) -> float | None:
         """Visit every row once; return the learning rate of the last step."""
@@ -403,6 +437,19 @@ def _rows(data: Any) -> tuple[Array, Array, Array, Array]:
                 f"got {len(X)} and {len(y)}"
             )
     return rows[0], rows[1], rows[2], rows[3]
+
+
+def _norm_of_one_row(model: Model, rows: int, batch_size: int) -> bool:
+    """Whether an epoch has a batch of which a batch norm sees one number a feature."""
+    last = rows % batch_size or batch_size
+    if last > 1 or not isinstance(model, Network):
+        return False
+    shape = model.input_shape
+    for layer in model.layers:
+        if isinstance(layer, BatchNorm) and math.prod(shape[1:]) == 1:
+            return True
+        shape = layer.output_shape(shape)
+    return False
 
 
 def _rule(update_rule: str | optim.Rule) -> optim.Rule:
