@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad.datasets import load_course, load_mnist
+from handgrad.datasets import load_course, load_mnist, scaling
 from handgrad.descriptions import BatchNorm, Conv, Dense, Dropout, Flatten, Layer, MaxPool, ReLU
 
 Array = NDArray[Any]
@@ -64,7 +64,7 @@ class Workload:
             again = -(-count // len(found.X_train))
             X = np.concatenate([np.asarray(found.X_train)] * again)[:count]
             y = np.concatenate([np.asarray(found.y_train)] * again)[:count]
-            X = (X - X.mean()) / X.std()
+            X = scaling.standardise(X, *scaling.mean_and_deviation(X, None))
         return np.ascontiguousarray(X.reshape(count, *self.input_shape), self.dtype), y
 
     def products(self) -> int:

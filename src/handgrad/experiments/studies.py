@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handgrad import layers, optim
-from handgrad.datasets import Dataset
+from handgrad.datasets import Dataset, scaling
 from handgrad.network import BatchNorm, Dense, Layer, Network, ReLU, Sigmoid
 from handgrad.results import Series
 
@@ -71,7 +71,7 @@ class StudyExperiment:
 def _rows(data: Dataset, count: int) -> tuple[Array, Array]:
     """Give the first training rows, flat, with mean 0 and deviation 1, and their labels."""
     X: Array = np.asarray(data.X_train[:count]).reshape(-1, math.prod(data.X_train.shape[1:]))
-    return (X - X.mean()) / X.std(), data.y_train[:count]
+    return scaling.standardise(X, *scaling.mean_and_deviation(X, None)), data.y_train[:count]
 
 
 def _network(hidden: Sequence[Layer], features: int, rng: np.random.Generator) -> Network:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handgrad import checkpoint as checkpoints
-from handgrad.datasets import Dataset
+from handgrad.datasets import Dataset, scaling
 from handgrad.errors import NonFiniteLossError, ResultsError
 from handgrad.experiments import Budget, Experiment
 from handgrad.files import write_atomically
@@ -52,21 +52,18 @@ def standardise(data: Dataset, train_rows: int | None) -> tuple[Dataset, Array, 
 
     Features of a table get a mean and deviation each, images one for all their pixels. Both are
     those of the training rows alone, the first ``train_rows`` if given. A constant feature is
-    left undivided.
+    left undivided (`scaling.mean_and_deviation` says what that is).
     """
     X_train: Array = data.X_train if train_rows is None else data.X_train[:train_rows]
-    axes = 0 if X_train.ndim == 2 else None
-    mean = X_train.mean(axis=axes, dtype=np.float64).astype(X_train.dtype)
-    std = X_train.std(axis=axes, dtype=np.float64).astype(X_train.dtype)
-    std = np.where(std > 0, std, np.ones_like(std))
+    mean, std = scaling.mean_and_deviation(X_train, axis=0 if X_train.ndim == 2 else None)
     ready = replace(
         data,
-        X_train=(X_train - mean) / std,
+        X_train=scaling.standardise(X_train, mean, std),
         y_train=data.y_train[: len(X_train)],
-        X_val=(data.X_val - mean) / std,
-        X_test=(data.X_test - mean) / std,
+        X_val=scaling.standardise(data.X_val, mean, std),
+        X_test=scaling.standardise(data.X_test, mean, std),
     )
-    return ready, np.asarray(mean), np.asarray(std)
+    return ready, mean, std
 
 
 def streams(experiment: Experiment, seed: int) -> tuple[np.random.Generator, np.random.Generator]:
