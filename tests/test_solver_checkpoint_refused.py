@@ -4,7 +4,6 @@ import itertools
 import json
 import pickle
 import struct
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from handgrad.cnn import ConvNet
 from handgrad.errors import CheckpointError, HandgradError
 from handgrad.logistic import LogisticClassifier
 from handgrad.network import BatchNorm, Dense, Dropout, Network, ReLU
-from handgrad.optim import adam, cosine
+from handgrad.optim import cosine
 from handgrad.solver import Solver
 from handgrad.svm import SVM
 
@@ -82,26 +81,6 @@ def test_nothing_is_pickled(tmp_path, monkeypatch):
     solver_of(tmp_path / "run").train()
 
 
-def test_arrays_come_back_as_they_were(tmp_path):
-    arrays = {
-        "rows": np.arange(12.0).reshape(3, 4),
-        "turned": np.arange(12.0).reshape(3, 4).T,
-        "every other": np.arange(10, dtype=np.float32)[::2],
-        "whole": np.array([[2**62, -1]]),
-        "edge": np.array([np.nan, np.inf, -0.0, 5e-324]),
-        "none": np.zeros((0, 3)),
-    }
-    header = {"a": 1, "σ": [0.1, None, True], "big": 2**127}
-    checkpoints.write(tmp_path / "file", arrays, header)
-    read, read_header = checkpoints.read(tmp_path / "file")
-    assert read_header == header
-    assert set(read) == set(arrays)
-    for name, array in arrays.items():
-        assert read[name].dtype == array.dtype
-        assert read[name].shape == array.shape
-        assert read[name].tobytes() == array.tobytes()
-
-
 # damaged and foreign files --------------------------------------------------------------------
 
 
@@ -148,6 +127,14 @@ def test_a_folder_is_refused(tmp_path):
 @pytest.mark.parametrize("metadata", [None, {"format": "pt"}])
 def test_somebody_elses_safetensors_are_refused(tmp_path, metadata):
     (tmp_path / "file").write_bytes(save({"params/W1": np.ones(3)}, metadata))
+    assert "was not written by handgrad" in refused(tmp_path / "file")
+
+
+def test_somebody_elses_dtypes_are_refused(tmp_path):
+    # NumPy has no bfloat16; weights are often kept in it.
+    tensor = {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}
+    header = json.dumps({"params/W1": tensor}).encode()
+    (tmp_path / "file").write_bytes(struct.pack("<Q", len(header)) + header + bytes(4))
     assert "was not written by handgrad" in refused(tmp_path / "file")
 
 
@@ -219,12 +206,3 @@ def test_several_differences_are_all_named(path):
     text = refused(path, batch_size=4, num_epochs=3, update_rule="sgd")
     for name in ("batch_size", "num_epochs", "rule"):
         assert name in text
-
-
-def test_the_same_settings_in_other_words_are_the_same(path):
-    # A function for the rule's name, an object for the mapping, other wishes for the screen.
-    solver = solver_of(
-        path, rows=SimpleNamespace(**data()), update_rule=adam, verbose=False, print_every=1
-    )
-    solver.train()
-    assert len(solver.loss_history) == 6

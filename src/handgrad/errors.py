@@ -14,7 +14,7 @@ class NonFiniteLossError(HandgradError, FloatingPointError):
 
 
 class CheckpointError(HandgradError, ValueError):
-    """A checkpoint cannot be used: unreadable, or from another model or another run."""
+    """A checkpoint cannot be used or made: unreadable, of another model or run, of no known type."""
 
 
 class ResultsError(HandgradError, ValueError):
