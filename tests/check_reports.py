@@ -3,10 +3,12 @@
 from handgrad.check.records import CaseResult, CheckReport
 
 
-def case(function, name, status="passed", diagnosis=None, detail="", group=None):
+def case(function, name, status="passed", diagnosis=None, detail="", group=None, counts_alone=True):
     group = group or function.split("_")[0]
     repeat = "" if status == "passed" else f'handgrad check layers.py --case "{name}"'
-    return CaseResult(group, function, name, status, diagnosis, detail, "derivations", repeat)
+    return CaseResult(
+        group, function, name, status, diagnosis, detail, "derivations", repeat, counts_alone
+    )
 
 
 CASES = (

@@ -121,7 +121,7 @@ VALUE = np.array([[0.5, -1.25, 2.0], [3.5, 0.75, -4.5]])
 )
 def test_hypothesis_fits(got, cause):
     want = Want("dx", VALUE, wrong={"sample-mistake": VALUE + 1})
-    found = explain(np.asarray(got), want, {"N": 7, "p": 0.3})
+    found = explain(np.asarray(got), want, {"N": 7, "keep": 0.3})
     assert cause in [item.cause for item in found]
 
 

@@ -10,9 +10,13 @@ from check_corpus.mutants_images import CONV, POOL
 from check_corpus.mutants_losses import LOSSES, OPTIM
 from check_corpus.mutants_ours import OURS
 from check_corpus.mutants_training import MODELS, SOLVER
+from check_corpus.mutants_turns import LAYERS, OBJECTS, RULES
 
 PARTS = Path(__file__).parent / "alternatives"
-MUTANTS = [*FC, *RELU, *DROPOUT, *BATCHNORM, *CONV, *POOL, *LOSSES, *OPTIM, *MODELS, *SOLVER, *OURS]
+MUTANTS = [
+    *FC, *RELU, *DROPOUT, *BATCHNORM, *CONV, *POOL, *LOSSES, *OPTIM, *MODELS, *SOLVER,
+    *LAYERS, *RULES, *OBJECTS, *OURS,
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ Two right submissions: ``baseline``, as a student would write it, and ``ours``, 
 layers and update rules in plain NumPy.
 """
 
+import ast
+import functools
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +18,7 @@ import handgrad
 
 BASELINE = Path(__file__).parent / "baseline"
 _OURS = Path(handgrad.__file__).parent
-_PARTS = ("optim.py", "errors.py", "layers/*.py", "kernels/__init__.py", "kernels/numpy*.py",
-          "kernels/parts.py", "kernels/geometry.py", "kernels/rules.py")  # fmt: skip
+_ROOTS = ("optim.py", "layers/*.py", "kernels/numpy*.py")  # and what these import
 
 
 def write_baseline(folder: Path) -> None:
@@ -27,16 +28,36 @@ def write_baseline(folder: Path) -> None:
 
 def write_ours(folder: Path) -> None:
     """Write handgrad's layers and update rules as a submission: a package ``ours`` beside it."""
-    for pattern in _PARTS:
-        for file in _OURS.glob(pattern):
-            target = folder / "ours" / file.relative_to(_OURS)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            text = file.read_text().replace("handgrad.", "ours.")
-            target.write_text(text.replace("from handgrad import", "from ours import"))
+    for file in _parts():
+        target = folder / "ours" / file.relative_to(_OURS)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = file.read_text().replace("handgrad.", "ours.")
+        target.write_text(text.replace("from handgrad import", "from ours import"))
     (folder / "ours/__init__.py").touch()
     plain = 'import os\n\nos.environ["HANDGRAD_KERNELS"] = "numpy"\n'
     for unit in ("layers", "optim"):
         (folder / f"{unit}.py").write_text(f"{plain}from ours.{unit} import *  # noqa\n")
+
+
+@functools.cache
+def _parts() -> list[Path]:
+    """The files of the roots, and all of handgrad's that they import, but for the compiled ones."""
+    waiting = [file for pattern in _ROOTS for file in sorted(_OURS.glob(pattern))]
+    found: list[Path] = []
+    while waiting:
+        file = waiting.pop()
+        if file in found or file.name.startswith("numba"):
+            continue
+        found.append(file)
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+                places = [name.replace(".", "/") for name in names if name.startswith("handgrad.")]
+                for place in places:
+                    bare = _OURS.parent / place
+                    for candidate in (bare.with_name(f"{bare.name}.py"), bare / "__init__.py"):
+                        waiting += [candidate] if candidate.is_file() else []
+    return found
 
 
 @dataclass(frozen=True)

@@ -169,7 +169,7 @@ DROPOUT = [
         'if mode == "train":\n        if "seed"',
         'if mode:\n        if "seed"',
         "test-mode-drops",
-        also=("global-random-state",),
+        also=("test-mode-draws",),
     ),
     dropout(
         "dropout-no-mask-backward",

@@ -24,8 +24,8 @@ OURS = [
     fc(
         "our-fc-x-in-place",
         "backward scales x, which it was given, by 1/N",
-        "    dw = x.reshape(len(x), w.shape[0]).T @ dout  # (D, M)\n",
-        "    x /= len(x)\n    dw = x.reshape(len(x), w.shape[0]).T @ dout  # (D, M)\n",
+        "    dw = product(x.reshape(len(x), w.shape[0]).T, dout)  # (D, M)\n",
+        "    x /= len(x)\n    dw = product(x.reshape(len(x), w.shape[0]).T, dout)  # (D, M)\n",
         "argument-modified",
         also=("factor-one-over-n", "averaged-not-summed", "cache-modified"),
     ),
@@ -39,8 +39,8 @@ OURS = [
     relu(
         "our-relu-mask-sign",
         "the mask is that of negative numbers",
-        "return dout * (x > 0)",
-        "return dout * (x < 0)",
+        "return np.where(x > 0, dout, x.dtype.type(0))",
+        "return np.where(x < 0, dout, x.dtype.type(0))",
         "sign",
         "wrong-mask",
     ),
@@ -62,8 +62,8 @@ OURS = [
     dropout(
         "our-dropout-test-twice",
         "after a test-mode forward, backward multiplies by p squared",
-        "return x * x.dtype.type(p), DropoutCache(float(p), x.shape)",
-        "return x * x.dtype.type(p), DropoutCache(float(p * p), x.shape)",
+        "DropoutCache(float(p), x.shape, x.dtype)",
+        "DropoutCache(float(p * p), x.shape, x.dtype)",
         "mask-twice",
         "factor-p",
     ),
@@ -141,8 +141,8 @@ OURS = [
     conv_kernel(
         "our-conv-dw-last-chunk",
         "dw is not summed over the images",
-        "dw += np.matmul(dout_rows[chunk], patches.transpose(0, 2, 1)).sum(axis=0)",
-        "dw += np.matmul(dout_rows[chunk], patches.transpose(0, 2, 1))[0]",
+        "np.matmul(dout_rows[some][chunk], patches.transpose(0, 2, 1)).sum(axis=0)",
+        "np.matmul(dout_rows[some][chunk], patches.transpose(0, 2, 1))[0]",
         "not-summed",
         "only-n1",
     ),
@@ -163,7 +163,7 @@ OURS = [
     pool(
         "our-pool-overlap",
         "overlapping windows overwrite",
-        "            dpixel += dout * wins\n",
+        "            dpixel += np.where(wins, dout, 0)\n",
         "            np.copyto(dpixel, dout, where=wins)\n",
         "overlap-lost",
         also=("only-without-overlap",),
@@ -178,10 +178,8 @@ OURS = [
     loss(
         "our-logistic-overflow",
         "exp(-z) without the absolute value",
-        "small = np.exp(-np.abs(margin))  # in (0, 1]\n"
-        "        loss = (np.log1p(small) + np.maximum(-margin, 0)).mean()",
-        "small = np.exp(-np.abs(margin))  # in (0, 1]\n"
-        "        loss = np.log1p(np.exp(-margin)).mean()",
+        "loss = (np.log1p(small) + np.maximum(-margin, 0)).mean()",
+        "loss = np.log1p(np.exp(-margin)).mean()",
         "not-shifted-by-maximum",
     ),
     loss(
@@ -215,7 +213,7 @@ OURS = [
     loss(
         "our-softmax-sum",
         "the gradient is of the sum",
-        "        dx /= N\n",
+        "    dx /= N\n",
         "",
         "factor-n",
     ),

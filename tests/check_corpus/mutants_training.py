@@ -238,7 +238,7 @@ SOLVER = [
         "accuracy leaves the last, smaller batch out",
         "range(0, len(X), batch_size)",
         "range(0, len(X) - batch_size + 1, batch_size)",
-        "history-wrong",
+        "accuracy-wrong",
     ),
     solver(
         "solver-validates-on-training",

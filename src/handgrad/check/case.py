@@ -113,6 +113,7 @@ class Case:
     recognise: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]] | None = None
     optional: bool = False  # left out when the function is absent
     timing: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None
+    counts_alone: bool = True  # False: zeros, or one number everywhere, would pass it
 
 
 @dataclass(frozen=True)

@@ -98,3 +98,12 @@ def parse(text: str) -> Convention:
             raise SubmissionError(f"there is no convention {word!r}; choose from {known}")
         convention = replace(convention, **SWITCHES[word])  # type: ignore[arg-type]
     return replace(convention, name=",".join(words) or "handgrad")
+
+
+def other_course(cause: str | None, held: Convention) -> str:
+    """Say how to be held to another course's convention, where a cause is right there; or ''."""
+    switch = SWITCH_OF_CAUSE.get(cause or "")
+    if switch is None or all(getattr(held, key) == on for key, on in SWITCHES[switch].items()):
+        return ""
+    words = switch if held.name == "handgrad" else f"{held.name},{switch}"
+    return f" If your course does it this way, that is no mistake: run with --convention {words}."

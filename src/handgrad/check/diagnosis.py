@@ -2,13 +2,14 @@
 
 CAUSES: dict[str, str] = {
     # Constant factors and signs.
-    "factor-n": "it is N times too large (N examples): a mean was meant, a sum was taken",
+    "factor-n": "it is N times too large (N examples): multiplied by N, or summed where a loss "
+    "takes the mean",
     "factor-one-over-n": "it is N times too small: divided by the number of examples N once too "
-    "often; a sum was meant",
+    "often; a loss takes the mean, a layer sums",
     "factor-two": "it is twice too large",
     "factor-half": "it is half of what it should be",
-    "factor-p": "it is p times what it should be: multiplied by p once too often",
-    "factor-one-over-p": "it is 1/p times what it should be: divided by p where it should not be",
+    "factor-p": "it is multiplied by the probability to keep a unit once too often",
+    "factor-one-over-p": "it is divided by the probability to keep a unit where it should not be",
     "factor-other": "it is off by a constant factor",
     "sign": "it has the wrong sign",
     # Shapes, sums and axes.
@@ -19,8 +20,8 @@ CAUSES: dict[str, str] = {
     "averaged-not-summed": "it is averaged where it should be summed",
     "summed-over-wrong-index": "two indices of a sum are mixed up",
     # Layers.
-    "missing-mask": "the mask is not applied: entries that the forward pass set to 0 get a "
-    "gradient all the same",
+    "missing-mask": "the mask is not applied: entries that the forward pass did not let through "
+    "get a gradient all the same",
     "mask-twice": "the mask or its factor is applied twice",
     "upstream-ignored": "the upstream gradient dout is ignored: it is what one gets for a dout of "
     "ones",
@@ -59,7 +60,9 @@ CAUSES: dict[str, str] = {
     "the running ones",
     "train-uses-running-statistics": "training mode normalises with the running statistics "
     "instead of the batch's",
-    "running-statistics-not-kept": "the running statistics are not written back into bn_param",
+    "running-statistics-not-kept": "the running statistics are not kept from batch to batch: take "
+    "those in bn_param, move them by each training batch, and write them back",
+    "test-moves-statistics": "test mode moves the running statistics: only training should",
     "running-momentum-swapped": "momentum and 1 - momentum are swapped: running = momentum * "
     "running + (1 - momentum) * batch",
     "unbiased-variance": "the variance is the unbiased one (divided by N - 1); it should be "
@@ -78,9 +81,10 @@ CAUSES: dict[str, str] = {
     "gamma-ignored": "gamma is left out",
     "not-per-channel": "statistics are taken per pixel, not per channel: sum over N, H and W",
     # Dropout.
-    "keep-drop-swapped": "keep and drop are confused: p is the probability to keep a unit",
-    "no-test-scaling": "test mode does not scale: it should return p * x",
-    "inverted-scaling": "training divides by p (inverted dropout)",
+    "keep-drop-swapped": "keep and drop are confused: the probability to keep a unit and that to "
+    "drop it have changed places",
+    "no-test-scaling": "test mode does not scale: it should multiply by the probability to keep",
+    "inverted-scaling": "training divides by the probability to keep (inverted dropout)",
     "no-train-scaling": "training does not divide by the probability to keep (this is not inverted "
     "dropout)",
     "test-mode-drops": "test mode drops units",
@@ -89,6 +93,8 @@ CAUSES: dict[str, str] = {
     "mask-per-row": "whole rows or columns are dropped together: every unit needs its own draw",
     "global-random-state": "the global random generator is seeded or moved though a seed was "
     "given: other draws of the program change",
+    "test-mode-draws": "test mode draws from the global random generator, or seeds it, though it "
+    "needs no random numbers: other draws of the program change",
     "other-random-stream": "the mask comes from another random stream than the course's "
     "numpy.random.rand(*x.shape) < p",
     "seed-ignored": "the seed is ignored: two calls with the same seed differ",
@@ -116,15 +122,29 @@ CAUSES: dict[str, str] = {
     # Numbers and arguments.
     "argument-modified": "an argument is modified in place",
     "float32-forced": "it computes in float32 though the input is float64",
-    "dtype-not-kept": "float32 in should give float32 out",
+    "dtype-not-kept": "the dtype is not kept: a layer answers in its input's, a model in its own",
     "integer-division": "an integer division (//) or integer array cut the fraction off",
     "nonfinite": "the answer is NaN or infinite",
     "not-deterministic": "the same call gave two different answers",
     "cache-modified": "a second backward on the same cache gives another answer",
+    # What one call leaves for another.
+    "last-forward-not-cache": "it uses what the last forward left in the module (or in a cache "
+    "that all forwards share), not its own cache: wrong in every network with two such layers",
+    "depends-on-earlier-calls": "what an earlier call left in the module changes the answer: it "
+    "should depend on the arguments alone",
+    "result-overwritten": "the next call overwrites the array that an earlier one returned: "
+    "return a new array each time",
+    "state-shared": "the state of one parameter is used for another: keep it in the config of "
+    "each, not in the module, a mutable default or one config for all",
+    "statistics-shared": "the running statistics of one layer are used for another: keep them in "
+    "the bn_param of each, not in the module",
+    "instances-share": "two objects share what each should have for itself: keep it in self, not "
+    "in the class, the module or a mutable default",
     # Optimisers.
     "bias-correction": "Adam's bias correction is missing, or t is counted wrongly (it is "
     "incremented before the correction)",
-    "state-not-kept": "the state is not kept from step to step: put it into the config returned",
+    "state-not-kept": "the state is not kept from step to step: a rule puts it into the config "
+    "that it returns, and the next step is given that config",
     "momentum-sign": "the velocity is subtracted where it should be added",
     "decay-swapped": "the decay rate and 1 - decay rate are swapped",
     "moment-not-squared": "the second moment accumulates the gradient instead of its square",
@@ -142,6 +162,7 @@ CAUSES: dict[str, str] = {
     "keyword-accepted": "an unknown keyword is accepted in silence",
     "lr-decay-wrong": "the learning rate does not decay by lr_decay after each epoch",
     "history-wrong": "the histories have the wrong length or hold the wrong numbers",
+    "accuracy-wrong": "check_accuracy does not give the fraction of rows that are right",
     "test-mode-missing": "scores are computed in training mode: dropout or batch norm is not "
     "switched to test mode",
     "initial-weights-wrong": "the initial weights are not normal numbers times weight_scale with "

@@ -78,8 +78,9 @@ def _of_another_shape(got: Array, value: Array, tolerance: float) -> list[Explan
 
 _FACTORS = {
     "N": ("factor-n", "factor-one-over-n"),
-    "p": ("factor-p", "factor-one-over-p"),
+    "keep": ("factor-p", "factor-one-over-p"),
 }
+_SAID = {"keep": "the probability to keep"}  # other numbers are called by their letter
 
 
 def _by_number(
@@ -93,13 +94,13 @@ def _by_number(
     if not got.any() and scale > 0:
         found.append(Explanation("gradient-zero"))
     for name, (times, divided) in _FACTORS.items():
-        factor = numbers.get(name, 1)
+        factor, said = numbers.get(name, 1), _SAID.get(name, name)
         if factor == 1:
             continue
         if close(got, value * factor, tolerance):
-            found.append(Explanation(times, f"{name} = {factor:g} here"))
+            found.append(Explanation(times, f"{said} = {factor:g} here"))
         if close(got, value / factor, tolerance):
-            found.append(Explanation(divided, f"{name} = {factor:g} here"))
+            found.append(Explanation(divided, f"{said} = {factor:g} here"))
     if close(got, 2 * value, tolerance):
         found.append(Explanation("factor-two"))
     if close(got, value / 2, tolerance):
@@ -150,7 +151,8 @@ def _name_factor(factor: float, numbers: Mapping[str, float]) -> str:
     for name, number in numbers.items():
         if number in (0, 1) or not math.isfinite(number):
             continue
-        for text, candidate in ((name, number), (f"1/{name}", 1 / number)):
+        said = _SAID.get(name, name)
+        for text, candidate in ((said, number), (f"1/{said}", 1 / number)):
             for sign in ("", "-"):
                 if math.isclose(factor, -candidate if sign else candidate, rel_tol=1e-6):
                     return f"{shown} = {sign}{text}"
@@ -167,3 +169,9 @@ def as_numbers(got: Any) -> Array | None:
         if all(part is not None and part.ndim == 0 for part in parts):
             return np.array([float(part) for part in parts if part is not None])
     return None
+
+
+def dtype_cause(got: Array, wanted: str) -> str:
+    """Name the mistake of numbers that are right but of another dtype than the one wanted."""
+    forced = wanted == "float64" and got.dtype == np.float32
+    return "float32-forced" if forced else "dtype-not-kept"

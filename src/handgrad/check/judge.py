@@ -9,7 +9,7 @@ import numpy as np
 
 from handgrad.check.case import Array, Case, Variant, Want
 from handgrad.check.diagnosis import CAUSES
-from handgrad.check.hypotheses import Explanation, as_numbers, close, explain
+from handgrad.check.hypotheses import Explanation, as_numbers, close, dtype_cause, explain
 from handgrad.check.records import Status
 from handgrad.check.wire import Foreign
 
@@ -140,9 +140,7 @@ def compare(variant: Variant, want: Want, got: Any) -> Problem | None:
             causes = (Explanation("float32-forced"),)
         return Problem(variant, want.shown, _difference(want, wide, value), causes)
     if want.dtype != "any" and numbers.dtype != np.dtype(want.dtype):
-        cause = {"float64": "float32-forced", "float32": "dtype-not-kept"}[want.dtype]
-        if numbers.dtype.kind in "biu":
-            cause = "dtype-not-kept"
+        cause = dtype_cause(numbers, want.dtype)
         text = f"{want.shown} is {numbers.dtype}, expected {want.dtype} (as the input)"
         return Problem(variant, want.shown, text, (Explanation(cause),))
     return None

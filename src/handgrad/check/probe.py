@@ -22,14 +22,19 @@ class Probe:
         label is ``number % max(classes, 2)``.
     steps : int
         Of an epoch: W moves by the learning rate a step.
+    second : bool, default False
+        Another parameter of W's shape, ``params['V']``, whose gradient is three times W's.
     """
 
-    def __init__(self, classes: int, plan: list[float], steps: int) -> None:
+    def __init__(self, classes: int, plan: list[float], steps: int, second: bool = False) -> None:
         self.params: dict[str, Any] = {"W": np.zeros(1)}
+        if second:
+            self.params["V"] = np.zeros(1)
         self.classes, self.plan, self.steps = classes, plan, steps
         self.visits: list[float] = []
         self.batches: list[int] = []
         self.path: list[float] = []  # W before each step
+        self.second_path: list[float] = []  # V
         self.reg = 0.0
 
     def loss(self, X: Any, y: Any = None) -> Any:
@@ -41,7 +46,11 @@ class Probe:
         self.visits += [float(number) for number in numbers]
         self.batches.append(len(X))
         self.path.append(float(self.params["W"][0]))
-        return float(len(self.batches)), {"W": np.array([-1.0])}
+        grads = {"W": np.array([-1.0])}
+        if "V" in self.params:
+            self.second_path.append(float(self.params["V"][0]))
+            grads["V"] = np.array([-3.0])
+        return float(len(self.batches)), grads
 
     def _scores(self, numbers: Any) -> Any:
         done = int(float(self.params["W"][0]) / self.steps + 1e-6)

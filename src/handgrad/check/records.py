@@ -32,6 +32,9 @@ class CaseResult:
         The section of handgrad's documentation to read; '' when passed.
     repeat : str
         The command that repeats this one case with the same seed; '' when passed.
+    counts_alone : bool
+        False where an answer of zeros would pass: it earns something only beside a case that
+        shows a right value.
     """
 
     group: str
@@ -42,6 +45,7 @@ class CaseResult:
     detail: str = ""
     read: str = ""
     repeat: str = ""
+    counts_alone: bool = True
 
 
 @dataclass(frozen=True)

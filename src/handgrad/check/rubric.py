@@ -35,6 +35,7 @@ class Item:
     visibility : one of VISIBILITIES, Gradescope's
     credit : 'all' or 'share'
         'all': the points are earned when every case passes; 'share': the part of them that passes.
+        Either way, the cases of a function count only when one of them shows a right value.
     """
 
     name: str
@@ -70,9 +71,14 @@ class Grade:
         return self.item.points
 
     @property
+    def nothing_right(self) -> tuple[str, ...]:
+        """The functions that pass some case, and none that shows a right value."""
+        return tuple(dict.fromkeys(c.function for c in _without_merit(self.cases)))
+
+    @property
     def passed(self) -> bool:
-        """Whether every case passed, of which there is at least one."""
-        return bool(self.cases) and all(case.status == "passed" for case in self.cases)
+        """Whether every case passed, of which at least one shows a right value."""
+        return bool(self.cases) and len(_earning(self.cases)) == len(self.cases)
 
 
 @dataclass(frozen=True)
@@ -227,9 +233,24 @@ def _every_case_once(items: Sequence[Item], known: Mapping[str, Sequence[str]] |
 
 def _grade(item: Item, cases: Sequence[CaseResult]) -> Grade:
     own = tuple(case for case in cases if item.counts(case))
-    share = sum(case.status == "passed" for case in own) / len(own) if own else 0.0
+    share = len(_earning(own)) / len(own) if own else 0.0
     earned = share if item.credit == "share" else float(share == 1.0)
     return Grade(item, round(item.points * earned, 2), own)
+
+
+def _earning(cases: Sequence[CaseResult]) -> list[CaseResult]:
+    """The cases that earn something: passed, by a function of which a value is shown right.
+
+    Zeros modify no argument, keep their dtype, and agree with the differences of zeros.
+    """
+    shown = {case.function for case in cases if case.status == "passed" and case.counts_alone}
+    return [case for case in cases if case.status == "passed" and case.function in shown]
+
+
+def _without_merit(cases: Sequence[CaseResult]) -> list[CaseResult]:
+    """The cases that passed and earn nothing."""
+    earning = {id(case) for case in _earning(cases)}
+    return [case for case in cases if case.status == "passed" and id(case) not in earning]
 
 
 def _only(record: Mapping[str, Any], known: Sequence[str], where: str) -> None:

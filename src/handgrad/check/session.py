@@ -16,7 +16,7 @@ import handgrad
 from handgrad.check.begin import versions
 from handgrad.check.case import Case, Setting
 from handgrad.check.cases import GROUPS, all_cases
-from handgrad.check.conventions import ALIASES, SWITCH_OF_CAUSE, Convention, parse
+from handgrad.check.conventions import ALIASES, Convention, other_course, parse
 from handgrad.check.diagnosis import CAUSES
 from handgrad.check.errors import CheckerFault, SubmissionError
 from handgrad.check.judge import Judgement, judge
@@ -282,12 +282,8 @@ class _Judged:
     def _result(self, case: Case, judgement: Judgement) -> CaseResult:
         passed = judgement.status == "passed"
         detail = _clean(judgement.detail)
-        switch = SWITCH_OF_CAUSE.get(judgement.cause or "")
-        if switch is not None and not passed:
-            detail += (
-                f" If your course does it this way, that is no mistake: run with "
-                f"--convention {switch}."
-            )
+        if not passed:
+            detail += other_course(judgement.cause, self.convention)
         if "conv_param" in detail and "TypeError" in detail:
             detail += " If your course's layers take conv_param, run with --convention cs231n."
         return CaseResult(
@@ -299,6 +295,7 @@ class _Judged:
             detail=detail,
             read="" if passed else case.read,
             repeat="" if passed else self._repeat(case),
+            counts_alone=case.counts_alone,
         )
 
     def _repeat(self, case: Case) -> str:

@@ -259,7 +259,9 @@ class Context:
 
     def do_probe(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Make the recording model."""
-        env[step["save"]] = _probe.Probe(step["classes"], step["plan"], step["steps"])
+        env[step["save"]] = _probe.Probe(
+            step["classes"], step["plan"], step["steps"], step.get("second", False)
+        )  # fmt: skip
 
     def do_timed(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Time some steps, in seconds."""

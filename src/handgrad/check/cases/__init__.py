@@ -5,16 +5,21 @@ from functools import lru_cache
 from handgrad.check.case import Case, Setting
 from handgrad.check.cases import (
     batchnorm,
+    batchnorm_turns,
     conv,
     convnet,
     dense,
     dropout,
+    dropout_random,
+    dropout_turns,
     losses,
+    model_turns,
     models,
     optim,
     pool,
     solver,
     solver_learning,
+    solver_turns,
 )
 
 GROUPS = (
@@ -25,15 +30,20 @@ GROUPS = (
 _BUILDERS = {
     dense.cases: ("fc", "relu"),
     dropout.cases: ("dropout",),
+    dropout_random.cases: ("dropout",),
+    dropout_turns.cases: ("dropout",),
     batchnorm.cases: ("batchnorm",),
+    batchnorm_turns.cases: ("batchnorm",),
     conv.cases: ("conv", "time"),
     pool.cases: ("pool",),
     losses.cases: ("losses",),
     optim.cases: ("optim",),
     models.cases: ("models",),
     convnet.cases: ("models",),
+    model_turns.cases: ("models",),
     solver.cases: ("solver",),
     solver_learning.cases: ("solver",),
+    solver_turns.cases: ("solver",),
 }
 
 

@@ -1,6 +1,6 @@
 """Cases of ConvNet alone: its dtype, and batch norm and dropout where it has them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict
 from handgrad.check.cases.models import READ, call_loss, differences, draw, entries_agree, give, new
 from handgrad.check.cases.networks import Net, conv_net
-from handgrad.check.hypotheses import as_numbers, close
+from handgrad.check.hypotheses import as_numbers, close, dtype_cause
 
 BATCHNORM: tuple[Mapping[str, Any], ...] = (
     {"batchnorm": ["conv", "dense"]}, {"batchnorm": True}, {"use_batchnorm": True},
@@ -51,13 +51,19 @@ def _dtype_case(setting: Setting, net: Net) -> Case:
                     cause = "gradient-missing" if output != "scores" else None
                     return Verdict(False, cause, f"{output} is no array")
                 if got.dtype != np.dtype(dtype):
-                    cause = "dtype-not-kept" if dtype == "float32" else "float32-forced"
-                    return Verdict(False, cause, f"{output} is {got.dtype} though dtype is {dtype}")
+                    text = f"{output} is {got.dtype} though dtype is {dtype}"
+                    return Verdict(False, dtype_cause(got, dtype), text)
             return Verdict(True)
 
         variants.append(Variant(dtype, {"X": X, "y": y}, steps, judge=look, extra=outputs))
-    read = READ.format(unit="cnn")
-    return Case("models", "ConvNet", name, variants, read, [("cnn", "ConvNet")], unit="cnn")
+    return _case(name, variants)
+
+
+def _case(name: str, variants: Sequence[Variant]) -> Case:
+    read, needs = READ.format(unit="cnn"), [("cnn", "ConvNet")]
+    return Case(
+        "models", "ConvNet", name, variants, read, needs, unit="cnn", counts_alone=False
+    )  # fmt: skip
 
 
 def _optional_layers(setting: Setting) -> Case:
@@ -90,8 +96,7 @@ def _optional_layers(setting: Setting) -> Case:
         extra = ["found", "scores", "score of one", "many scores"]
         variants.append(Variant(label, inputs, steps, judge=look, extra=extra))
     variants.append(_dropout_scale(setting, net))
-    read = READ.format(unit="cnn")
-    return Case("models", "ConvNet", name, variants, read, [("cnn", "ConvNet")], unit="cnn")
+    return _case(name, variants)
 
 
 def _dropout_scale(setting: Setting, net: Net) -> Variant:
@@ -118,6 +123,8 @@ def _dropout_scale(setting: Setting, net: Net) -> Variant:
         for scale, value in by_scale.items():
             if scale != right_scale and close(scores.astype(float), value, 1e-7):
                 cause = "keep-drop-swapped" if scale != 1 else "no-test-scaling"
+                if setting.convention.inverted and scale == setting.convention.keep(p):
+                    cause = "factor-p"
                 text = f"with dropout {p}, the hidden units are multiplied by {scale:g} in testing"
                 return Verdict(False, cause, f"{text}, expected {right_scale:g}")
         return Verdict(True)

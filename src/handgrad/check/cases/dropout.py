@@ -1,4 +1,4 @@
-"""Cases of dropout: what is dropped, how it is scaled, what the gradient sees, whose randomness."""
+"""Cases of dropout: what is dropped, how it is scaled, what the gradient sees."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -7,11 +7,11 @@ import numpy as np
 
 from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, Want, call, ref
 from handgrad.check.conventions import Convention
-from handgrad.check.hypotheses import as_numbers
+from handgrad.check.hypotheses import as_numbers, dtype_cause
 from handgrad.check.judge import compare
 
 READ = 'handgrad/report/theory/dropout.md, "1.3 Dropout, in training and in testing"'
-_FORWARD, _BACKWARD = ("layers", "dropout_forward"), ("layers", "dropout_backward")
+FORWARD, BACKWARD = ("layers", "dropout_forward"), ("layers", "dropout_backward")
 
 
 def cases(setting: Setting) -> Iterator[Case]:
@@ -20,25 +20,24 @@ def cases(setting: Setting) -> Iterator[Case]:
     yield _test(setting)
     yield _types(setting)
     yield _unmodified(setting)
-    if setting.convention.course_stream:
-        yield _stream(setting)
-        yield _global_state(setting)
-    yield _seeds(setting)
     yield _backward_train(setting)
     yield _backward_test(setting)
     yield _backward_unmodified(setting)
 
 
-def _nonzero(rng: np.random.Generator, shape: tuple[int, ...], dtype: str = "float64") -> Array:
+def nonzero(rng: np.random.Generator, shape: tuple[int, ...], dtype: str = "float64") -> Array:
+    """Numbers between 0.5 and 2 of either sign: a dropped unit shows."""
     x: Array = (rng.uniform(0.5, 2, shape) * rng.choice([-1, 1], shape)).astype(dtype)
     return x
 
 
-def _param(p: float, mode: str, seed: int | None = None) -> dict[str, Any]:
+def param_of(p: float, mode: str, seed: int | None = None) -> dict[str, Any]:
+    """A dropout_param."""
     return {"p": p, "mode": mode} if seed is None else {"p": p, "mode": mode, "seed": seed}
 
 
-def _steps(backward: bool = False, save: str = "out") -> list[Step]:
+def steps_of(backward: bool = False, save: str = "out") -> list[Step]:
+    """The forward after a seed, and the backward where it is wanted."""
     steps = [
         {"op": "seed", "value": 11},
         call("dropout_forward", ["x", ref("param")], [save, "cache"]),
@@ -46,12 +45,12 @@ def _steps(backward: bool = False, save: str = "out") -> list[Step]:
     return [*steps, call("dropout_backward", ["dout", "cache"], "dx")] if backward else steps
 
 
-def _scale(convention: Convention, p: float) -> float:
+def scale_of(convention: Convention, p: float) -> float:
     """What a kept unit is multiplied by in training."""
     return 1 / convention.keep(p) if convention.inverted else 1.0
 
 
-def _ratio(x: Array, out: Any) -> Array | None:
+def ratio_of(x: Array, out: Any) -> Array | None:
     """Give out / x for every unit, where out has x's shape."""
     numbers = as_numbers(out)
     if numbers is None or numbers.shape != x.shape:
@@ -65,27 +64,27 @@ def _train(setting: Setting) -> Case:
     rng = setting.rng("dropout_forward", name)
     variants = []
     for p, shape in ((0.3, (100, 60)), (0.8, (100, 60)), (0.7, (20, 3, 10, 12))):
-        x = _nonzero(rng, shape)
+        x = nonzero(rng, shape)
 
         def look(values: Mapping[str, Any], x: Array = x, p: float = p) -> Verdict:
             return _judge_train(setting.convention, x, p, values.get("out"))
 
         label = f"p = {p}, x {'x'.join(map(str, shape))}"
-        inputs = {"x": x, "param": _param(p, "train")}
-        variants.append(Variant(label, inputs, _steps(), judge=look, extra=["out"]))
+        inputs = {"x": x, "param": param_of(p, "train")}
+        variants.append(Variant(label, inputs, steps_of(), judge=look, extra=["out"]))
 
     def recognise(results: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
         return _recognise(variants[0].inputs["x"], 0.3, results[0].get("out"))
 
-    return Case("dropout", "dropout_forward", name, variants, READ, [_FORWARD], recognise=recognise)
+    return Case("dropout", "dropout_forward", name, variants, READ, [FORWARD], recognise=recognise)
 
 
 def _judge_train(convention: Convention, x: Array, p: float, out: Any) -> Verdict:
     """Every unit is 0 or x times one scale; the fraction of kept ones is right within 5 sigma."""
-    ratio = _ratio(x, out)
+    ratio = ratio_of(x, out)
     if ratio is None or not np.isfinite(ratio).all():
         return Verdict(False, None, f"out should be finite numbers in x's shape {x.shape}")
-    keep, scale = convention.keep(p), _scale(convention, p)
+    keep, scale = convention.keep(p), scale_of(convention, p)
     kept = ratio != 0
     fraction = float(kept.mean())
     if not kept.any():
@@ -129,7 +128,7 @@ def _scaling_cause(own: float, keep: float, inverted: bool) -> str | None:
 
 def _recognise(x: Array, p: float, out: Any) -> Mapping[str, str]:
     """Say what form of dropout this is, whatever it is held to."""
-    ratio = _ratio(x, out)
+    ratio = ratio_of(x, out)
     if ratio is None or not np.isfinite(ratio).all() or not (ratio != 0).any():
         return {}
     kept = ratio != 0
@@ -156,7 +155,7 @@ def _test(setting: Setting) -> Case:
     convention = setting.convention
     variants = []
     for p in (0.3, 0.8):
-        x = _nonzero(rng, (12, 5))
+        x = nonzero(rng, (12, 5))
         keep = convention.keep(p)
         if convention.inverted:
             value, wrong = x, {"factor-p": x * keep, "keep-drop-swapped": x * (1 - keep)}
@@ -170,7 +169,7 @@ def _test(setting: Setting) -> Case:
             }
 
         def look(values: Mapping[str, Any], x: Array = x) -> Verdict | None:
-            ratio = _ratio(x, values.get("out"))
+            ratio = ratio_of(x, values.get("out"))
             if ratio is None or (ratio != 0).all() or not (ratio != 0).any():
                 return None
             return Verdict(
@@ -180,14 +179,14 @@ def _test(setting: Setting) -> Case:
         variants.append(
             Variant(
                 f"p = {p}",
-                {"x": x, "param": _param(p, "test")},
-                _steps(),
+                {"x": x, "param": param_of(p, "test")},
+                steps_of(),
                 [Want("out", value, "float64", wrong=wrong)],
-                {"p": keep},
+                {"keep": keep},
                 judge=look,
             )
         )
-    return Case("dropout", "dropout_forward", name, variants, READ, [_FORWARD])
+    return Case("dropout", "dropout_forward", name, variants, READ, [FORWARD])
 
 
 def _types(setting: Setting) -> Case:
@@ -196,145 +195,35 @@ def _types(setting: Setting) -> Case:
     variants = []
     for mode in ("train", "test"):
         for dtype in ("float32", "float64"):
-            x = _nonzero(rng, (6, 5), dtype)
+            x = nonzero(rng, (6, 5), dtype)
 
             def look(values: Mapping[str, Any], dtype: str = dtype) -> Verdict:
                 for output in ("out", "dx"):
                     got = as_numbers(values.get(output))
                     if got is None or got.dtype != np.dtype(dtype):
                         shown = "no array" if got is None else str(got.dtype)
-                        cause = "dtype-not-kept" if dtype == "float32" else "float32-forced"
+                        cause = None if got is None else dtype_cause(got, dtype)
                         text = f"{output} is {shown}, expected {dtype} (as the input)"
-                        return Verdict(False, cause if got is not None else None, text)
+                        return Verdict(False, cause, text)
                 return Verdict(True)
 
-            inputs = {"x": x, "dout": x.copy(), "param": _param(0.6, mode)}
+            inputs = {"x": x, "dout": x.copy(), "param": param_of(0.6, mode)}
             label = f"{mode}, {dtype}"
-            variants.append(Variant(label, inputs, _steps(True), judge=look, extra=["out", "dx"]))
-    return Case("dropout", "dropout_forward", name, variants, READ, [_FORWARD, _BACKWARD])
+            variants.append(Variant(label, inputs, steps_of(True), judge=look, extra=["out", "dx"]))
+    needs = [FORWARD, BACKWARD]
+    return Case("dropout", "dropout_forward", name, variants, READ, needs, counts_alone=False)
 
 
 def _unmodified(setting: Setting) -> Case:
     name = "modifies no argument"
     rng = setting.rng("dropout_forward", name)
     variants = [
-        Variant(mode, {"x": _nonzero(rng, (6, 5)), "param": _param(0.6, mode)}, _steps(),
+        Variant(mode, {"x": nonzero(rng, (6, 5)), "param": param_of(0.6, mode)}, steps_of(),
                 unmodified=["x"])
         for mode in ("train", "test")
     ]  # fmt: skip
-    return Case("dropout", "dropout_forward", name, variants, READ, [_FORWARD])
-
-
-def _stream(setting: Setting) -> Case:
-    """The mask is RandomState(seed).rand(*x.shape) < p, or that of the global generator."""
-    name = "the course's random numbers: rand(*x.shape) < p"
-    rng = setting.rng("dropout_forward", name)
-    convention, p = setting.convention, 0.7
-    scale = _scale(convention, p)
-    variants = []
-    for label, seed, draws in (
-        ("dropout_param['seed'] = 5", 5, 5),
-        ("no seed, numpy.random.seed(11) before", None, 11),
-    ):
-        x = _nonzero(rng, (6, 7))
-        draw = np.random.RandomState(draws).rand(*x.shape)
-        value = x * (draw < p) * scale
-        wrong = {
-            "keep-drop-swapped": x * (draw >= p) * scale,
-            "inverted-scaling": x * (draw < p) / p,
-            "no-train-scaling": x * (draw < p),
-        }
-
-        def look(
-            values: Mapping[str, Any], x: Array = x, value: Array = value, draw: Array = draw
-        ) -> Verdict:
-            ratio = _ratio(x, values.get("out"))
-            if ratio is None:
-                return Verdict(False, None, "out should be numbers in x's shape")
-            if np.array_equal(ratio != 0, value != 0):
-                return Verdict(True)
-            kept = ratio != 0
-            cause = "other-random-stream"
-            if np.array_equal(kept, value == 0):
-                cause = "keep-drop-swapped"
-            elif kept.all():
-                cause = "not-random"
-            elif kept.any() and draw[kept].max() < draw[~kept].min():
-                cause = "keep-fraction-wrong"
-            elif (kept == kept[:1]).all() or (kept == kept[:, :1]).all():
-                cause = "mask-per-row"
-            differ = int(np.sum((ratio != 0) != (value != 0)))
-            return Verdict(False, cause, f"{differ} of {x.size} units of the mask are other ones")
-
-        want = Want("out", value, "any", wrong=wrong)
-        variants.append(
-            Variant(
-                label,
-                {"x": x, "param": _param(p, "train", seed)},
-                _steps(),
-                [want],
-                {"p": convention.keep(p)},
-                judge=look,
-            )
-        )
-    return Case("dropout", "dropout_forward", name, variants, READ, [_FORWARD])
-
-
-def _global_state(setting: Setting) -> Case:
-    name = "the global generator is left alone"
-    rng = setting.rng("dropout_forward", name)
-    variants = []
-    for label, param in (
-        ("training with a seed", _param(0.7, "train", 5)),
-        ("test mode", _param(0.7, "test")),
-    ):
-        steps: list[Step] = [
-            {"op": "seed", "value": 11},
-            {"op": "global_state", "save": "before"},
-            call("dropout_forward", ["x", ref("param")], ["out", "cache"]),
-            {"op": "global_state", "save": "after"},
-        ]
-
-        def look(values: Mapping[str, Any]) -> Verdict:
-            before, after = values.get("before"), values.get("after")
-            same = isinstance(before, str) and isinstance(after, str) and before == after
-            return Verdict(
-                same, "global-random-state", "numpy.random's state is another afterwards"
-            )
-
-        inputs = {"x": _nonzero(rng, (4, 5)), "param": param}
-        variants.append(Variant(label, inputs, steps, judge=look, extra=["before", "after"]))
-    return Case("dropout", "dropout_forward", name, variants, READ, [_FORWARD])
-
-
-def _seeds(setting: Setting) -> Case:
-    name = "the same seed gives the same mask, no seed a new one"
-    rng = setting.rng("dropout_forward", name)
-    x = _nonzero(rng, (20, 30))
-    params = {
-        "a": _param(0.6, "train", 5), "b": _param(0.6, "train", 5), "c": _param(0.6, "train", 6),
-        "d": _param(0.6, "train"), "e": _param(0.6, "train"),
-    }  # fmt: skip
-    steps: list[Step] = [{"op": "seed", "value": 11}]
-    for letter in params:
-        steps.append(call("dropout_forward", ["x", ref(letter)], [f"out {letter}", "cache"]))
-
-    def look(values: Mapping[str, Any]) -> Verdict:
-        outs = {letter: _ratio(x, values.get(f"out {letter}")) for letter in params}
-        if any(out is None for out in outs.values()):
-            return Verdict(False, None, "out should be numbers in x's shape")
-        masks = {letter: out != 0 for letter, out in outs.items()}
-        if not np.array_equal(masks["a"], masks["b"]):
-            return Verdict(False, "seed-ignored", "two calls with seed 5 drop different units")
-        if np.array_equal(masks["a"], masks["c"]):
-            return Verdict(False, "not-random", "seeds 5 and 6 drop the same units")
-        if np.array_equal(masks["d"], masks["e"]):
-            return Verdict(False, "not-random", "two calls without a seed drop the same units")
-        return Verdict(True)
-
-    extra = [f"out {letter}" for letter in params]
-    variant = Variant("", {"x": x, **params}, steps, judge=look, extra=extra)
-    return Case("dropout", "dropout_forward", name, [variant], READ, [_FORWARD])
+    needs = [FORWARD]
+    return Case("dropout", "dropout_forward", name, variants, READ, needs, counts_alone=False)
 
 
 def _backward_train(setting: Setting) -> Case:
@@ -344,16 +233,19 @@ def _backward_train(setting: Setting) -> Case:
     convention = setting.convention
     variants = []
     for p in (0.3, 0.8):
-        x, dout = _nonzero(rng, (8, 9)), rng.standard_normal((8, 9))
-        inputs = {"x": x, "dout": dout, "param": _param(p, "train")}
+        x, dout = nonzero(rng, (8, 9)), rng.standard_normal((8, 9))
+        inputs = {"x": x, "dout": dout, "param": param_of(p, "train")}
 
         def look(
             values: Mapping[str, Any], x: Array = x, dout: Array = dout, p: float = p
         ) -> Verdict:
-            ratio = _ratio(x, values.get("out"))
+            ratio = ratio_of(x, values.get("out"))
             if ratio is None:
                 return Verdict(False, None, "out of the forward should be numbers in x's shape")
-            mask, scale, keep = ratio != 0, _scale(convention, p), convention.keep(p)
+            mask, scale, keep = ratio != 0, scale_of(convention, p), convention.keep(p)
+            if not mask.any():
+                text = "the forward keeps no unit: there is no mask for the gradient to follow"
+                return Verdict(False, None, text)
             wrong = {
                 "missing-mask": dout,
                 "missing-mask, scaled": dout * scale,
@@ -373,8 +265,10 @@ def _backward_train(setting: Setting) -> Case:
             cause = problem.causes[0].cause.partition(",")[0] if problem.causes else None
             return Verdict(False, cause, problem.text)
 
-        variants.append(Variant(f"p = {p}", inputs, _steps(True), judge=look, extra=["out", "dx"]))
-    needs = [_BACKWARD, _FORWARD]
+        variants.append(
+            Variant(f"p = {p}", inputs, steps_of(True), judge=look, extra=["out", "dx"])
+        )
+    needs = [BACKWARD, FORWARD]
     return Case("dropout", "dropout_backward", name, variants, READ, needs)
 
 
@@ -384,7 +278,7 @@ def _backward_test(setting: Setting) -> Case:
     convention = setting.convention
     variants = []
     for p in (0.3, 0.8):
-        x, dout = _nonzero(rng, (6, 5)), rng.standard_normal((6, 5))
+        x, dout = nonzero(rng, (6, 5)), rng.standard_normal((6, 5))
         keep = convention.keep(p)
         value = dout if convention.inverted else dout * keep
         wrong = {
@@ -394,10 +288,10 @@ def _backward_test(setting: Setting) -> Case:
             "keep-drop-swapped": dout * (1 - keep),
             "mask-twice": dout * keep**2,
         }
-        inputs = {"x": x, "dout": dout, "param": _param(p, "test")}
+        inputs = {"x": x, "dout": dout, "param": param_of(p, "test")}
         want = Want("dx", value, "float64", wrong=wrong)
-        variants.append(Variant(f"p = {p}", inputs, _steps(True), [want], {"p": keep}))
-    needs = [_BACKWARD, _FORWARD]
+        variants.append(Variant(f"p = {p}", inputs, steps_of(True), [want], {"keep": keep}))
+    needs = [BACKWARD, FORWARD]
     return Case("dropout", "dropout_backward", name, variants, READ, needs)
 
 
@@ -406,8 +300,8 @@ def _backward_unmodified(setting: Setting) -> Case:
     rng = setting.rng("dropout_backward", name)
     variants = []
     for mode in ("train", "test"):
-        x, dout = _nonzero(rng, (6, 5)), rng.standard_normal((6, 5))
-        inputs = {"x": x, "dout": dout, "param": _param(0.6, mode)}
-        variants.append(Variant(mode, inputs, _steps(True), unmodified=["x", "dout"]))
-    needs = [_BACKWARD, _FORWARD]
-    return Case("dropout", "dropout_backward", name, variants, READ, needs)
+        x, dout = nonzero(rng, (6, 5)), rng.standard_normal((6, 5))
+        inputs = {"x": x, "dout": dout, "param": param_of(0.6, mode)}
+        variants.append(Variant(mode, inputs, steps_of(True), unmodified=["x", "dout"]))
+    needs = [BACKWARD, FORWARD]
+    return Case("dropout", "dropout_backward", name, variants, READ, needs, counts_alone=False)

@@ -6,7 +6,18 @@ from typing import Any
 import numpy as np
 
 from handgrad.check import references as right
-from handgrad.check.case import Array, Case, Setting, Step, Variant, Want, call, shape_text
+from handgrad.check.case import (
+    Array,
+    Case,
+    Setting,
+    Step,
+    Variant,
+    Verdict,
+    Want,
+    call,
+    shape_text,
+)
+from handgrad.check.cases.in_turn import differs, is_right, same
 from handgrad.check.cases.losses_wrong import (
     wrong_logistic,
     wrong_multiclass_svm,
@@ -73,7 +84,63 @@ def _differences(setting: Setting, function: str, x: Array, y: Array) -> Case:
     variant = Variant(
         f"x {shape_text(x)}", {"x": x, "y": y}, steps, judge=agree(["x"]), extra=extra
     )
-    return _case(function, name, [variant])
+    return _case(function, name, [variant], counts_alone=False)
+
+
+def _in_turn(
+    function: str, first: tuple[Array, Array], second: tuple[Array, Array], rights: Sequence[Any]
+) -> Case:
+    """Two batches of one shape: the second call knows nothing of the first, nor the other way."""
+    inputs = {
+        f"given {side} {name}": array
+        for side, pair in zip("AB", (first, second), strict=True)
+        for name, array in zip("xy", pair, strict=True)
+    }
+    outputs = ("loss", "dx")
+
+    def go(side: str, when: str) -> list[Step]:
+        names = [f"{side} x", f"{side} y"]
+        saved = [f"{side} {name} {when}" for name in outputs]
+        copies: list[Step] = [{"op": "copy", "of": f"given {n}", "save": n} for n in names]
+        return [*copies, call(function, names, saved)]
+
+    steps = [
+        *go("A", "first"),
+        *({"op": "copy", "of": f"A {name} first", "save": f"A {name} kept"} for name in outputs),
+        *go("A", "again"), *go("B", "first"),
+        *({"op": "copy", "of": f"A {name} first", "save": f"A {name} later"} for name in outputs),
+        *({"op": "copy", "of": f"B {name} first", "save": f"B {name} kept"} for name in outputs),
+        *go("A", "last"),
+    ]  # fmt: skip
+    extra = [f"A {name} {w}" for name in outputs for w in ("kept", "later", "again", "last")]
+    extra += [f"B {name} kept" for name in outputs]
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        for name in outputs:
+            kept = values.get(f"A {name} kept")
+            if as_numbers(kept) is None:
+                return Verdict(False, None, f"{name} is no array of numbers")
+            for when, cause, said in (
+                ("later", "result-overwritten", "later calls have been made"),
+                ("again", "not-deterministic", "the same call is made again"),
+                ("last", "depends-on-earlier-calls", "another batch has been in between"),
+            ):
+                now = values.get(f"A {name} {when}")
+                if not same(kept, now):
+                    return Verdict(False, cause, differs(name, kept, now, said))
+        pairs = {
+            side: [(n, values.get(f"{side} {n} kept"), value)
+                   for n, value in zip(outputs, answers, strict=True)]
+            for side, answers in zip("AB", rights, strict=True)
+        }  # fmt: skip
+        wrong = [n for n, got, value in pairs["B"] if not is_right(got, value)]
+        if wrong and all(is_right(got, value) for _, got, value in pairs["A"]):
+            text = f"{wrong[0]} is right in the first call and wrong in the second, of one shape"
+            return Verdict(False, "depends-on-earlier-calls", text)
+        return Verdict(True)
+
+    variant = Variant(f"x {shape_text(first[0])}", inputs, steps, judge=look, extra=extra)
+    return _case(function, "two calls in turn", [variant], counts_alone=False)
 
 
 # -- binary -------------------------------------------------------------------------------------
@@ -156,7 +223,7 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
         steps = [call(function, ["x", "y"], ["loss", "dx"])]
         variants.append(Variant(f"labels {coding}", {"x": x, "y": y}, steps,
                                 unmodified=["x", "y"]))  # fmt: skip
-    yield _case(function, name, variants)
+    yield _case(function, name, variants, counts_alone=False)
 
     name = "float32 stays float32"
     x, positive = draw(name, 5)
@@ -168,6 +235,12 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
 
     x, positive = draw("differences", 6)
     yield _differences(setting, function, x, positive.astype(int))
+
+    draws = [draw(f"two calls in turn {side}", 6) for side in "AB"]
+    # Of the second batch other rows are positive.
+    draws[1] = (draws[1][0], ~draws[0][1])
+    first, second = ((x, positive.astype(int)) for x, positive in draws)
+    yield _in_turn(function, first, second, [loss(*pair) for pair in draws])
 
 
 Recognise = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]]
@@ -268,7 +341,7 @@ def _multiclass(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> 
     x, y = draw(name, 5, 3)
     steps = [call(function, ["x", "y"], ["loss", "dx"])]
     variants = [Variant("int64 labels", {"x": x, "y": y}, steps, unmodified=["x", "y"])]
-    yield _case(function, name, variants)
+    yield _case(function, name, variants, counts_alone=False)
 
     name = "float32 stays float32"
     x, y = draw(name, 5, 3)
@@ -276,3 +349,7 @@ def _multiclass(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> 
     yield _case(function, name, variants)
 
     yield _differences(setting, function, *draw("differences", 4, 3))
+
+    first = draw("two calls in turn", 5, 3)
+    second = (draw("two calls in turn B", 5, 3)[0], (first[1] + 1) % 3)
+    yield _in_turn(function, first, second, [loss(*first), loss(*second)])

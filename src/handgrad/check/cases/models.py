@@ -33,11 +33,9 @@ def cases(setting: Setting) -> Iterator[Case]:
 def _net_cases(setting: Setting, nets: Sequence[Net], more: Sequence[Net]) -> Iterator[Case]:
     first = nets[0]
 
-    def case(name: str, variants: Sequence[Variant]) -> Case:
-        read = READ.format(unit=first.unit)
-        return Case(
-            "models", first.cls, name, variants, read, [(first.unit, first.cls)], unit=first.unit
-        )
+    def case(name: str, variants: Sequence[Variant], **more: Any) -> Case:
+        read, needs = READ.format(unit=first.unit), [(first.unit, first.cls)]
+        return Case("models", first.cls, name, variants, read, needs, unit=first.unit, **more)
 
     yield case("parameters: names, shapes and start", [_start(net) for net in nets])
     name = "test-mode scores"
@@ -45,7 +43,7 @@ def _net_cases(setting: Setting, nets: Sequence[Net], more: Sequence[Net]) -> It
     for name, reg in (("loss and gradients", 0.0), (f"loss and gradients, reg {_REG}", _REG)):
         yield case(name, [_gradients(setting, net, name, reg) for net in nets])
     name = "gradients agree with differences of its own loss"
-    yield case(name, [differences(setting, net, name) for net in nets])
+    yield case(name, [differences(setting, net, name) for net in nets], counts_alone=False)
 
 
 def new(net: Net, **keywords: Any) -> Step:

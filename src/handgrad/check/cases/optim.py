@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Array, Case, Setting, Step, Variant, Want, call, ref
+from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, Want, call, ref
+from handgrad.check.cases.in_turn import differs, same
+from handgrad.check.hypotheses import as_numbers
 
 READ = "the equations of the rule: python -m pydoc handgrad.optim.{rule}"
 _STEPS = 4
@@ -39,12 +41,12 @@ def cases(setting: Setting) -> Iterator[Case]:
             yield _state_case(setting, rule)
         yield _unmodified_case(setting, rule)
         yield _types_case(setting, rule)
+        yield _in_turn_case(setting, rule)
 
 
-def _case(rule: str, name: str, variants: Sequence[Variant]) -> Case:
-    return Case(
-        "optim", rule, name, variants, READ.format(rule=rule), [("optim", rule)], unit="optim"
-    )
+def _case(rule: str, name: str, variants: Sequence[Variant], **more: Any) -> Case:
+    read, needs = READ.format(rule=rule), [("optim", rule)]
+    return Case("optim", rule, name, variants, read, needs, unit="optim", **more)
 
 
 # -- the rules, and the ways to get them wrong --------------------------------------------------
@@ -312,7 +314,7 @@ def _unmodified_case(setting: Setting, rule: str) -> Case:
     w, gradients = _draw(setting.rng(rule, name), (4, 3))
     inputs = {"w": w, "dw0": gradients[0]}
     variant = Variant("", inputs, _rounds(rule, None, 1), unmodified=["dw0"])
-    return _case(rule, name, [variant])
+    return _case(rule, name, [variant], counts_alone=False)
 
 
 def _types_case(setting: Setting, rule: str) -> Case:
@@ -323,3 +325,50 @@ def _types_case(setting: Setting, rule: str) -> Case:
         given = [dw.astype(dtype) for dw in gradients[:2]]
         variants.append(_variant(rule, dtype, w.astype(dtype), given, _GIVEN[rule], dtype))
     return _case(rule, name, variants)
+
+
+def _in_turn_case(setting: Setting, rule: str) -> Case:
+    """Two parameters of one shape, a step of each in turn: each walks as it does alone."""
+    name = "two parameters in turn"
+    rng = setting.rng(rule, name)
+    drawn = dict(zip("AB", (_draw(rng, (4, 3)) for _ in range(2)), strict=True))
+    inputs: dict[str, Any] = {f"{side} start": w for side, (w, _) in drawn.items()}
+    inputs |= {f"{side} dw{i}": dw for side in "AB" for i, dw in enumerate(drawn[side][1])}
+    variants = []
+    for label, given in (("no config given", None), (_shown(_GIVEN[rule]), _GIVEN[rule])):
+
+        def begin(side: str, given: Config | None = given) -> list[Step]:
+            """Fresh weights, and hyperparameters in a dict of their own."""
+            steps: list[Step] = [{"op": "copy", "of": f"{side} start", "save": f"{side} w"}]
+            if given is not None:
+                steps.append({"op": "copy", "of": "given", "save": f"{side} config"})
+            return steps
+
+        def step(side: str, i: int, given: Config | None = given) -> Step:
+            args = [f"{side} w", f"{side} dw{i}"]
+            if given is not None or i > 0:
+                args.append(f"{side} config")
+            return call(rule, args, [f"{side} w", f"{side} config"], unit="optim")
+
+        alone = [
+            [*begin(side), *(step(side, i) for i in range(_STEPS)),
+             {"op": "copy", "of": f"{side} w", "save": f"{side} alone"}]
+            for side in "AB"
+        ]  # fmt: skip
+        turns = [step(side, i) for i in range(_STEPS) for side in "AB"]
+        steps = [*alone[0], *alone[1], *begin("A"), *begin("B"), *turns]
+        extra = [f"{side} {word}" for side in "AB" for word in ("alone", "w")]
+        held = inputs if given is None else {**inputs, "given": dict(given)}
+        variants.append(Variant(label, held, steps, judge=_judge_turns, extra=extra))
+    return _case(rule, name, variants, counts_alone=False)
+
+
+def _judge_turns(values: Mapping[str, Any]) -> Verdict:
+    for side in "AB":
+        alone, now = values.get(f"{side} alone"), values.get(f"{side} w")
+        if as_numbers(alone) is None:
+            return Verdict(False, None, "the weights are no array of numbers")
+        if not same(alone, now):
+            when = "another parameter is stepped in turn with it"
+            return Verdict(False, "state-shared", differs("w", alone, now, when))
+    return Verdict(True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, Want, call
+from handgrad.check.cases.in_turn import IN_TURN, Turn, in_turn
 from handgrad.check.hypotheses import as_numbers
 
 _DIFFERENCES_TOLERANCE = 1e-5
@@ -103,7 +104,7 @@ def pair_cases(setting: Setting, pair: Pair) -> Iterator[Case]:
         for sample in samples(forward, name, "float32", pair.specs[:1])
     ])  # fmt: skip
     name = "modifies no argument"
-    yield Case(name=name, **gives_forward, variants=[
+    yield Case(name=name, **gives_forward, counts_alone=False, variants=[
         _variant(pair, sample, None, (), _arrays(sample, with_dout=False))
         for sample in samples(forward, name, "float64", pair.specs[:1])
     ])  # fmt: skip
@@ -123,16 +124,24 @@ def pair_cases(setting: Setting, pair: Pair) -> Iterator[Case]:
         for sample in samples(backward, name, "float32", pair.specs[:1])
     ])  # fmt: skip
     name = "modifies no argument"
-    yield Case(name=name, **gives_backward, variants=[
+    yield Case(name=name, **gives_backward, counts_alone=False, variants=[
         _variant(pair, sample, sample.gradients, (), _arrays(sample, with_dout=True))
         for sample in samples(backward, name, "float64", pair.specs[:1])
     ])  # fmt: skip
     name = "the same cache twice"
-    yield Case(name=name, **gives_backward, variants=[
+    yield Case(name=name, **gives_backward, counts_alone=False, variants=[
         _twice(pair, sample) for sample in samples(backward, name, "float64", pair.specs[:1])
     ])  # fmt: skip
+    name = IN_TURN
+    first, alike, other = samples(
+        backward, name, "float64", [pair.specs[0], pair.specs[0], pair.specs[-1]]
+    )
+    yield Case(name=name, **gives_backward, counts_alone=False, variants=[
+        _in_turn(pair, first, alike, "two of one shape"),
+        _in_turn(pair, first, other, f"{first.label} and {other.label}"),
+    ])  # fmt: skip
     name = "agrees with differences of its own forward"
-    yield Case(name=name, **gives_backward, variants=[
+    yield Case(name=name, **gives_backward, counts_alone=False, variants=[
         _differences(pair, sample) for sample in samples(backward, name, "float64", pair.specs[:1])
     ])  # fmt: skip
 
@@ -212,6 +221,16 @@ def _twice(pair: Pair, sample: Sample) -> Variant:
 
     extra = [*(f"first {name}" for name in names), *again, *afresh]
     return Variant(sample.label, dict(sample.inputs), steps, (), sample.numbers, (), same, extra)
+
+
+def _in_turn(pair: Pair, first: Sample, second: Sample, label: str) -> Variant:
+    def turn(sample: Sample) -> Turn:
+        right = {f"d{name}": value for name, value in sample.gradients.items()}
+        return Turn(sample.inputs, pair.args, {"out": sample.out, **right})
+
+    outputs = [f"d{name}" for name in first.gradients]
+    turns = turn(first), turn(second)
+    return in_turn(label, (pair.forward, pair.backward), outputs, turns)
 
 
 def _differences(pair: Pair, sample: Sample) -> Variant:

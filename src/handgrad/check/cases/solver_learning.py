@@ -88,7 +88,8 @@ def _snapshot(setting: Setting) -> Case:
     variant = Variant(
         "", {"data": data, "X_val": X_val}, steps, judge=look, extra=["kept", "best_params"]
     )
-    return solver_case(name, [variant], [("cnn", "ConvNet"), ("optim", "sgd")])
+    needs = [("cnn", "ConvNet"), ("optim", "sgd")]
+    return solver_case(name, [variant], needs, counts_alone=False)
 
 
 def _same(a: Any, b: Any) -> bool:

@@ -61,6 +61,8 @@ def _output(grade: Grade) -> str:
     absent = {case.function: None for case in grade.cases if case.status == "missing"}
     if absent:
         parts.append(f"Not written yet, or not there: {', '.join(absent)}")
+    if grade.nothing_right:
+        parts.append(f"Nothing earned, for no value is right: {', '.join(grade.nothing_right)}")
     parts += ["\n".join(_lines(finding)) for finding in findings(grade.cases)]
     return printable("\n\n".join(parts))
 
