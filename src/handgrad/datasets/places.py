@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -28,9 +29,23 @@ class Place:
 
 
 def cache_folder() -> Path:
-    """Return handgrad's cache: HANDGRAD_CACHE, or the operating system's place for caches."""
+    """Return handgrad's cache: HANDGRAD_CACHE, or the operating system's place for caches.
+
+    A user without a home, as in a container started with any number as the user, has no such
+    place: the cache is then a folder of the user's own among the temporary files.
+    """
     named = os.environ.get("HANDGRAD_CACHE")
-    return Path(named).expanduser() if named else Path(pooch.os_cache("handgrad"))
+    if named:
+        return expanded(named)
+    try:
+        return Path(pooch.os_cache("handgrad"))
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"handgrad-{os.getuid()}"
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """Return the path with ~ replaced, or as it is where there is no such home."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - Path.expanduser raises without a home
 
 
 def cache_place(dataset: str) -> Place:
@@ -55,7 +70,7 @@ def named_paths(data_dir: Path | None) -> list[tuple[str, Path]]:
     paths = []
     for label, path in named:
         if path is not None:
-            path = Path(path).expanduser()
+            path = expanded(path)
             if not path.exists():
                 raise DataError(f"{label}: {path} does not exist; name a folder that holds data")
             paths.append((label, path))
@@ -75,18 +90,11 @@ def user_places(data_dir: Path | None, subfolders: tuple[str, ...]) -> list[Plac
     return places
 
 
-def _home() -> Path:
-    try:
-        return Path.home()
-    except RuntimeError:  # a container's user without a home: nothing can lie there
-        return Path("~")
-
-
 def torchvision_roots() -> list[Path]:
     """Return the folders that people usually give torchvision as `root`."""
-    return [Path("data"), Path(), Path("../data"), _home() / "data"]
+    return [Path("data"), Path(), Path("../data"), expanded("~/data")]
 
 
 def keras_folder() -> Path:
     """Return the folder where Keras leaves its data sets."""
-    return Path(os.environ.get("KERAS_HOME") or _home() / ".keras") / "datasets"
+    return expanded(os.environ.get("KERAS_HOME") or "~/.keras") / "datasets"
