@@ -11,7 +11,8 @@ import struct
 import sys
 import tarfile
 import threading
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -97,6 +98,45 @@ def python2_pickle(X: np.ndarray, y: np.ndarray) -> bytes:
     return f"({array(X)}{array(y)}t.".encode("ascii")
 
 
+def theano_pickle(raws: dict[str, bytes], valid: int = 5, divisor: float = 256) -> bytes:
+    """Write mnist.pkl as Python 2 did, protocol 2: three pairs (X float32, y int64)."""
+
+    def text(value: bytes) -> bytes:
+        return b"T" + len(value).to_bytes(4, "little") + value
+
+    def number(value: int) -> bytes:
+        return b"J" + value.to_bytes(4, "little")
+
+    def array(values: np.ndarray) -> bytes:
+        shape = b"(" + b"".join(number(n) for n in values.shape) + b"t"
+        return (
+            b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b")
+            + b"\x87R(K\x01" + shape + b"cnumpy\ndtype\n" + text(values.dtype.str[1:].encode())
+            + b"K\x00K\x01\x87R(K\x03" + text(b"<")
+            + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89" + text(values.tobytes()) + b"tb"
+        )  # fmt: skip
+
+    X, y, X_test, y_test = (
+        np.frombuffer(raw, np.uint8, offset=16 if "images" in name else 8)
+        for name, raw in raws.items()
+    )
+    cut = len(y) - valid
+    X, X_test = X.reshape(-1, 784), X_test.reshape(-1, 784)
+    pairs = ((X[:cut], y[:cut]), (X[cut:], y[cut:]), (X_test, y_test))
+    parts = [
+        array(np.float32(images) / np.float32(divisor)) + array(labels.astype("<i8")) + b"\x86"
+        for images, labels in pairs
+    ]
+    return b"\x80\x02" + b"".join(parts) + b"\x87."
+
+
+def write_zip(path: Path, members: dict[str, bytes]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, raw in members.items():
+            archive.writestr(name, raw)
+    return path
+
+
 def course_rows() -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(2)
     return rng.random((1000, 20)), rng.integers(0, 2, 1000)
@@ -150,6 +190,8 @@ class Server:
         self.requests: list[tuple[str, str | None]] = []
         self.honours_range = True
         self.cut_after: int | None = None  # breaks each connection after so many bytes
+        # Decides the answer, told the body and the byte asked from: status, headers, bytes.
+        self.answer: Callable[[bytes, int | None], tuple[int, dict[str, str], bytes]] | None = None
         self.url = ""
 
 
@@ -167,6 +209,16 @@ def serve() -> Iterator[Server]:
                 self.send_error(404)
                 return
             body, start = state.files[name], 0
+            if state.answer is not None:
+                first = int(asked.removeprefix("bytes=").rstrip("-")) if asked else None
+                status, headers, sent = state.answer(body, first)
+                self.send_response(status)
+                for header, value in {"Content-Length": str(len(sent)), **headers}.items():
+                    if value:
+                        self.send_header(header, value)
+                self.end_headers()
+                self.wfile.write(sent)
+                return
             if asked and state.honours_range:
                 start = int(asked.removeprefix("bytes=").rstrip("-"))
                 if start >= len(body):

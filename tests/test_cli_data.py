@@ -14,6 +14,7 @@ from datasets_fakes import (
     fake_mnist,
     isolate,
     npm_that_brings,
+    theano_pickle,
     write_all,
     write_tar,
 )
@@ -100,6 +101,31 @@ def test_verify_names_a_folder_that_lacks_files(tmp_path: Path, fakes: Fakes) ->
     write_all(tmp_path / "given", fakes.mnist)
     with pytest.raises(DataError, match="1 of 4 data files are bad"):
         call("verify", "--data-dir", tmp_path / "given")
+
+
+def test_a_stray_file_is_judged_alone_where_a_whole_set_lies_below(
+    tmp_path: Path, fakes: Fakes
+) -> None:
+    name = "t10k-labels-idx1-ubyte"
+    write_all(tmp_path / "given", {name: fakes.mnist[name]})
+    write_all(tmp_path / "given/MNIST/raw", {**fakes.mnist, f"{name}.gz": b"junk"})
+    result = call("status", "--data-dir", tmp_path / "given")
+    assert "is missing" not in result.output
+    assert "1 bad, 4 verified" in result.output
+    with pytest.raises(DataError, match="1 of 6 data files are bad") as caught:
+        call("verify", "--data-dir", tmp_path / "given")
+    assert str(tmp_path / f"given/MNIST/raw/{name}.gz") in str(caught.value)
+
+
+def test_import_says_what_a_file_is(tmp_path: Path, fakes: Fakes) -> None:
+    path = tmp_path / "mnist.pkl.gz"
+    path.write_bytes(gzip.compress(theano_pickle(fakes.mnist)))
+    first, *others = call("import", path).output.splitlines()
+    assert first == (
+        f"mnist: train-images-idx3-ubyte from {path} (mnist.pkl of the Theano tutorials: pixels "
+        "times 256, its 50,000 + 10,000 rows joined)"
+    )
+    assert len(others) == 3
 
 
 def test_verify_of_a_missing_folder(tmp_path: Path) -> None:

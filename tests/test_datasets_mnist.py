@@ -153,7 +153,7 @@ def test_a_bad_file_the_user_gave_is_named_and_left_alone(
     ("spoil", "message"),
     [
         (lambda packed: packed[:-20], "the gzip stream ends early; the file is truncated"),
-        (lambda packed: b"PK" + packed, "not a whole gzip file"),
+        (lambda packed: b"PK" + packed, "wrong magic number 0x504b1f8b"),
         (lambda packed: packed[:50] + b"\0\0\0\0" + packed[54:], "not a whole gzip file|corrupt"),
         (lambda packed: b"", "the file is empty"),
     ],
@@ -167,6 +167,40 @@ def test_a_bad_gzip_file_is_named(
     folder = write_all(tmp_path / "given", packed)
     with pytest.raises(DataError, match=f"{TRAIN}.gz: .*({message})"):
         load_mnist(folder)
+
+
+def test_content_decides_over_the_ending(tmp_path: Path, raws: dict[str, bytes]) -> None:
+    given = {f"{TRAIN}.gz": raws[TRAIN], TRAIN_LABELS: gzip.compress(raws[TRAIN_LABELS])}
+    given |= {TEST: raws[TEST], f"{TEST_LABELS}.gz": gzip.compress(raws[TEST_LABELS])}
+    assert load_mnist(write_all(tmp_path / "given", given)).source == "IDX files from --data-dir"
+
+
+@pytest.mark.parametrize("stray", ["plain", "packed"])
+def test_a_good_copy_wins_over_a_bad_one_beside_it(
+    stray: str, tmp_path: Path, raws: dict[str, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    # A gunzip that was interrupted leaves part of the plain file beside the packed one.
+    packed = {f"{name}.gz": gzip.compress(raw) for name, raw in raws.items()}
+    bad = raws[TRAIN][:5000]
+    both = {**packed, TRAIN: bad} if stray == "plain" else {**raws, f"{TRAIN}.gz": bad}
+    folder = write_all(tmp_path / "given", both)
+    data = load_mnist(folder)
+    assert data.source == "IDX files from --data-dir"
+    assert len(data.X_train) == 27
+    assert (f"passed over: {folder / TRAIN}: " in caplog.text) == (stray == "plain")
+    assert (folder / TRAIN).read_bytes() == both.get(TRAIN)
+
+
+@pytest.mark.parametrize("stray", [TEST_LABELS, f"{TRAIN}.gz"])
+def test_a_whole_set_in_a_sub_folder_wins_over_a_stray_file_above(
+    stray: str, tmp_path: Path, raws: dict[str, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    write_all(tmp_path / "given", {stray: b"junk"})
+    write_all(tmp_path / "given/MNIST/raw", raws)
+    assert load_mnist(tmp_path / "given").source == "IDX files from --data-dir"
+    assert f"passed over: {tmp_path / 'given'}: " in caplog.text
+    with pytest.raises(DataError, match="is missing beside"):  # not that of HANDGRAD_DATA
+        load_mnist(write_all(tmp_path / "other", {stray: b"junk"}))
 
 
 def test_a_gzip_bomb_is_not_unpacked(tmp_path: Path, raws: dict[str, bytes]) -> None:

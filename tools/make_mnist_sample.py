@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.datasets import mnist_files as mnist
-from handgrad.datasets.files import read_verified, sha256_of
+from handgrad.datasets.files import sha256_of
+from handgrad.datasets.places import Place
 
 TARGET = Path(mnist.__file__).parent / "sample"
 
@@ -32,8 +33,9 @@ def chosen_rows(labels: npt.NDArray[np.uint8], per_class: int) -> npt.NDArray[np
 
 def main(folder: Path) -> None:
     """Write the four .gz files and print their sizes and SHA-256s."""
-    paths = mnist.copies(folder)
-    raws = {name: read_verified(paths[name], known) for name, known in mnist.FILES.items()}
+    raws = mnist.read_place(Place("the argument", folder, "user"))
+    if raws is None:
+        raise SystemExit(f"{folder}: the four MNIST files are not there")
     for images_name, labels_name, per_class in (
         (mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS, 100),
         (mnist.TEST_IMAGES, mnist.TEST_LABELS, 50),

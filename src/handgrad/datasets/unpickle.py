@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from handgrad.errors import DataError
 
 _NUMBERS = {"f8", "f4", "i8", "i4", "u1"}
 _MAX_BYTES = 1 << 26  # 64 MiB: twice the largest file this project reads
+_TOO_LARGE = "it is larger than {:,} bytes, which no data file here is"
 _MAX_ITEMS = 100_000  # a CIFAR-10 batch has about 20,000: labels and file names
 
 
@@ -119,13 +120,41 @@ def _plain(value: Any, left: list[int], depth: int = 0) -> Any:
     raise DataError(f"it holds a {type(value).__name__.strip('_')}, which no data file does")
 
 
+class _Bounded:
+    """A stream that refuses to give more than `limit` bytes, before any memory is taken."""
+
+    def __init__(self, stream: BinaryIO, limit: int) -> None:
+        self.stream, self.limit, self.left = stream, limit, limit
+
+    def read(self, size: int) -> bytes:
+        return self._count(self.stream.read(min(size, self.left + 1)))
+
+    def readline(self) -> bytes:
+        return self._count(self.stream.readline(self.left + 1))
+
+    def _count(self, data: bytes) -> bytes:
+        self.left -= len(data)
+        if self.left < 0:
+            raise DataError(_TOO_LARGE.format(self.limit))
+        return data
+
+
 def loads(raw: bytes) -> Any:
-    """Load lists, dicts, numbers, strings and plain NumPy arrays from a pickle.
+    """Load lists, dicts, numbers, strings and plain NumPy arrays from a pickle; see `load`."""
+    if len(raw) > _MAX_BYTES:
+        raise DataError(_TOO_LARGE.format(_MAX_BYTES))
+    return load(io.BytesIO(raw), _MAX_BYTES)
+
+
+def load(stream: BinaryIO, limit: int) -> Any:
+    """Load lists, dicts, numbers, strings and plain NumPy arrays from a stream that holds a pickle.
 
     Parameters
     ----------
-    raw : bytes
+    stream : file object
         The pickle, of any protocol; Python 2 strings are decoded as latin1.
+    limit : int
+        Most bytes that are read.
 
     Returns
     -------
@@ -138,13 +167,20 @@ def loads(raw: bytes) -> Any:
         If the pickle is damaged or asks for anything else. The message starts with "it", so that
         the caller can put the file's name in front.
     """
-    if len(raw) > _MAX_BYTES:
-        raise DataError(f"it is larger than {_MAX_BYTES:,} bytes, which no data file here is")
     try:
-        return _plain(_Reader(io.BytesIO(raw), encoding="latin1").load(), [_MAX_ITEMS])
+        reader = _Reader(_Bounded(stream, limit), encoding="latin1")
+        return _plain(reader.load(), [_MAX_ITEMS])
     except DataError:
         raise
     except Exception as error:
         # A damaged pickle may raise nearly anything: EOFError, ValueError, KeyError, MemoryError.
         detail = str(error).splitlines()[0][:100] if str(error) else type(error).__name__
         raise DataError(f"it is not a whole pickle ({detail}); truncated or corrupt") from error
+
+
+def is_pickle(first: bytes) -> bool:
+    """Tell from its first byte whether a data file is a pickle: a protocol, a tuple or a dict.
+
+    The binary files of MNIST and CIFAR-10 begin with 0 and with a label, 0 to 9.
+    """
+    return first in (b"\x80", b"(", b"}")
