@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,15 +12,28 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 import handgrad
 from handgrad.report.theory import mathml
-from handgrad.report.theory.pages import ORDER, source
+from handgrad.report.theory.pages import ORDER, formula_numbers, source
+
+NUMBERS = formula_numbers()
+
+
+def _linked(match):
+    """Turn a link to a formula, of any page, into one of the site."""
+    page, number = NUMBERS[match[2]]
+    return f'<a href="{page}.html#equation-{match[2]}">{match[1]} ({number})</a>'
+
 
 # The derivations are the report's. Sphinx reads below docs/ only, so they are copied there.
 THEORY = Path(__file__).parent / "theory"
 THEORY.mkdir(exist_ok=True)
 for page in ORDER:
-    copy = THEORY / f"{page}.md"
-    if not copy.exists() or copy.read_text(encoding="utf-8") != source(page):
-        copy.write_text(source(page), encoding="utf-8")
+    copy, text = THEORY / f"{page}.md", source(page)
+    text = re.sub(r"\[([^\]]+)\]\(#formula-([\w-]+)\)", _linked, text)
+    if not copy.exists() or copy.read_text(encoding="utf-8") != text:
+        copy.write_text(text, encoding="utf-8")
+FIGURES = Path(handgrad.__file__).parent / "report" / "theory" / "figures"
+if FIGURES.is_dir():
+    shutil.copytree(FIGURES, THEORY / "figures", dirs_exist_ok=True)
 
 project = "handgrad"
 author = "the handgrad founders"
@@ -71,6 +85,8 @@ def _inline(self, node):
 def _block(self, node):
     self.body.append(self.starttag(node, "div", CLASS="math"))
     self.body.append(mathml(node.astext(), display=True))
+    if node.get("label") in NUMBERS:
+        self.body.append(f'<span class="eqno">({NUMBERS[node["label"]][1]})</span>')
     self.body.append("</div>\n")
     raise nodes.SkipNode
 

@@ -14,7 +14,7 @@ from theory_proofs import PROVED
 
 from handgrad.errors import HandgradError
 from handgrad.report.theory import mathml, pages as theory_pages, render
-from handgrad.report.theory.pages import ORDER, source
+from handgrad.report.theory.pages import ORDER, formula_numbers, source
 
 
 def test_every_displayed_formula_is_checked():
@@ -55,14 +55,26 @@ def test_pages_have_the_assignments_numbers_in_order():
 
 
 def test_headings_links_and_anchors_fit_into_one_document():
-    slugs, ids = {page.slug for page in theory_pages()}, []
+    slugs, ids, targets = {page.slug for page in theory_pages()}, [], []
     for page in theory_pages():
         assert set(re.findall(r"<h(\d)", page.html)) <= {"3", "4"}
         assert not re.search(r"\.md\b|\$", page.html)
         ids += re.findall(r'\bid="([^"]+)"', page.html)
-        for target in re.findall(r'href="([^"]+)"', page.html):
-            assert target.removeprefix("#theory-") in slugs, target
+        targets += re.findall(r'href="([^"]+)"', page.html)
+    for target in targets:
+        assert target.removeprefix("#theory-") in slugs or target.removeprefix("#") in ids, target
     assert sorted(ids) == sorted({f"formula-{label}" for label in BLOCKS if " " not in label})
+
+
+def test_formulas_are_numbered_and_linkable():
+    numbers = formula_numbers()
+    assert set(numbers) == {label for label in BLOCKS if " " not in label}
+    assert numbers["chain-rule"] == ("notation", "1.0.1")
+    pages = {page.slug.replace("-", "_"): page.html for page in theory_pages()}
+    for label, (name, number) in numbers.items():
+        link = f'<a class="number" href="#formula-{label}" aria-label="Formula {number}">'
+        assert f"{link}({number})</a>" in pages[name]
+    assert len({number for _, number in numbers.values()}) == len(numbers)
 
 
 def test_a_formula_becomes_mathml_with_names_of_the_code_in_one_piece():

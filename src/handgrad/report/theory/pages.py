@@ -4,7 +4,7 @@ import functools
 import importlib.resources
 from dataclasses import dataclass
 
-from handgrad.report.theory.render import to_html
+from handgrad.report.theory.render import formula_number, formulas, to_html
 
 # File name without .md, in reading order.
 ORDER = (
@@ -51,12 +51,25 @@ def source(name: str) -> str:
 
 
 @functools.cache
+def formula_numbers() -> dict[str, tuple[str, str]]:
+    """Give each labelled formula's page, by its name in ORDER, and number: ('relu', '1.2.1')."""
+    found = {}
+    for name in ORDER:
+        heading, _, text = source(name).partition("\n")
+        page = heading.removeprefix("# ").partition(" ")[0]
+        labels = [label for label in formulas(text) if not label.startswith("unlabelled")]
+        for count, label in enumerate(labels, 1):
+            found[label] = name, formula_number(page, count)
+    return found
+
+
+@functools.cache
 def pages() -> tuple[Page, ...]:
     """Render every page; the same bytes every time."""
     result = []
     for name in ORDER:
         heading, _, text = source(name).partition("\n")
         number, _, title = heading.removeprefix("# ").partition(" ")
-        html = to_html(text, first_heading=3)
+        html = to_html(text, first_heading=3, number=number)
         result.append(Page(name.replace("_", "-"), number, title.replace("'", "’"), html))
     return tuple(result)

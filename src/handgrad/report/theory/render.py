@@ -4,8 +4,10 @@ The libraries (the extra ``report``) are imported where they are used, so that t
 imports without them.
 """
 
+import base64
 import functools
 import html
+import importlib.resources
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -106,8 +108,18 @@ def _block(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: 
 
 def _labelled(renderer: Any, tokens: Sequence[Any], index: int, options: Any, env: Any) -> str:
     token = tokens[index]
-    formula = mathml(token.content, display=True)
-    return f'<div class="math" id="formula-{html.escape(token.info)}">{formula}</div>\n'
+    formula, label = mathml(token.content, display=True), html.escape(token.info)
+    env["formulas"] = env.get("formulas", 0) + 1
+    number = formula_number(env["page"], env["formulas"])
+    return (
+        f'<div class="math" id="formula-{label}">{formula}<a class="number" '
+        f'href="#formula-{label}" aria-label="Formula {number}">({number})</a></div>\n'
+    )
+
+
+def formula_number(page: str, count: int) -> str:
+    """Number a formula by its page's number and its place there: '1.4.3', '5.0.2'."""
+    return f"{page if '.' in page else f'{page}.0'}.{count}"
 
 
 def formulas(markdown: str) -> dict[str, str]:
@@ -124,10 +136,11 @@ def formulas(markdown: str) -> dict[str, str]:
     return found
 
 
-def to_html(markdown: str, *, first_heading: int) -> str:
+def to_html(markdown: str, *, first_heading: int, number: str = "0") -> str:
     """Render markdown; its level-2 headings become ``first_heading``, deeper ones follow.
 
-    Links to other files of the theory (``name.md``, ``name.md#part``) become ``#theory-name``.
+    Labelled formulas are numbered after ``number``, the page's. Links to other files of the theory
+    (``name.md``, ``name.md#part``) become ``#theory-name``; figures go into the page.
     """
     parser = _parser()
     tokens = parser.parse(markdown)
@@ -141,4 +154,12 @@ def to_html(markdown: str, *, first_heading: int) -> str:
                 target = re.fullmatch(r"([a-z_]+)\.md(#.*)?", str(child.attrGet("href")))
                 if target:
                     child.attrSet("href", f"#theory-{target[1].replace('_', '-')}")
-    return str(parser.renderer.render(tokens, parser.options, {}))
+            if child.type == "image":
+                child.attrSet("src", _picture(str(child.attrGet("src"))))
+    return str(parser.renderer.render(tokens, parser.options, {"page": number}))
+
+
+def _picture(source: str) -> str:
+    """Give a figure of this folder as an address that holds all of it."""
+    file = importlib.resources.files("handgrad.report.theory") / source
+    return f"data:image/svg+xml;base64,{base64.b64encode(file.read_bytes()).decode()}"
