@@ -4,6 +4,10 @@ The language is the LaTeX that the pages of ``handgrad.report.theory`` use, and 
 symbols (``x_{nc,\,i+k,\,j+l}``, read as 0 outside the array), sums, fractions, brackets [n = k],
 derivatives, expectations over coins, the two convolutions. Anything else is an error, so that a
 formula that cannot be checked cannot be displayed.
+
+An entry may be an array: with ``X`` an array of rows, ``X_i`` is a row, and so is what
+``\partial L / \partial X_i`` gives. ``\circ`` multiplies entry by entry. An environment that holds
+``dL/dY`` gives the upstream gradient ``\partial L / \partial Y``.
 """
 
 import itertools
@@ -39,7 +43,8 @@ def _tokens(latex):
 class Formula:
     """One equation: its sides as functions of an environment, and its free indices.
 
-    ``sizes`` maps index letters to their ranges; a letter in it is an index, everywhere.
+    ``sizes`` maps index letters to their ranges; a letter in it is an index, everywhere. A number
+    counts from 0, as the code does; ``range(1, 4)`` counts from 1.
     """
 
     def __init__(self, latex, sizes):
@@ -53,11 +58,18 @@ class Formula:
 
     def value(self, side, env):
         """Evaluate one side for every combination of the free indices, in their order."""
-        shape = [self.sizes[letter] for letter in self.free]
-        result = np.empty(shape, dtype=object)
-        for place in np.ndindex(*shape):
-            result[place] = self.sides[side]({**env, **dict(zip(self.free, place, strict=True))})
-        return result if shape else result[()]
+        spans = [span(self.sizes[letter]) for letter in self.free]
+        values = [
+            self.sides[side]({**env, **dict(zip(self.free, place, strict=True))})
+            for place in itertools.product(*spans)
+        ]
+        if not spans:
+            return values[0]
+        entry = np.shape(values[0])
+        result = np.empty((len(values), *entry), dtype=object)
+        for place, value in enumerate(values):
+            result[place] = value
+        return result.reshape(*map(len, spans), *entry)
 
     # Reading. Each method consumes tokens and returns a function of the environment. ----------
 
@@ -101,6 +113,9 @@ class Formula:
         if self._take("/"):
             right = self._factor()
             return lambda env: left(env) / right(env)
+        if self._take("\\circ"):
+            right = self._factor()
+            return lambda env: left(env) * right(env)
         self._take("\\cdot")
         right = self._factor()
         return lambda env: multiply(left(env), right(env))
@@ -126,7 +141,7 @@ class Formula:
         special = {
             "\\frac": self._fraction, "\\sum": self._summation, "\\mathbb": self._expectation,
             "\\operatorname": self._operator, "(": self._parenthesis, "[": self._iverson,
-            "|": self._absolute, "\\Vert": self._norm,
+            "|": self._absolute, "\\Vert": self._norm, "\\langle": self._inner_product,
         }  # fmt: skip
         if token in special:
             return special[token]()
@@ -143,8 +158,8 @@ class Formula:
         return self._symbol(token)
 
     def _symbol(self, token):
-        if token == "\\hat":
-            token = "hat " + self._rest.pop(0)
+        if token in ("\\hat", "\\bar"):
+            token = f"{token[1:]} {self._rest.pop(0)}"
         while self._take("'"):
             token += "'"
         if token in self.sizes:
@@ -187,8 +202,13 @@ class Formula:
         above, below = self._group(), self._group()
         if above[0] == below[0] == "\\partial":
             value = self._within(above[1:], self._factor)
-            by = self._within(below[1:], self._factor)
-            return lambda env: sympy.diff(value(env), by(env))
+            by, name = self._within(below[1:], self._factor), below[1]
+            given = f"d{''.join(above[1:])}/d{name}"
+            return lambda env: (
+                by({**env, name: env[given]})
+                if given in env
+                else differentiate(value(env), by(env))
+            )
         above, below = self._within(above, self._sum), self._within(below, self._sum)
         return lambda env: above(env) / below(env)
 
@@ -198,7 +218,7 @@ class Formula:
         self._bound += letters
         body = self._product()
         del self._bound[-len(letters) :]
-        ranges = [range(self.sizes[letter]) for letter in letters]
+        ranges = [span(self.sizes[letter]) for letter in letters]
         return lambda env: sum(
             body({**env, **dict(zip(letters, place, strict=True))})
             for place in itertools.product(*ranges)
@@ -266,6 +286,12 @@ class Formula:
         inner = self._enclosed("\\Vert")
         return lambda env: root(sum(entry**2 for entry in np.ravel(inner(env))))
 
+    def _inner_product(self):
+        left = self._sum()
+        self._expect(",")
+        right = self._enclosed("\\rangle")
+        return lambda env: sum(np.ravel(left(env) * right(env)))
+
     def _indices(self):
         pieces, tokens = [[]], self._group()
         for token in tokens:
@@ -303,6 +329,19 @@ def lookup(env, name):
         raise KeyError(f"the formula needs {name}; there are {sorted(env)}")
     value = env[name]
     return value(env) if callable(value) else value
+
+
+def span(size):
+    """What an index runs over."""
+    return size if isinstance(size, range) else range(size)
+
+
+def differentiate(value, by):
+    """The derivative of each entry of value by each of by: a number, a row, a Jacobian."""
+    result = np.empty(np.shape(value) + np.shape(by), dtype=object)
+    entries = itertools.product(np.ravel(value), np.ravel(by))
+    result.flat = [sympy.diff(one, other) for one, other in entries]
+    return result if result.shape else result[()]
 
 
 def read(array, index):
