@@ -96,9 +96,85 @@ def pool_winners() -> Figure:
     return figure
 
 
+def batchnorm_paths() -> Figure:
+    """1.4: x_k acts on every normalised x_n directly, through mu and through sigma."""
+    figure, axes = plt.subplots(figsize=(6.6, 3.0))
+    left, right, middle = (0.0, 0.0), (6.0, 0.0), 3.0
+    nodes = {
+        "$x_k$": left,
+        r"$\hat x_n$": right,
+        r"$\mu$": (middle, 1.3),
+        r"$\sigma$": (middle, -1.3),
+    }
+    arrow = {"arrowstyle": "-|>", "linewidth": 1.5, "shrinkA": 17, "shrinkB": 17}
+    edges = (  # from, to, colour, factor, where it stands
+        (left, right, GREY, r"directly: $[n = k] / \sigma$", (middle, 0.2)),
+        (left, nodes[r"$\mu$"], BLUE, r"$1 / N$", (1.05, 0.9)),
+        (nodes[r"$\mu$"], right, BLUE, r"$-1 / \sigma$", (4.95, 0.9)),
+        (left, nodes[r"$\sigma$"], ORANGE, r"$\kappa \, \hat x_k$", (1.05, -0.95)),
+        (nodes[r"$\sigma$"], right, ORANGE, r"$-\hat x_n / \sigma$", (5.05, -0.95)),
+    )
+    for start, end, colour, factor, place in edges:
+        axes.annotate("", end, start, arrowprops={**arrow, "color": colour})
+        axes.text(*place, factor, ha="center", va="center", color=colour, fontsize=11)
+    for name, place in nodes.items():
+        axes.plot(*place, "o", markersize=30, markeredgecolor=GREY, markerfacecolor="none")
+        axes.text(*place, name, ha="center", va="center", fontsize=13)
+    axes.set_xlim(-0.6, 6.6)
+    axes.set_ylim(-1.9, 1.9)
+    axes.axis("off")
+    return figure
+
+
+def full_and_filtering() -> Figure:
+    """1.5: where a 2 x 2 filter may lie on a 3 x 3 image, and what comes out of each."""
+    figure, panels = plt.subplots(1, 2, figsize=(7.4, 3.0))
+    cases = (  # places a side, where the filter and its output lie, title
+        (4, (-1, -1), (0, 0), "full: the flipped filter, wherever it touches\n4 x 4 places; in the "
+         "middle the valid part"),
+        (2, (0, 1), (0, 1), "filtering: the filter, where it fits entirely\n2 x 2 places"),
+    )  # fmt: skip
+    for axes, (places, (row, column), (i, j), title) in zip(panels, cases, strict=True):
+        top, left = 1.5 - places / 2, 7 - places / 2  # the output, beside the image
+        _square(axes, (0, 0), 3, GREY, fill=BLUE, alpha=0.3)
+        _square(axes, (row, column), 2, ORANGE, fill=ORANGE, alpha=0.35)
+        if places == 4:
+            _square(axes, (top + 1, left + 1), 2, GREY, fill=GREY, alpha=0.3)
+        _square(axes, (top + i, left + j), 1, GREY, fill=ORANGE, alpha=0.6)
+        _square(axes, (top, left), places, GREY)
+        arrow = {"arrowstyle": "-|>", "color": GREY}
+        axes.annotate("", (4.8, -1.5), (3.4, -1.5), arrowprops=arrow)
+        axes.set_xlim(-1.2, 9.2)
+        axes.set_ylim(-4.2, 1.2)
+        axes.set_aspect("equal")
+        axes.axis("off")
+        axes.set_title(title, fontsize=10, color=GREY)
+    return figure
+
+
+def _square(
+    axes: Axes,
+    corner: tuple[float, float],
+    size: int,
+    colour: str,
+    fill: str = "none",
+    alpha: float = 1,
+) -> None:
+    """Draw a square of boxes; corner is its row and column."""
+    row, column = corner
+    steps = np.arange(size + 1)
+    axes.add_patch(
+        Rectangle((column, -row - size), size, size, facecolor=fill, alpha=alpha, linewidth=0)
+    )
+    axes.vlines(column + steps, -row - size, -row, color=colour, linewidth=1)
+    axes.hlines(-row - steps, column, column + size, color=colour, linewidth=1)
+
+
 FIGURES: dict[str, Callable[[], Figure]] = {
     "relu_subgradients": relu_subgradients,
     "pool_winners": pool_winners,
+    "batchnorm_paths": batchnorm_paths,
+    "full_and_filtering": full_and_filtering,
 }
 
 
