@@ -1,11 +1,9 @@
 """Kernels: the compiled engine against plain NumPy, on random shapes; both against the layers."""
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +11,7 @@ from hypothesis import given, strategies as st
 from kernel_engines import CASES, ENGINES, close, compiled, needs_numba, plain
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from handgrad import kernels, layers
+from handgrad import layers
 from handgrad.kernels.rules import ADAM, MOMENTUM, NESTEROV, RMSPROP, SGD
 
 # Of 32, a 2 x 2 pool is done in the convolution's registers, where there are enough of them.
@@ -257,9 +255,10 @@ def test_many_threads_of_python_may_call_at_once():
             caller.start()
         for caller in callers:
             caller.join()
+    assert len(results) == len(callers)
     for result in results:
         for one, two in zip(result, alone, strict=True):
-            close(one, two, np.float64, 10)  # who came second may have seen one thread
+            np.testing.assert_array_equal(one, two)
 
 
 @needs_numba
@@ -277,100 +276,3 @@ def test_a_forked_process_works():
     )
     here = os.path.dirname(__file__)  # noqa: PTH120
     assert subprocess.run([sys.executable, "-c", code], cwd=here, timeout=300).returncode == 0
-
-
-# the choice -----------------------------------------------------------------------------------
-
-
-def engine_in_a_new_process(code="", **environment):
-    code += "; from handgrad import kernels; print(kernels.engine())"
-    environment = {k: v for k, v in os.environ.items() if k != "HANDGRAD_KERNELS"} | environment
-    return subprocess.run(
-        [sys.executable, "-c", code.lstrip("; ")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-
-
-BLOCKED = "import sys; sys.modules['numba'] = None"
-
-
-def test_the_engine_is_numba_if_installed_and_can_be_forced():
-    wanted = "numpy" if compiled is None else "numba"
-    assert engine_in_a_new_process().stdout.strip() == wanted
-    assert engine_in_a_new_process(HANDGRAD_KERNELS="numpy").stdout.strip() == "numpy"
-    assert engine_in_a_new_process(BLOCKED).stdout.strip() == "numpy"
-    refused = engine_in_a_new_process(HANDGRAD_KERNELS="cuda")
-    assert "HANDGRAD_KERNELS must be numba or numpy; got 'cuda'" in refused.stderr
-
-
-@pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
-def test_each_engine_has_every_kernel(engine):
-    assert [name for name in kernels.KERNELS if not callable(getattr(engine, name, None))] == []
-
-
-def test_numba_is_not_imported_before_it_is_needed():
-    code = (
-        "import sys, handgrad.cnn, handgrad.solver, handgrad.layers; "
-        "assert 'numba' not in sys.modules"
-    )
-    assert subprocess.run([sys.executable, "-c", code], timeout=300).returncode == 0
-
-
-@needs_numba
-def test_the_core_of_the_suite_passes_without_numba():
-    """Networks, their gradients, the Solver and its checkpoints, in plain NumPy."""
-    here = os.path.dirname(__file__)  # noqa: PTH120
-    code = (
-        f"{BLOCKED}; import pytest; "
-        "sys.exit(pytest.main(['-q', '-n', '0', '-p', 'no:cacheprovider', 'test_network.py', "
-        "'test_network_modes.py', 'test_dense_training.py', 'test_solver.py', 'test_models.py', "
-        "'test_layers_conv.py']))"
-    )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=here, capture_output=True, text=True, timeout=600
-    )
-    assert run.returncode == 0, run.stdout[-2000:]
-
-
-@needs_numba
-def test_code_of_changed_kernels_is_not_taken_from_disk(tmp_path):
-    """The kernels call and inline each other: a change in one file makes all of them compile."""
-    package = tmp_path / "handgrad"
-    shutil.copytree(
-        Path(kernels.__file__).parent.parent,
-        package,
-        ignore=shutil.ignore_patterns("*.nb?", "sample", "vgg", "reproduce"),
-    )
-    script = """
-import numpy as np
-from handgrad.kernels import dense
-x = np.arange(6.0, dtype=np.float32).reshape(1, 2, 3)
-out = np.empty((1, 3, 2), np.float32)
-dense.swap_part(0, 1, x, out)
-print(out.ravel().tolist(), sum(dense.swap_part.stats.cache_hits.values()))
-"""
-
-    def run():
-        environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": ""}
-        done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", script],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        )
-        return done.stdout.strip()
-
-    assert run() == "[0.0, 3.0, 1.0, 4.0, 2.0, 5.0] 0"
-    assert run() == "[0.0, 3.0, 1.0, 4.0, 2.0, 5.0] 1"
-    inlined = package / "kernels" / "vectors.py"  # swap_part is in dense.py
-    text = inlined.read_text(encoding="utf-8")
-    changed = "b[b0 + j * ldb + i] = a[a0 + i * lda + j]\n"
-    assert text.count("            " + changed) == 1
-    inlined.write_text(
-        text.replace("            " + changed, "            " + changed.rstrip() + " + 1\n")
-    )
-    assert run() == "[1.0, 4.0, 2.0, 5.0, 3.0, 6.0] 0"

@@ -19,3 +19,7 @@ class CheckpointError(HandgradError, ValueError):
 
 class ResultsError(HandgradError, ValueError):
     """A results folder cannot be used: unwritable, locked, or from another version."""
+
+
+class KernelsError(HandgradError, ValueError):
+    """The kernels that HANDGRAD_KERNELS asks for do not exist, or cannot be used here."""

@@ -8,20 +8,26 @@ Python, where two threads would wait for each other.
 import ctypes
 import hashlib
 import threading
+import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
 import numpy as np
 from llvmlite import binding
-from numba import types
+from numba import config, types
 from numba.core.caching import IndexDataCacheFile
 from numba.core.ccallback import CFunc
 from numba.extending import overload
 
+from handgrad.kernels import in_a_line
 from handgrad.kernels.parts import blas_libraries
 from handgrad.kernels.processor import LONG_VECTORS
+
+if getattr(config, "DISABLE_JIT", False):
+    raise ImportError("NUMBA_DISABLE_JIT is set")
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -36,7 +42,6 @@ ONE: Any = np.int64(1)
 
 
 _OPTIONS: dict[str, Any] = {
-    "cache": True,
     "nogil": True,
     "error_model": "numpy",
     "fastmath": _MATHS,
@@ -58,27 +63,66 @@ class _CacheFile(IndexDataCacheFile):
     Numba would look at the function's own file alone, and go on with others, inlined, as they
     were. And it would number a function's files, so that two processes, each with code for other
     types, could both write number 1, and leave an index that takes one's code for the other's: here
-    a file's number comes from what it is for.
+    a file's number comes from what it is for. What cannot be read is compiled again, and written
+    over; what cannot be written is not kept.
     """
 
     def save(self, key: Any, data: Any) -> None:
         """Keep the code made for ``key``."""
         file: Any = self
         name = file._data_name(int(hashlib.sha256(repr(key).encode()).hexdigest()[:12], 16))
-        index = file._load_index()
-        if index.get(key) != name:
-            index[key] = name
-            file._save_index(index)
-        file._save_data(name, data)
+        try:
+            index = file._load_index()
+            if index.get(key) != name:
+                index[key] = name
+                file._save_index(index)
+            file._save_data(name, data)
+        except OSError as error:
+            _not_kept(error)
+
+    def load(self, key: Any) -> Any:
+        """Give the code made for ``key``; None if there is none, or it is damaged."""
+        try:
+            return cast(Any, super()).load(key)
+        except Exception:  # a pickle of anything
+            return None
+
+    def _load_index(self) -> Any:
+        try:
+            return cast(Any, super())._load_index()
+        except Exception:  # a pickle of anything
+            return {}
+
+
+@cache
+def _say_once(text: str) -> None:
+    warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+
+def _not_kept(error: Exception) -> None:
+    """Say, once for each reason, that every process will compile anew."""
+    # An OSError's message names a file: that would be another reason for each.
+    reason = (isinstance(error, OSError) and error.strerror) or in_a_line(error)
+    if "no locator available" in reason:
+        reason = "neither the package's folder nor the user's cache can be written"
+    _say_once(
+        "handgrad compiles its kernels in each process, as compiled code cannot be kept: "
+        f"{reason}; NUMBA_CACHE_DIR names a folder for it"
+    )
 
 
 def _kept(compiles: Any) -> Any:
-    """Let a dispatcher or a CFunc keep its code in a _CacheFile.
+    """Let a dispatcher or a CFunc keep its code in a _CacheFile, where there is a place for it.
 
     Where Numba puts that is not in its documentation: a test tells when it is elsewhere.
     """
-    cache, file = compiles._cache, cast(Any, _CacheFile)
-    cache._cache_file = file(cache.cache_path, cache._impl.filename_base, _SOURCES)
+    try:
+        compiles.enable_caching()
+    except RuntimeError as error:  # so Numba says that it may write nowhere
+        _not_kept(error)
+        return compiles
+    kept, file = compiles._cache, cast(Any, _CacheFile)
+    kept._cache_file = file(kept.cache_path, kept._impl.filename_base, _SOURCES)
     return compiles
 
 
@@ -114,10 +158,8 @@ def apart(name: str, *kinds: Any) -> Callable[[Callable[..., Any]], Any]:
     """
 
     def decorate(function: Callable[..., Any]) -> Any:
-        symbol, options = f"handgrad_{name}", {**_OPTIONS}
-        del options["cache"]
-        made: Any = CFunc(function, (kinds, types.void), locals={}, options=options)
-        made.enable_caching()
+        symbol = f"handgrad_{name}"
+        made: Any = CFunc(function, (kinds, types.void), locals={}, options={**_OPTIONS})
         _apart.append((symbol, _kept(made)))
         return types.ExternalFunction(symbol, types.void(*kinds))
 

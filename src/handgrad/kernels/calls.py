@@ -2,11 +2,15 @@
 
 import os
 import threading
+import warnings
+from functools import cache
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from handgrad.kernels import in_a_line
 from handgrad.kernels.parts import blas_threads
 from handgrad.kernels.training import PART_NUMBERS
 
@@ -21,7 +25,25 @@ def _mark_forked() -> None:
     _forked = True
 
 
-os.register_at_fork(after_in_child=_mark_forked)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_mark_forked)
+
+
+@cache
+def _pool_starts() -> bool:
+    """Start Numba's threads; say whether there are any.
+
+    Numba reads NUMBA_THREADING_LAYER and NUMBA_NUM_THREADS only now, and refuses in its own ways.
+    """
+    try:
+        numba.get_num_threads()
+    except Exception as error:
+        warnings.warn(
+            "handgrad uses one thread, as Numba's cannot be started: " + in_a_line(error),
+            RuntimeWarning, stacklevel=2,
+        )  # fmt: skip
+        return False
+    return True
 
 
 class numbas_threads:
@@ -38,6 +60,9 @@ class numbas_threads:
 
     def __enter__(self) -> bool:
         self._mine = self._wanted and not _forked and _lock.acquire(blocking=False)
+        if self._mine and not _pool_starts():
+            _lock.release()
+            self._mine = False
         return self._mine
 
     def __exit__(self, *error: object) -> None:
