@@ -7,7 +7,6 @@ one batch; for 'end', its peak memory.
 
 import contextlib
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -100,6 +99,8 @@ def _peak_mib() -> float:
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) / 1024
+    import resource  # of POSIX systems alone
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

@@ -7,10 +7,10 @@ runs/ID/        candidate-NNN/history.jsonl,
 results.json    the record; summary.md the same for people, report.html all of it
 """
 
-import fcntl
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,8 +74,16 @@ def opened(path: Path, *, profile: str, seed: int) -> Iterator[Folder]:
     Raises
     ------
     ResultsError
-        When it cannot be written, another process holds it, or it was made for something else.
+        When it cannot be written, another process holds it, it was made for something else, or the
+        platform has no locks.
     """
+    try:
+        import fcntl
+    except ImportError:
+        raise ResultsError(
+            "handgrad reproduce needs locks and signals that only a POSIX system has "
+            f"(Linux, macOS); this is {sys.platform}"
+        ) from None
     folder = Folder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
