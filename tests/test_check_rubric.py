@@ -57,6 +57,22 @@ def test_a_rubric_decides_points_visibility_and_order(tmp_path):
     assert rubric.grade([]).score == 0
 
 
+@pytest.mark.parametrize("ends", [b"\n", b"\r\n"])
+def test_a_rubric_may_begin_with_a_byte_order_mark(tmp_path, ends):
+    text = '\ufefftitle = "Übung 1"\n[[item]]\nname = "Größe"\ngroup = "fc"\npoints = 3\n'
+    path = tmp_path / "rubric.toml"
+    path.write_bytes(text.encode().replace(b"\n", ends))
+    rubric = read_rubric(path, KNOWN)
+    assert (rubric.title, rubric.items[0].name, rubric.items[0].points) == ("Übung 1", "Größe", 3)
+
+
+def test_a_rubric_in_utf16_is_one_line(tmp_path):
+    path = tmp_path / "rubric.toml"
+    path.write_text('title = "x"\n', encoding="utf-16")
+    with pytest.raises(RubricError, match="not UTF-8 text"):
+        read_rubric(path, KNOWN)
+
+
 def test_the_time_is_graded_by_itself(tmp_path):
     slow = case("conv_backward", "in time", "failed", "too-slow", group="time")
     cases = [case("conv_backward", "gradient of x"), slow]

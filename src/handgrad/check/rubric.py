@@ -137,7 +137,8 @@ def read_rubric(path: Path, known: Mapping[str, Sequence[str]] | None = None) ->
         The file cannot be read, or a key is missing, unknown or has a wrong value.
     """
     try:
-        record = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a byte-order mark in front
+        record = tomllib.loads(text)
     except OSError as error:
         raise RubricError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
