@@ -22,6 +22,7 @@ from handgrad.errors import HandgradError
 from handgrad.experiments import PROFILES, QUESTIONS
 from handgrad.reproduce import Job, reproduce
 from handgrad.reproduce.environment import processors
+from handgrad.terminal import escape_what_streams_cannot_take, say
 
 
 class Questions(click.ParamType[tuple[int, ...]]):
@@ -130,19 +131,20 @@ def reproduce_command(
 
 def main() -> None:
     """Run the command; a user's mistake is one line and exit code 2, never a traceback."""
+    escape_what_streams_cannot_take()
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help() if error.ctx else "", err=True)
+        say(error.ctx.get_help() if error.ctx else "", err=True)
         sys.exit(2)
     except click.ClickException as error:
-        click.echo(f"handgrad: error: {' '.join(error.format_message().split())}", err=True)
+        say(f"handgrad: error: {' '.join(error.format_message().split())}", err=True)
         sys.exit(error.exit_code)
     except HandgradError as error:
-        click.echo(f"handgrad: error: {error}", err=True)
+        say(f"handgrad: error: {error}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        click.echo("\nhandgrad: interrupted; the same command goes on where it was", err=True)
+        say("\nhandgrad: interrupted; the same command goes on where it was", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)

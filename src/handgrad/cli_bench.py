@@ -14,6 +14,7 @@ from handgrad.bench.report import markdown
 from handgrad.bench.scaling import names, scaled
 from handgrad.bench.workloads import WORKLOADS
 from handgrad.files import write_atomically
+from handgrad.terminal import say
 
 _SCALING_SIDES = ("handgrad", "torch", "torch-last")
 
@@ -55,10 +56,10 @@ def bench_command(
         taking_part = sides(work, compiled=not (no_compile or scaling))
         if scaling:  # most of the time would go into starting the others
             taking_part = [side for side in taking_part if side in _SCALING_SIDES]
-        done = record(work, measure(work, taking_part, repeats, click.echo))
+        done = record(work, measure(work, taking_part, repeats, say))
         results["workloads"].append(done)
         ratio = "no peer" if done["ratio"] is None else f"{done['ratio']:.2f} of the fastest peer"
-        click.echo(f"{work.title}: {ratio}", err=True)
+        say(f"{work.title}: {ratio}", err=True)
         write_atomically(out, json.dumps(results, indent=1) + "\n")
     if only is None and not scaling and importlib.util.find_spec("sklearn"):
         results["to_accuracy"] = seconds_to_accuracy(max(3, repeats // 2))
@@ -67,4 +68,4 @@ def bench_command(
     write_atomically(out.with_suffix(".md"), table)
     if scaling and only is None and importlib.util.find_spec("matplotlib"):
         scaling_picture(results, out.with_suffix(".svg"))
-    click.echo(table)
+    say(table)

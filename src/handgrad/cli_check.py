@@ -1,7 +1,8 @@
 """The command ``handgrad check``: options, printing, exit codes; the judging is handgrad.check's.
 
 Exit codes: 0 every case passed; 1 some did not (missing is not passed); 2 the submission cannot be
-loaded, or the command is wrong; 3 the checker itself failed; 130 interrupted.
+loaded, or not be judged in full for want of a package, or the command is wrong; 3 the checker
+itself failed; 130 interrupted.
 """
 
 from pathlib import Path
@@ -17,6 +18,7 @@ from handgrad.check.formats.output import FORMATS
 from handgrad.check.rubric import read_rubric
 from handgrad.check.starter import write_starter
 from handgrad.cli_check_run import Asked, check_folder, check_once, watch_and_check
+from handgrad.terminal import say
 
 _SECTIONS = {
     "What is judged": ("only", "case", "convention", "seed", "timeout"),
@@ -124,7 +126,8 @@ def check_command(
 
     Each function of the assignment that is there runs against independent references, in a child
     process with limits (containment, not a security boundary). Exit code: 0 all passed, 1 some
-    did not, 2 cannot be loaded, 3 the checker itself failed.
+    did not, 2 cannot be loaded or needs a package that is not installed, 3 the checker itself
+    failed.
     """
     modes = {"--starter": starter, "--autograder": autograder, "--batch": batch, "--watch": watch}
     chosen = [name for name, value in modes.items() if value]
@@ -166,8 +169,8 @@ def _starter(folder: Path, path: str | None) -> int:
     if path is not None:
         raise click.UsageError("--starter judges nothing; leave PATH out")
     names = write_starter(folder)
-    click.echo(f"{folder}: {', '.join(names)}")
-    click.echo(f"Nothing is written yet. Read README.md, then: handgrad check {folder} --watch")
+    say(f"{folder}: {', '.join(names)}")
+    say(f"Nothing is written yet. Read README.md, then: handgrad check {folder} --watch")
     return 0
 
 
@@ -176,5 +179,5 @@ def _autograder(out: Path, asked: Asked, rubric: Path | None) -> int:
         raise click.UsageError("--autograder judges nothing; leave PATH out")
     conventions.parse(asked.convention)
     write_autograder(out, asked.options(), rubric)
-    click.echo(f"{out}: upload it to Gradescope as the autograder; docs/check.md says how")
+    say(f"{out}: upload it to Gradescope as the autograder; docs/check.md says how")
     return 0

@@ -19,6 +19,7 @@ from handgrad.datasets.importing import import_path
 from handgrad.datasets.places import cache_folder
 from handgrad.datasets.survey import NAMES, Finding, survey
 from handgrad.errors import DataError
+from handgrad.terminal import say
 
 _ABSENT = {
     "course": "not found; a generated stand-in will be used",
@@ -56,8 +57,8 @@ def status_command(data_dir: Path | None) -> None:
     Console(width=None if sys.stdout.isatty() else 240).print(table)
     for finding in findings:
         if finding.problem:
-            click.echo(f"bad: {finding.problem}")
-    click.echo(f"cache: {cache_folder()}")
+            say(f"bad: {finding.problem}")
+    say(f"cache: {cache_folder()}")
 
 
 @data_group.command("fetch")
@@ -70,7 +71,7 @@ def fetch_command(only: str | None) -> None:
         try:
             with _progress() as mirrors.progress:
                 line = _fetch(name, mirrors)
-            click.echo(line)
+            say(line)
         except DataError as error:
             failures.append(str(error))
     if failures:
@@ -84,12 +85,12 @@ def verify_command(data_dir: Path | None) -> None:
     findings = survey(data_dir)
     for finding in findings:
         state = "bad" if finding.problem else "ok "
-        click.echo(f"{state} {finding.dataset}: {finding.problem or finding.path}")
+        say(f"{state} {finding.dataset}: {finding.problem or finding.path}")
     bad = [str(finding.path) for finding in findings if finding.problem]
     if bad:
         raise DataError(f"{len(bad)} of {len(findings)} data files are bad: {', '.join(bad)}")
     if not findings:
-        click.echo("no data files found; try: handgrad data fetch")
+        say("no data files found; try: handgrad data fetch")
 
 
 @data_group.command("import")
@@ -98,7 +99,7 @@ def import_command(path: Path) -> None:
     """Verify a downloaded file or folder and copy it into the cache."""
     for imported in import_path(path):
         form = f" ({imported.form})" if imported.form else ""
-        click.echo(f"{imported.dataset}: {imported.name} from {imported.origin}{form}")
+        say(f"{imported.dataset}: {imported.name} from {imported.origin}{form}")
 
 
 def _fetch(name: str, mirrors: Mirrors) -> str:

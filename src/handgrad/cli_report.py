@@ -6,6 +6,7 @@ import click
 
 from handgrad import report
 from handgrad.report.pdf import write_pdf
+from handgrad.terminal import say
 
 
 @click.command("report")
@@ -27,7 +28,7 @@ def report_command(folder: Path, output: Path | None, pdf: Path | None) -> None:
     needed; the same records give the same page, to the byte.
     """
     page = report.write(folder, output)
-    click.echo(page)
+    say(page)
     if pdf is not None:
         write_pdf(page.read_text(encoding="utf-8"), pdf)
-        click.echo(pdf)
+        say(pdf)

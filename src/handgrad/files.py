@@ -11,12 +11,13 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     """Write to a temporary name in the same folder, then move it over ``path``.
 
     A reader, or a run that starts after a crash, sees the old file or the new one. Text is
-    written as UTF-8. A symbolic link stays one: the file that it names is written, beside which
-    the temporary name lies. What is no file to be moved over (a pipe, a terminal, /dev/null) is
-    written to as it is. Raises OSError as open does (folder missing, not writable, disk full),
-    and leaves no temporary file behind.
+    written as UTF-8; what that cannot hold (a lone surrogate, of a file's name) is spelt out. A
+    symbolic link stays one: the file that it names is written, beside which the temporary name
+    lies. What is no file to be moved over (a pipe, a terminal, /dev/null) is written to as it is.
+    Raises OSError as open does (folder missing, not writable, disk full), and leaves no temporary
+    file behind.
     """
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     if _is_stream(path):
         with path.open("wb") as stream:
             stream.write(data)

@@ -70,18 +70,18 @@ def sides(work: Workload, compiled: bool) -> list[str]:
 
 class _Process:
     def __init__(self, workload: str, side: str) -> None:
-        environment = dict(os.environ)
+        environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
         if side == "handgrad-numpy":
             environment["HANDGRAD_KERNELS"] = "numpy"
         began = time.perf_counter()
         # A pipe that nobody reads may fill up; close() closes it.
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "handgrad.bench.sides", workload, side],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            text=True,
+            encoding="utf-8",
             env=environment,
         )
         self.started = self._read()

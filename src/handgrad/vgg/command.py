@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from handgrad.errors import HandgradError
+from handgrad.terminal import escape_what_streams_cannot_take, say
 from handgrad.vgg.distributed import leave
 from handgrad.vgg.memory import keep_freed_memory
 from handgrad.vgg.recipes import RECIPES
@@ -107,28 +108,35 @@ def command(
             seed=seed,
             out=folder,
             evaluate_test=evaluate_test,
-            progress=lambda line: click.echo(_epoch(line, recipe.epochs)),
+            progress=lambda line: say(_epoch(line, recipe.epochs)),
             threads=threads,
             device=device,
         )
         leave()
     except KeyboardInterrupt:
-        click.echo(
+        say(
             f"\nStopped. Finished epochs are in {folder}; the same command goes on from there.",
             err=True,
         )
         sys.exit(130)
     except (HandgradError, ValueError, OSError) as error:
         rank = os.environ.get("RANK")
-        click.echo(f"Error: {f'[rank {rank}] ' if rank else ''}{error}", err=True)
+        say(f"Error: {f'[rank {rank}] ' if rank else ''}{error}", err=True)
         sys.exit(2)
     if os.environ.get("RANK", "0") == "0":
-        click.echo(_summary(result, folder))
+        say(_summary(result, folder))
 
 
 def main() -> None:
     """Run the command line; the assignment's `main()`."""
-    command()
+    escape_what_streams_cannot_take()
+    try:
+        command.main(standalone_mode=False)
+    except click.ClickException as error:
+        say(f"Error: {' '.join(error.format_message().split())}", err=True)
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(130)
 
 
 def _epoch(line: dict[str, Any], epochs: int) -> str:
