@@ -116,7 +116,7 @@ def test_missing_outweighs_passed_and_failed_outweighs_both():
     # The time has a row of its own and is no function of its own.
     timed = [*cases, case("conv_forward", "forward and backward", "missing", group="time")]
     assert [s.title for s in by_function(timed)] == ["conv_forward", "conv_forward (time)"]
-    assert totals(timed) == {"passed": 0, "failed": 1, "missing": 0}
+    assert totals(timed) == {"passed": 0, "failed": 1, "missing": 0, "not judged": 0}
 
 
 # text -------------------------------------------------------------------------------------------
@@ -201,6 +201,7 @@ def test_json_leaves_timings_out_when_asked():
     assert {**without, "timings": with_timing["timings"]} == with_timing
     assert set(without) == {
         "file", "sha256", "seed", "convention", "recognised", "environment", "cases",
+        "problems",
     }  # fmt: skip
     assert without["cases"][0] == asdict(CASES[0])
 

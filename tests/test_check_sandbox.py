@@ -367,6 +367,28 @@ def test_what_cannot_be_imported_is_said_in_one_line(tmp_path, source, said):
     assert "\n" not in str(error.value)
 
 
+def test_all_but_the_child_imports_where_there_is_no_fork(tmp_path):
+    """As on Windows: no resource, no fcntl, no fork; judging is refused in one line."""
+    (tmp_path / "layers.py").write_text(GOOD)
+    script = (
+        "import importlib, os, pkgutil, sys\n"
+        "sys.modules.update(resource=None, fcntl=None)\n"
+        "import numpy\n"
+        "import handgrad.check as check, handgrad.check.formats as formats\n"
+        "for package in (check, formats):\n"
+        "    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
+        "del os.fork\n"
+        "try: check.check_submission('layers.py', only=['fc'])\n"
+        "except check.SubmissionError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.startswith("handgrad check needs fork and resource limits"), done.stderr
+    assert len(done.stdout.splitlines()) == 1
+
+
 def test_seccomp_numbers_are_this_machine_s():
     """The filter's table is written by hand: the numbers of the calls that Python makes here."""
     if sys.platform != "linux":

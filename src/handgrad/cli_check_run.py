@@ -14,13 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from handgrad.check import CaseResult, CheckerFault, CheckReport, SubmissionError, check_submission
 from handgrad.check.batch import Batch, Outcome, run, submissions
 from handgrad.check.begin import begun
-from handgrad.check.formats.findings import findings, names, printable
+from handgrad.check.formats.findings import findings, names, printable, problems
 from handgrad.check.formats.gradescope import refused
 from handgrad.check.formats.output import UNFINISHED, Saved, render, save
 from handgrad.check.formats.text import TextPrinter, verdict
 from handgrad.check.rubric import Rubric
 from handgrad.check.watch import Files, changes
 from handgrad.errors import HandgradError
+from handgrad.terminal import say
 
 _WIDTH = 100  # off a terminal
 
@@ -106,7 +107,7 @@ class _Show:
         if self._saved is not None:
             if not note:
                 self._saved.end(report)
-                click.echo(f"{verdict(report)} The report is in {asked.output}")
+                say(f"{verdict(report)} The report is in {asked.output}")
         elif self._text is not None:
             grades = asked.rubric.grade(report.cases) if asked.rubric else None
             self._text.end(report, grades, note)
@@ -120,12 +121,16 @@ def check_once(asked: Asked) -> int:
     try:
         report = _judged(asked, _console())
     except KeyboardInterrupt:
-        click.echo("\nhandgrad: interrupted; the report is not finished", err=True)
+        say("\nhandgrad: interrupted; the report is not finished", err=True)
         return 130
     except (HandgradError, click.ClickException, BrokenPipeError):
         raise
     except Exception as fault:
         return _fault(fault)
+    if report.problems:
+        said = f"{report.file}: {'; '.join(report.problems)}"
+        say(f"handgrad: error: {printable(said)}", err=True)
+        return 2
     return 0 if report.passed else 1
 
 
@@ -137,7 +142,7 @@ def _fault(fault: Exception) -> int:
         where = f"{Path(frame.filename).name}, line {frame.lineno}"
         said = f"{type(fault).__name__}: {said} ({where})"
     said = " ".join(printable(said).split())
-    click.echo(f"handgrad: the checker itself failed, which is nobody's mistake: {said}", err=True)
+    say(f"handgrad: the checker itself failed, which is nobody's mistake: {said}", err=True)
     return 3
 
 
@@ -167,7 +172,7 @@ def _refuse(asked: Asked, content: str) -> None:
     if asked.output is not None:
         save(asked.output, content)
     else:
-        click.echo(content, nl=False)
+        click.echo(content.encode(), nl=False)
 
 
 def _checked(asked: Asked, show: _Show | None = None) -> CheckReport:
@@ -198,11 +203,11 @@ def watch_and_check(asked: Asked) -> int:
                 else:
                     last = _again(asked, console, last)
             except SubmissionError as error:
-                click.echo(f"cannot be judged: {error}")
-            click.echo("Watching; Ctrl-C ends.")
+                say(f"cannot be judged: {error}")
+            say("Watching; Ctrl-C ends.")
             files.wait()
     except KeyboardInterrupt:
-        click.echo()
+        say()
         return 130
     except CheckerFault as fault:
         return _fault(fault)
@@ -212,22 +217,25 @@ def _again(asked: Asked, console: Console, last: CheckReport) -> CheckReport:
     started = time.perf_counter()
     report = _checked(asked)
     seconds = time.perf_counter() - started
-    click.echo(f"\n{time.strftime('%H:%M:%S')} saved, judged again in {seconds:.1f} s")
+    say(f"\n{time.strftime('%H:%M:%S')} saved, judged again in {seconds:.1f} s")
     changed = changes(last, report)
     printer = TextPrinter(console)
     if changed.mended:
         printer.changed(f"passes now: {names(changed.mended)}", "passed")
     for title, cases in (("broken now", changed.broken), ("wrong in another way", changed.other)):
-        absent = [case for case in cases if case.status == "missing"]
-        if absent:
-            printer.changed(f"{title}, not there any more: {names(absent)}", "missing")
+        for status, said in (("missing", "not there any more"), ("not judged", "not judged now")):
+            absent = [case for case in cases if case.status == status]
+            if absent:
+                printer.changed(f"{title}, {said}: {names(absent)}", status)
         found = findings(cases)
         if found:
             printer.changed(f"{title}:", "failed")
         for finding in found:
             printer.finding(finding)
     if not changed:
-        click.echo("no case changed")
+        say("no case changed")
+    for problem in problems(report):
+        say(problem)
     console.print(verdict(report), soft_wrap=True)
     return report
 
@@ -250,13 +258,15 @@ def check_folder(asked: Asked, out: Path, jobs: int) -> int:
     )
     outcomes = _with_progress(batch)
     faults = [outcome for outcome in outcomes if outcome.fault]
-    problems = [o for o in outcomes if o.report is None and not o.fault]
+    refused = [o for o in outcomes if o.report is None and not o.fault]
+    partly = sum(o.report is not None and bool(o.report.problems) for o in outcomes)
     good = sum(o.report is not None and o.report.passed for o in outcomes)
-    click.echo(
-        f"{len(outcomes)} submissions: {good} pass everything, {len(problems)} cannot be judged"
+    say(
+        f"{len(outcomes)} submissions: {good} pass everything, {len(refused)} cannot be judged"
+        + (f", {partly} not in full" if partly else "")
         + (f", {len(faults)} made the checker fail" if faults else "")
     )
-    click.echo(f"{out / 'results.csv'}, and a page each in {out / 'pages'}")
+    say(f"{out / 'results.csv'}, and a page each in {out / 'pages'}")
     if faults:
         return 3
     return 0 if good == len(outcomes) else 1
@@ -265,7 +275,7 @@ def check_folder(asked: Asked, out: Path, jobs: int) -> int:
 def _with_progress(batch: Batch) -> list[Outcome]:
     console = Console(stderr=True, soft_wrap=True)
     if not console.is_terminal:
-        return run(batch, lambda outcome: click.echo(_said(outcome), err=True))
+        return run(batch, lambda outcome: say(_said(outcome), err=True))
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     )  # fmt: skip
@@ -285,5 +295,6 @@ def _said(outcome: Outcome) -> str:
         return f"{name}: {printable(outcome.problem)}"
     report = outcome.report
     total = len(report.cases)
-    known = " (judged before)" if outcome.reused else ""
-    return f"{name}: {report.count('passed')} of {total} cases passed{known}"
+    more = " (judged before)" if outcome.reused else ""
+    more += f"; {printable(outcome.problem)}" if outcome.problem else ""
+    return f"{name}: {report.count('passed')} of {total} cases passed{more}"

@@ -162,7 +162,7 @@ class _Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                text=True,
+                encoding="utf-8",
                 errors="replace",
             )
             self._running.add(process)
@@ -207,22 +207,32 @@ def _judge(batch: Batch, submission: Submission, running: _Processes) -> Outcome
         words += ["--format", "json", "--no-timing", "--output", str(result), *batch.options]
         code, said = running.call(words, where, _environment())
         last = said.strip().splitlines()[-1] if said.strip() else f"exit code {code}"
-        if code == 2:
+        try:
+            written = json.loads(result.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            written = {"note": "there is none"}
+        if code == 2 and "note" in written:
             last = last.removeprefix("handgrad: error: ").removeprefix(f"{relative}: ")
             return Outcome(submission, sha256=sha256, problem=last)
-        if code not in (0, 1):
+        if code not in (0, 1, 2) or "note" in written:
             return Outcome(submission, sha256=sha256, problem=f"not judged: {last}", fault=True)
-        written = json.loads(result.read_text(encoding="utf-8"))
+    if written["problems"]:  # another time the package may be there: not kept
+        problem = "; ".join(written["problems"])
+        return Outcome(submission, _report(written), written["sha256"], problem)
     kept = {"settings": {**batch.settings, "sha256": written["sha256"]}, "report": written}
     write_atomically(record, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
     return Outcome(submission, _report(written), written["sha256"])
 
 
 def _environment() -> dict[str, str]:
-    """Ours, with this same handgrad, and one thread of BLAS: two pools slow each other down."""
+    """Ours, with this same handgrad, UTF-8 between us, and one thread of BLAS.
+
+    Two pools of threads slow each other down.
+    """
     entries = [str(Path(handgrad.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
+        "PYTHONIOENCODING": "utf-8",
         "PYTHONPATH": os.pathsep.join(filter(None, entries)),
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
@@ -240,7 +250,8 @@ def _known(record: Path, settings: dict[str, Any]) -> CheckReport | None:
 
 def _report(record: dict[str, Any]) -> CheckReport:
     cases = tuple(CaseResult(**case) for case in record["cases"])
-    return CheckReport(**{**record, "cases": cases})
+    problems = tuple(record.get("problems", ()))
+    return CheckReport(**{**record, "cases": cases, "problems": problems})
 
 
 def _write(batch: Batch, outcome: Outcome, outcomes: dict[str, Outcome]) -> None:

@@ -1,8 +1,9 @@
 """The process in which submissions run: a stand-alone script, `python -I -B child.py`.
 
 It imports NumPy once and nothing of handgrad, then forks one child a case: fork, limits, import
-the submission, run the case's steps, send the outputs back through a pipe. It knows inputs and
-never answers. Requests come on standard input, replies leave on standard output (``wire``).
+the submission, run the case's steps, send the outputs back through a pipe. The import has a time
+limit of its own; a byte in front of the outputs says that it has ended. It knows inputs and never
+answers. Requests come on standard input, replies leave on standard output (``wire``).
 """
 
 import contextlib
@@ -20,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 MAX_REPLY = 96 * 2**20
+_READY = b"!"
 
 
 def _sibling(name: str) -> Any:
@@ -71,6 +73,11 @@ def _send(fd: int, data: bytes) -> None:
 def _case(request: dict[str, Any], result_fd: int, folder: Path, tools: dict[str, Any]) -> None:
     """In the forked child: limits, import, steps, outputs. Never returns."""
     containment, wire, steps = tools["containment"], tools["wire"], tools["steps"]
+    waiting = [_READY]
+
+    def ready() -> None:
+        _write_all(result_fd, waiting.pop())
+
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
@@ -83,18 +90,19 @@ def _case(request: dict[str, Any], result_fd: int, folder: Path, tools: dict[str
         _lay_out(request, folder)
         sys.dont_write_bytecode = not request["trusted"]
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        containment.limit(int(request["timeout"]) + 2, request["memory"])
+        seconds = request["import_timeout"] + request["timeout"]
+        containment.limit(int(seconds) + 2, request["memory"])
         confined = True if request["trusted"] else containment.confine()
         if not request["trusted"]:
             sys.meta_path.insert(0, _NoHandgrad())
-        reply = {"confined": confined, **steps.run(request)}
+        reply = {"confined": confined, **steps.run(request, ready)}
         encoded = wire.encode(reply)
     except MemoryError:
         encoded = wire.encode({"fault": "memory"})
     except BaseException as error:
         encoded = wire.encode({"fault": f"{type(error).__name__}: {error}"})
     with contextlib.suppress(BaseException):
-        _write_all(result_fd, encoded)
+        _write_all(result_fd, b"".join([*waiting, encoded]))
     os._exit(0)
 
 
@@ -116,8 +124,8 @@ def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> d
     if pid == 0:
         _case(request, writer, folder, tools)
     os.close(writer)
-    deadline = time.monotonic() + request["timeout"]
-    parts, size, timed_out = [], 0, False
+    deadline = time.monotonic() + request["import_timeout"]
+    parts, size, timed_out, imported = [], 0, False, False
     while True:
         left = deadline - time.monotonic()
         ready = select.select([reader], [], [], max(0.0, left))[0] if left > 0 else []
@@ -125,6 +133,11 @@ def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> d
             timed_out = True
             break
         part = os.read(reader, 2**20)
+        if not imported and part:
+            imported, part = True, part[1:]
+            deadline = time.monotonic() + request["timeout"]
+            if not part:
+                continue
         size += len(part)
         if not part or size > MAX_REPLY:
             break
@@ -143,6 +156,7 @@ def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> d
     shutil.rmtree(folder, ignore_errors=True)
     return {
         "timed_out": timed_out,
+        "imported": imported,
         "oversized": size > MAX_REPLY,
         "code": os.waitstatus_to_exitcode(status),
         "reply": b"".join(parts),
@@ -159,7 +173,7 @@ def main() -> None:
     sys.path.append(numpy_place)
     preload = sys.argv[4:]  # path entries, then '--', then modules: only for handgrad itself
     tools: dict[str, Any] = {
-        name: _sibling(name) for name in ("wire", "containment", "probe", "steps")
+        name: _sibling(name) for name in ("wire", "containment", "probe", "failures", "steps")
     }
     wire, containment = tools["wire"], tools["containment"]
     _warm(tools)

@@ -10,7 +10,6 @@ import contextlib
 import ctypes
 import os
 import platform
-import resource
 import struct
 import sys
 
@@ -126,6 +125,8 @@ def drop_capabilities() -> None:
 
 def limit(seconds: int, memory_bytes: int) -> None:
     """Set this process's rlimits; the memory is on top of what it has already."""
+    import resource  # only where there is fork; this file is imported anywhere
+
     limits = {
         resource.RLIMIT_CPU: seconds,
         resource.RLIMIT_CORE: 0,
@@ -164,6 +165,8 @@ def confine() -> bool:
 
 
 def _no_more_processes() -> None:
+    import resource
+
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 

@@ -93,6 +93,7 @@ def _raised(variant: Variant, error: Mapping[str, Any]) -> Problem:
     kind, text = str(error.get("kind")), str(error.get("text", ""))
     doing, type_name = str(error.get("doing", "")), str(error.get("type", ""))
     if kind == "missing":
+        text = text.removeprefix("not written yet").strip(" :.")
         said = f"not written yet: {text}" if text else "not written yet"
         return Problem(variant, "", said, (Explanation("not-written"),), "missing")
     if kind == "form":

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-Status = Literal["passed", "failed", "missing", "error"]
+Status = Literal["passed", "failed", "missing", "error", "not judged"]
+ABSENT = ("missing", "not judged")  # of which nothing can be said to be wrong
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,10 @@ class CaseResult:
         The function under test, e.g. 'conv_backward'.
     name : str
         The case within it, unique with ``function``, e.g. 'gradient of w'.
-    status : 'passed', 'failed', 'missing' or 'error'
+    status : 'passed', 'failed', 'missing', 'error' or 'not judged'
         'failed': a wrong answer; 'missing': the function is not there, or says it is not written
-        yet; 'error': the submission raised, crashed, or passed a limit.
+        yet; 'error': the submission raised, crashed, or passed a limit; 'not judged': a package
+        that it needs is not there, which is nobody's mistake.
     diagnosis : str or None
         The key of the likely cause (``diagnosis.CAUSES``), only when the numbers support it.
     detail : str
@@ -60,6 +62,7 @@ class CheckReport:
     environment: Mapping[str, str]  # versions; nothing that changes between two equal runs
     cases: tuple[CaseResult, ...]
     timings: Mapping[str, float] = field(default_factory=dict)  # '<function>: <name>' to seconds
+    problems: tuple[str, ...] = ()  # what kept cases from being judged: packages
 
     def count(self, status: Status) -> int:
         """How many cases have this status."""
@@ -67,8 +70,8 @@ class CheckReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every case passed; a missing one has not."""
-        return all(case.status == "passed" for case in self.cases)
+        """Whether every case was judged and passed; a missing one has not."""
+        return not self.problems and all(case.status == "passed" for case in self.cases)
 
     def to_json(self, timing: bool = True) -> str:
         """Give the report as JSON: same seed and file, same bytes, but for ``timings``."""

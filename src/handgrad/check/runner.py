@@ -16,8 +16,10 @@ from typing import Any, Self
 import numpy as np
 
 from handgrad.check import containment, wire
+from handgrad.check.errors import SubmissionError
 
 MEMORY_BYTES = 2**30  # beyond what Python and NumPy take
+IMPORT_SECONDS = 10.0  # at least; a case's own limit begins when its modules are imported
 _GRACE_SECONDS = 20.0  # beyond a case's own limit: then the child itself is stuck
 
 
@@ -35,7 +37,8 @@ class Outcome:
     reply : dict
         What the child says; anything may be in it, so every reader checks.
     how : str
-        For 'crashed': 'exit code 3', 'signal SIGSEGV'.
+        For 'crashed': 'exit code 3', 'signal SIGSEGV'; for 'timeout': 'importing', where the
+        submission's modules took too long already.
     """
 
     ending: str
@@ -78,7 +81,18 @@ class Runner:
         containment.set_dumpable(self._was_dumpable)
 
     def start(self) -> None:
-        """Start the child, with an environment of nothing but what it needs."""
+        """Start the child, with an environment of nothing but what it needs.
+
+        Raises
+        ------
+        SubmissionError
+            Where the platform has no fork: submissions cannot be held in limits there.
+        """
+        if not hasattr(os, "fork"):
+            raise SubmissionError(
+                "handgrad check needs fork and resource limits, which only a POSIX system has "
+                f"(Linux, macOS); this is {sys.platform}"
+            )
         self._folder = tempfile.TemporaryDirectory(prefix="handgrad-check-")
         private = self._folder.name
         environment = {
@@ -100,6 +114,8 @@ class Runner:
                 sys.executable,
                 "-I",
                 "-B",
+                "-X",
+                "utf8",
                 str(here / "child.py"),
                 private,
                 str(self._hidden or ""),
@@ -167,7 +183,9 @@ class Runner:
         RunnerFault
             When two children in a row fail: that is no case's doing.
         """
-        message = wire.encode({**request, "timeout": float(timeout), "memory": MEMORY_BYTES})
+        importing = max(float(timeout), IMPORT_SECONDS)
+        limits = {"timeout": float(timeout), "import_timeout": importing, "memory": MEMORY_BYTES}
+        message = wire.encode({**request, **limits})
         for attempt in (1, 2):
             try:
                 if self._process is None:
@@ -176,7 +194,7 @@ class Runner:
                 assert self._process.stdin is not None
                 self._process.stdin.write(len(message).to_bytes(8, "little") + message)
                 self._process.stdin.flush()
-                deadline = time.monotonic() + timeout + _GRACE_SECONDS
+                deadline = time.monotonic() + importing + timeout + _GRACE_SECONDS
                 end = wire.decode(self._receive(deadline))
                 raw = self._receive(deadline)
                 return _outcome(end, raw)
@@ -190,7 +208,7 @@ class Runner:
 def _outcome(end: Mapping[str, Any], raw: bytes) -> Outcome:
     code = int(end["code"])
     if end["timed_out"] or code == -signal.SIGXCPU:
-        return Outcome("timeout")
+        return Outcome("timeout", how="" if end["imported"] else "importing")
     if end["oversized"]:
         return Outcome("crashed", how="it sent more than a case may")
     try:

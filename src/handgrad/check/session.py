@@ -21,7 +21,7 @@ from handgrad.check.diagnosis import CAUSES
 from handgrad.check.errors import CheckerFault, SubmissionError
 from handgrad.check.judge import Judgement, judge
 from handgrad.check.records import CaseResult, CheckReport
-from handgrad.check.runner import Outcome, Runner, RunnerFault
+from handgrad.check.runner import IMPORT_SECONDS, Outcome, Runner, RunnerFault
 from handgrad.check.submission import UNITS, Submission, find_submission
 
 _PACKAGE = Path(handgrad.__file__).parent
@@ -66,10 +66,13 @@ def check_submission(
     on_case : function, optional
         Called with each CaseResult as it ends.
 
+    A case of a function that needs a package which is not installed is 'not judged'; the report's
+    ``problems`` name the package.
+
     Raises
     ------
     SubmissionError
-        When nothing of it can be loaded, or an option names nothing that there is.
+        When nothing of it can be judged, or an option names nothing that there is.
     CheckerFault
         When the checker itself fails.
     """
@@ -91,7 +94,7 @@ def check_submission(
     # One BLAS thread, as in the child: the two never fight, and their times compare.
     with threadpool_limits(limits=1), Runner(hidden=hidden, preload=preload) as runner:
         judged = _Judged(submission, rules, seed, runner, timeout)
-        judged.load()
+        judged.load(chosen)
         recognised.update(judged.other_names())
         for item in chosen:
             if item.optional and not judged.has(item.unit, item.function):
@@ -112,6 +115,7 @@ def check_submission(
         environment={**versions(), "containment": judged.containment()},
         cases=tuple(results),
         timings=timings,
+        problems=judged.problems(),
     )
 
 
@@ -164,6 +168,8 @@ class _Judged:
         self.runner, self.timeout = runner, timeout
         self.names: dict[str, set[str]] = {}
         self.broken: dict[str, str] = {}
+        self.lacking: dict[str, str] = {}  # module to the package that it needs, and why not
+        self._not_judged: dict[str, dict[str, None]] = {}  # such a package to who needs it
         self.timings: dict[str, float] = {}
         self._confined = True
         self._timeouts: Counter[str] = Counter()  # by function
@@ -184,10 +190,11 @@ class _Judged:
         except (RunnerFault, OSError, ValueError) as error:
             raise CheckerFault(f"the child process: {error}") from error
 
-    def load(self) -> None:
-        """Import each module once and note its names; refuse a submission of which none loads."""
+    def load(self, cases: Sequence[Case]) -> None:
+        """Import each module once and note its names; refuse what no case can be asked of."""
+        limit = max(self.timeout, IMPORT_SECONDS)
         for unit, module in self.submission.modules.items():
-            outcome = self._ask({"list": True, "modules": {unit: module}}, max(self.timeout, 10))
+            outcome = self._ask({"list": True, "modules": {unit: module}}, limit)
             self._confined = self._confined and outcome.reply.get("confined") is True
             modules = outcome.reply.get("modules")
             found = modules.get(unit) if isinstance(modules, dict) else None
@@ -196,14 +203,56 @@ class _Judged:
                 self.names[unit] = {name for name in names if isinstance(name, str)}
                 continue
             error = found.get("error") if isinstance(found, dict) else None
+            lack = self._lack(error)
+            if lack:
+                self.lacking[unit] = lack
+                continue
             if isinstance(error, dict):
                 place = f"{error.get('file')}, line {error.get('line')}: {error.get('code')}"
                 said = f"{error.get('type')}: {error.get('text')} ({place})"
             else:
-                said = _ending(outcome, max(self.timeout, 10))
+                said = _ending(outcome, limit)
             self.broken[unit] = _clean(f"{unit}.py cannot be imported: {said}")
-        if not self.names:
-            raise SubmissionError(f"{self.submission.file}: {'; '.join(self.broken.values())}")
+        if not self.names or all(any(self._lacking_for(case)) for case in cases):
+            for unit, lack in self.lacking.items():
+                self._not_judged.setdefault(lack, {})[f"{unit}.py"] = None
+            reasons = [*self.problems(), *self.broken.values()]
+            raise SubmissionError(f"{self.submission.file}: {'; '.join(reasons)}")
+
+    def _lacking_for(self, case: Case) -> list[str]:
+        return [unit for unit, _ in case.needs if unit in self.lacking]
+
+    def _lack(self, error: Any) -> str:
+        """The package that an import asked for in vain, and why; '' if that is not what failed.
+
+        Of the submission's own modules an absent one is its mistake; of others it may be this
+        computer's, and it is never the mistake of each function in the file.
+        """
+        package = error.get("package") if isinstance(error, dict) else None
+        if not isinstance(package, str) or not re.fullmatch(r"[\w.-]+", package):
+            return ""
+        if self.submission.owns(package):
+            return ""
+        if error.get("type") == "ModuleNotFoundError":
+            why = "which is neither installed here nor a file of the submission"
+            return f"the package {package}, {why}"
+        said = re.sub(r" \([^()]*[/\\][^()]*\)$", "", str(error.get("text")))  # where it lies
+        return f"the package {package}, which cannot be imported here as it asks: {_clean(said)}"
+
+    def _without(self, case: Case, who: str, lack: str) -> CaseResult:
+        """The result of a case for which a package is not there."""
+        self._not_judged.setdefault(lack, {})[who] = None
+        return self._result(case, Judgement("not judged", None, f"{who} needs {lack}."))
+
+    def problems(self) -> tuple[str, ...]:
+        """What kept cases from being judged: a line a package that is not there."""
+        lines = []
+        for lack, found in self._not_judged.items():
+            who = list(found)
+            shown = ", ".join(who[:3]) + (f" and {len(who) - 3} more" if len(who) > 3 else "")
+            line = f"not judged: {shown} need{'s' * (len(who) == 1)} {lack}"
+            lines.append(" ".join(line.split()))
+        return tuple(lines)
 
     def has(self, unit: str, name: str) -> bool:
         """Whether the submission defines a function, by any of its names."""
@@ -231,6 +280,8 @@ class _Judged:
 
     def run(self, case: Case, recognised: dict[str, str]) -> CaseResult:
         """Run and judge one case."""
+        for unit in self._lacking_for(case):
+            return self._without(case, f"{unit}.py", self.lacking[unit])
         for unit, name in case.needs:
             if unit in self.broken:
                 return self._result(case, Judgement("error", "raises", self.broken[unit]))
@@ -265,6 +316,9 @@ class _Judged:
             {name: item.get(name) if isinstance(item.get(name), dict) else None for name in _FORM}
             for item in found
         ]
+        lacks = [lack for item in found if (lack := self._lack(item["error"]))]
+        if lacks:
+            return self._without(case, f"{case.function} in {case.unit}.py", lacks[0])
         with _faults(f"judging {case.function}: {case.name}"):
             judgement = judge(case, found)
             if case.recognise is not None:
@@ -275,7 +329,7 @@ class _Judged:
 
     def _without_reply(self, case: Case, outcome: Outcome, timeout: float) -> Judgement:
         said = _ending(outcome, timeout)
-        if outcome.ending == "timeout" and case.group == "time":
+        if outcome.ending == "timeout" and case.group == "time" and not outcome.how:
             return Judgement("failed", "too-slow", f"{said}.")
         return Judgement("error", outcome.ending, f"{said}. {CAUSES[outcome.ending].capitalize()}.")
 
@@ -309,6 +363,8 @@ class _Judged:
 
 def _ending(outcome: Outcome, timeout: float) -> str:
     """How a case ended without an answer, in words."""
+    if outcome.how == "importing":
+        return f"It could not be imported within {max(timeout, IMPORT_SECONDS):g} seconds"
     if outcome.ending == "timeout":
         return f"It did not end within {timeout:g} seconds"
     if outcome.ending == "memory":

@@ -1,38 +1,48 @@
 """A case's steps, carried out on the submission: calls, attributes, differences; no judging.
 
 A request holds ``variants``: each has inputs (name to array), steps and the names to give back.
-An exception ends its variant, not the others. Imports nothing of handgrad: the child loads this
-file by its path.
+The modules that the steps use are imported before the first step: what an import does (seed a
+generator, take its time) is no function's doing. An exception ends its variant, not the others.
+Imports nothing of handgrad: the child loads this file by its path.
 """
 
 import copy
 import hashlib
 import importlib
-import linecache
 import sys
 import time
-import traceback
+from collections.abc import Callable, Iterator
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 _probe: Any = sys.modules.get("_check_probe")
+_failures: Any = sys.modules.get("_check_failures")
 
 
-class Absent(Exception):
-    """The submission has no such function."""
-
-
-class Surprise(Exception):
-    """A result has another form than the step unpacks."""
-
-
-def run(request: dict[str, Any]) -> dict[str, Any]:
-    """Import the modules, run every variant, and give back the wanted values."""
+def run(request: dict[str, Any], ready: Callable[[], None]) -> dict[str, Any]:
+    """Import the modules, call ``ready``, run every variant, and give back the wanted values."""
     if request.get("list"):
-        return {"modules": {unit: _names(name) for unit, name in request["modules"].items()}}
+        found = {unit: _names(name) for unit, name in request["modules"].items()}
+        ready()
+        return {"modules": found}
     context = Context(request["modules"], request["aliases"])
+    for unit in dict.fromkeys(_units([variant["steps"] for variant in request["variants"]])):
+        context.load(unit)
+    ready()
     return {"variants": [context.variant(variant) for variant in request["variants"]]}
+
+
+def _units(steps: Any) -> Iterator[str]:
+    """The modules that steps use, those of steps within steps, too."""
+    if isinstance(steps, dict):
+        if isinstance(steps.get("unit"), str):
+            yield steps["unit"]
+        steps = list(steps.values())
+    if isinstance(steps, list | tuple):
+        for step in steps:
+            yield from _units(step)
 
 
 def _names(module: str) -> dict[str, Any]:
@@ -42,54 +52,38 @@ def _names(module: str) -> dict[str, Any]:
         names = [name for name in dir(found) if callable(getattr(found, name, None))]
         return {"names": names[:2000]}
     except BaseException as error:
-        return {"error": described(error)}
-
-
-def described(error: BaseException) -> dict[str, Any]:
-    """An exception as data: its type, text, and the submission's line that raised it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [f for f in frames if f.filename != __file__ and "importlib" not in f.filename]
-    inside = [f for f in own if "site-packages" not in f.filename] or own
-    where = inside[-1] if inside else None
-    text = str(error) if not isinstance(error, KeyError) else f"missing key {error}"
-    if isinstance(error, SyntaxError):
-        code, line, place = (error.text or "").strip(), error.lineno, error.filename or ""
-        text = error.msg
-    else:
-        code = linecache.getline(where.filename, where.lineno or 0).strip() if where else ""
-        line, place = (where.lineno, where.filename) if where else (None, "")
-    kind = "missing" if isinstance(error, NotImplementedError | Absent) else "raises"
-    if isinstance(error, MemoryError):
-        kind = "memory"
-    elif isinstance(error, SystemExit):
-        kind = "crashed"
-    elif isinstance(error, Surprise):
-        kind = "form"
-    return {
-        "kind": kind,
-        "type": type(error).__name__,
-        "text": text[:500],
-        "file": place.replace("\\", "/").rpartition("/")[2],
-        "line": line,
-        "code": code[:200],
-    }
+        return {"error": _failures.described(error)}
 
 
 class Context:
-    """The submission's modules, imported when first needed."""
+    """The submission's modules; each is imported before any function of it is called."""
 
     def __init__(self, modules: dict[str, str], aliases: dict[str, list[str]]) -> None:
         self.modules, self.aliases = modules, aliases
+        self.loaded: dict[str, ModuleType | BaseException] = {}
+
+    def load(self, unit: str) -> None:
+        """Import a module; what it raises is kept for the steps that use it."""
+        if unit in self.modules:
+            try:
+                self.loaded[unit] = importlib.import_module(self.modules[unit])
+            except BaseException as error:
+                self.loaded[unit] = error
 
     def find(self, unit: str, name: str) -> Any:
         """Return the submission's function or class of this name, or of an alias of it."""
-        if unit not in self.modules:
-            raise Absent(f"there is no {unit}.py")
-        module = importlib.import_module(self.modules[unit])
+        module = self.loaded.get(unit)
+        if module is None:
+            raise _failures.Absent(f"there is no {unit}.py")
+        if isinstance(module, BaseException):
+            raise module
         for alias in self.aliases.get(name, [name]):
             if hasattr(module, alias):
-                return getattr(module, alias)
-        raise Absent(f"{unit}.py has no {name}")
+                found = getattr(module, alias)
+                if _failures.is_empty(found):
+                    raise _failures.Unwritten(f"{name} is an empty class")
+                return found
+        raise _failures.Absent(f"{unit}.py has no {name}")
 
     def variant(self, variant: dict[str, Any]) -> dict[str, Any]:
         """Run one variant; on an exception, give it and what there was by then."""
@@ -100,7 +94,11 @@ class Context:
                 with np.errstate(all="ignore"):
                     self.step(step, env)
             except BaseException as error:
-                result["error"] = {**described(error), "step": number, "doing": _doing(step)}
+                result["error"] = {
+                    **_failures.described(error),
+                    "step": number,
+                    "doing": _doing(step),
+                }
                 break
         result["values"] = {name: env[name] for name in variant["returns"] if name in env}
         return result
@@ -112,15 +110,22 @@ class Context:
     def do_call(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Call a function of the submission."""
         function = self.find(step["unit"], step["name"])
-        self._keep(step, env, function(*_values(step, env), **_keywords(step, env)))
+        result = function(*_values(step, env), **_keywords(step, env))
+        self._keep(step, env, _failures.constructed(function, result))
 
     def do_method(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Call a method of an object of the submission's."""
-        method = getattr(env[step["on"]], step["name"])
-        self._keep(step, env, method(*_values(step, env), **_keywords(step, env)))
+        owner, name = env[step["on"]], step["name"]
+        if not hasattr(owner, name):
+            raise _failures.Absent(f"{type(owner).__name__} has no {name}")
+        self._keep(
+            step, env, getattr(owner, name)(*_values(step, env), **_keywords(step, env))
+        )  # fmt: skip
 
     def _keep(self, step: dict[str, Any], env: dict[str, Any], result: Any) -> None:
         names = step.get("save")
+        if names:
+            _failures.written(step["name"], names, result)
         if isinstance(names, str):
             env[names] = result
         elif names:
@@ -128,7 +133,9 @@ class Context:
                 got = type(result).__name__
                 if isinstance(result, tuple | list):
                     got += f" of {len(result)}"
-                raise Surprise(f"{step['name']} should return ({', '.join(names)}); got a {got}")
+                raise _failures.Surprise(
+                    f"{step['name']} should return ({', '.join(names)}); got a {got}"
+                )
             env.update(zip(names, result, strict=True))
 
     def do_attribute(self, step: dict[str, Any], env: dict[str, Any]) -> None:
@@ -143,9 +150,8 @@ class Context:
 
     def do_shapes(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Say the shape of each of a model's parameters."""
-        env[step["save"]] = {
-            str(name): list(np.shape(value)) for name, value in env[step["on"]].params.items()
-        }
+        params = env[step["on"]].params
+        env[step["save"]] = {str(name): list(np.shape(value)) for name, value in params.items()}
 
     def do_copy(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Keep a value as it is now."""
@@ -196,6 +202,7 @@ class Context:
                 if number == len(step["choices"]) - 1:
                     raise
                 continue
+            made = _failures.constructed(function, made)
             env[step["save"]], env[step["save"] + " choice"] = made, number
             return
 
@@ -203,8 +210,8 @@ class Context:
         """Carry out a step that should raise an exception; keep its type and text."""
         try:
             self.step(step["step"], env)
-        except NotImplementedError:
-            raise  # not written yet, which is no refusal
+        except (NotImplementedError, _failures.Absent, ImportError):
+            raise  # not written yet, or a package is not there: that is no refusal
         except Exception as error:
             env[step["save"]] = {"type": type(error).__name__, "text": str(error)[:500]}
         else:
@@ -224,7 +231,7 @@ class Context:
                 moved.reshape(-1)[index] += delta
                 other.params[name] = moved
             np.random.seed(step["seed"])  # noqa: NPY002
-            return other.loss(X, y)
+            return _failures.written("loss", ["loss", "grads"], other.loss(X, y))
 
         _, grads = evaluate()
         found: dict[str, Any] = {}
@@ -251,6 +258,7 @@ class Context:
 
         def loss(given: Any, y: Any = None) -> Any:
             result = inner(given) if y is None else inner(given, y)
+            _failures.written("loss", "scores" if y is None else ["loss", "grads"], result)
             if y is None and np.shape(given) == X.shape and np.array_equal(given, X):
                 kept.append({"scores": np.array(result), "params": copy.deepcopy(model.params)})
             return result

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from handgrad.check.errors import SubmissionError
 UNITS = ("layers", "optim", "logistic", "svm", "softmax", "cnn", "solver")
 _OTHER_NAMES = {"layers": ("conv_layers",), "cnn": ("convnet",)}
 _MAX_FILES, _MAX_BYTES = 300, 8 * 2**20
+_RELATIVE = re.compile(rb"(?:^|\n|\r|\A\xef\xbb\xbf)[ \t]*from\s+\.")  # after a byte-order mark
 _SKIPPED = {"__pycache__", "node_modules", "site-packages", "venv", "env"}
 
 
@@ -45,6 +47,19 @@ class Submission:
     path: tuple[tuple[bool, str], ...] = ()
     whole: bool = False
     trusted: bool = False
+
+    def owns(self, module: str) -> bool:
+        """Whether a module is, or by its name should be, the submission's own and no package."""
+        root = module.partition(".")[0]
+        names = {*UNITS, *(name for others in _OTHER_NAMES.values() for name in others)}
+        names |= {name.partition(".")[0] for name in self.modules.values()}
+        for _, *parts in map(_parts, self.sources):  # below 'parent': its folder, what is in it
+            names.update(part.removesuffix(".py") for part in parts[:2])
+        return root in names
+
+
+def _parts(path: str) -> list[str]:
+    return path.split("/")
 
 
 def find_submission(path: str | Path) -> Submission:
@@ -111,7 +126,7 @@ def _folder(place: Path, shown: str) -> Submission:
     package, entries = _layout(sources, root.resolve().name)
     return Submission(
         file=shown,
-        sha256=hashlib.sha256("".join(lines).encode()).hexdigest(),
+        sha256=hashlib.sha256(os.fsencode("".join(lines))).hexdigest(),
         modules={unit: f"{package}{name}" for unit, name in known.items()},
         sources={f"{entries[0][1]}/{key}": text for key, text in sources.items()},
         path=entries,
@@ -122,7 +137,7 @@ def _folder(place: Path, shown: str) -> Submission:
 def _layout(sources: Mapping[str, bytes], folder: str) -> tuple[str, tuple[tuple[bool, str], ...]]:
     """Decide how the modules are imported: flat, or (relative imports) as a package."""
     name = folder if folder.isidentifier() else "submission"
-    relative = any(re.search(rb"^\s*from\s+\.", text, re.MULTILINE) for text in sources.values())
+    relative = any(_RELATIVE.search(text) for text in sources.values())
     entries = ((True, f"parent/{name}"), (True, "parent"))
     return (f"{name}." if relative else ""), entries
 
@@ -185,7 +200,7 @@ def _module(name: str) -> Submission:
         lines.append(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n")
     return Submission(
         file=name,
-        sha256=hashlib.sha256("".join(lines).encode()).hexdigest(),
+        sha256=hashlib.sha256(os.fsencode("".join(lines))).hexdigest(),
         modules=modules,
         path=tuple((False, str(Path(entry).resolve())) for entry in sys.path),
         whole=whole,

@@ -1,11 +1,12 @@
 """Notice when a submission was saved, and what changed between two reports."""
 
 import hashlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from handgrad.check.records import CaseResult, CheckReport
+from handgrad.check.records import ABSENT, CaseResult, CheckReport
 
 _POLL_SECONDS = 0.3
 _SETTLE_SECONDS = 0.1
@@ -34,7 +35,7 @@ def changes(old: CheckReport, new: CheckReport) -> Changes:
         if case.status == "passed":
             if was != "passed":
                 mended.append(case)
-        elif was in (None, "passed") or (was == "missing") != (case.status == "missing"):
+        elif was in (None, "passed") or (was in ABSENT) != (case.status in ABSENT):
             broken.append(case)
         elif last is not None and (was, last.diagnosis, last.detail) != (
             case.status,
@@ -69,7 +70,7 @@ class Files:
         digest = hashlib.sha256()
         for file in times:
             try:
-                digest.update(f"{file}\0".encode() + file.read_bytes())
+                digest.update(os.fsencode(file) + b"\0" + file.read_bytes())
             except OSError:
                 continue
         self._hash = digest.hexdigest()

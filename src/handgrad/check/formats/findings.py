@@ -36,10 +36,10 @@ class FunctionSummary:
 
     @property
     def status(self) -> str:
-        """'failed' if any case failed or raised, else 'missing' if any is, else 'passed'."""
+        """'failed' if any case failed or raised, else what any other is that did not pass."""
         if self.count("failed") + self.count("error"):
             return "failed"
-        return "missing" if self.count("missing") else "passed"
+        return next((s for s in ("not judged", "missing") if self.count(s)), "passed")
 
     @property
     def title(self) -> str:
@@ -49,11 +49,15 @@ class FunctionSummary:
     @property
     def tally(self) -> str:
         """E.g. '5 of 9 cases', or why there is nothing to count."""
+        if self.count("not judged") == len(self.cases):
+            return "a package is not there"
         if self.count("missing") == len(self.cases):
             details = {case.detail.splitlines()[0] for case in self.cases if case.detail}
+            if len(details) == 1:
+                return details.pop()
             if all(detail.startswith("not written yet") for detail in details):
                 return "not written yet"
-            return details.pop() if len(details) == 1 else "not there, or not written yet"
+            return "not there, or not written yet"
         return f"{self.count('passed')} of {len(self.cases)} cases"
 
 
@@ -75,11 +79,11 @@ def by_function(cases: Iterable[CaseResult]) -> list[FunctionSummary]:
 
 
 def totals(cases: Iterable[CaseResult]) -> dict[str, int]:
-    """How many functions passed, failed, are missing; the time of one is no function of its own."""
+    """How many functions passed, failed, ...; the time of one is no function of its own."""
     functions = by_function(replace(case, group="") for case in cases)
     return {
         status: sum(function.status == status for function in functions)
-        for status in ("passed", "failed", "missing")
+        for status in ("passed", "failed", "missing", "not judged")
     }
 
 
@@ -161,6 +165,8 @@ def _cause(case: CaseResult) -> tuple[str, ...] | None:
     own = case.function if case.group in _INDEPENDENT else ""
     if case.diagnosis in _SAYS_LITTLE:
         return None
+    if case.status == "error" and " cannot be imported: " in case.detail:
+        return ("error", case.detail)  # one mistake, whatever is in the file
     if case.diagnosis in (None, *_SYMPTOMS):
         if case.status == "error" and case.detail:
             return ("error", case.group, own, case.detail.splitlines()[0])
@@ -236,6 +242,11 @@ def printable(text: str) -> str:
         ),
         text,
     )
+
+
+def problems(report: CheckReport) -> list[str]:
+    """What kept cases from being judged, as sentences."""
+    return [f"{text[:1].upper()}{text[1:]}." for text in map(printable, report.problems)]
 
 
 def detail_lines(case: CaseResult) -> list[str]:

@@ -1,6 +1,7 @@
 """Gradescope's results.json: one test an item of the rubric."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from handgrad.check.formats.findings import (
@@ -10,6 +11,7 @@ from handgrad.check.formats.findings import (
     findings,
     names,
     printable,
+    problems,
     repeatable,
 )
 from handgrad.check.formats.junit import explained
@@ -19,10 +21,13 @@ from handgrad.check.rubric import Grade, Grades
 
 def as_gradescope(report: CheckReport, grades: Grades, timing: bool = True, note: str = "") -> str:
     """Give the report as results.json."""
-    tests: list[dict[str, Any]] = [_test(grade) for grade in grades.items]
+    reasons = problems(report)
+    tests = [_test(grade, reasons) for grade in grades.items]
     record: dict[str, Any] = {
         "score": grades.score,
-        "output": (f"This report is {note}.\n" if note else "") + _about(report),
+        "output": "\n".join(
+            [*([f"This report is {note}."] if note else []), *reasons, _about(report)]
+        ),
         "visibility": "visible",
         "tests": tests,
     }
@@ -42,25 +47,27 @@ def refused(reason: str) -> str:
     return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 
-def _test(grade: Grade) -> dict[str, Any]:
+def _test(grade: Grade, reasons: Sequence[str]) -> dict[str, Any]:
     return {
         "name": printable(grade.name),
         "score": grade.score,
         "max_score": grade.points,
         "status": "passed" if grade.passed else "failed",
-        "output": _output(grade),
+        "output": _output(grade, reasons),
         "visibility": grade.item.visibility,
     }
 
 
-def _output(grade: Grade) -> str:
+def _output(grade: Grade, reasons: Sequence[str]) -> str:
     if not grade.cases:
-        return "No case of this item was run."
+        return "\n".join(["No case of this item was run.", *reasons])
     passed = sum(case.status == "passed" for case in grade.cases)
     parts = [f"{passed} of {len(grade.cases)} cases passed."]
     absent = {case.function: None for case in grade.cases if case.status == "missing"}
     if absent:
         parts.append(f"Not written yet, or not there: {', '.join(absent)}")
+    if any(case.status == "not judged" for case in grade.cases):
+        parts += reasons
     if grade.nothing_right:
         parts.append(f"Nothing earned, for no value is right: {', '.join(grade.nothing_right)}")
     parts += ["\n".join(_lines(finding)) for finding in findings(grade.cases)]

@@ -11,6 +11,7 @@ from handgrad.check.formats.findings import (
     findings,
     names,
     printable,
+    problems,
     repeatable,
     totals,
 )
@@ -40,6 +41,7 @@ def as_html(
         summaries=by_function(report.cases),
         counts=totals(report.cases),
         absent=absent(report.cases),
+        problems=problems(report),
         findings=[
             {
                 "case": finding.case,

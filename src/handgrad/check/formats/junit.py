@@ -13,7 +13,7 @@ from handgrad.check.formats.findings import (
 )
 from handgrad.check.records import CaseResult, CheckReport
 
-_TAGS = {"failed": "failure", "missing": "failure", "error": "error"}
+_TAGS = {"failed": "failure", "missing": "failure", "error": "error", "not judged": "error"}
 
 
 def as_junit(report: CheckReport, timing: bool = True, note: str = "") -> str:
@@ -42,7 +42,7 @@ def _suite(
         name=summary.title,
         tests=str(len(summary.cases)),
         failures=str(summary.count("failed") + summary.count("missing")),
-        errors=str(summary.count("error")),
+        errors=str(summary.count("error") + summary.count("not judged")),
         time=f"{sum(seconds):.3f}",
         # The schema asks for these; a moment or a host would make equal runs differ.
         timestamp="1970-01-01T00:00:00",

@@ -18,6 +18,7 @@ from handgrad.check.formats.findings import (
     findings,
     names,
     printable,
+    problems,
     repeatable,
     totals,
 )
@@ -25,7 +26,10 @@ from handgrad.check.records import CaseResult, CheckReport
 from handgrad.check.rubric import Grades
 
 _WIDTH = 100
-_STYLES = {"passed": "green", "failed": "bold red", "error": "bold red", "missing": "yellow"}
+_STYLES = {
+    "passed": "green", "failed": "bold red", "error": "bold red", "missing": "yellow",
+    "not judged": "bold yellow",
+}  # fmt: skip
 
 
 def as_text(report: CheckReport, grades: Grades | None = None, note: str = "") -> str:
@@ -64,6 +68,9 @@ class TextPrinter:
             self._line()
             self.finding(finding, f"{number}. ")
         self._not_written(report.cases)
+        for problem in problems(report):
+            self._line()
+            self._wrapped(problem, style=_STYLES["not judged"])
         self._line()
         if grades is not None:
             self._grades(grades)
@@ -167,6 +174,6 @@ def _summary_line(summary: FunctionSummary) -> Text:
     status = summary.status
     line = Text("  ")
     line.append(f"{summary.title:32}", style="" if status == "passed" else "bold")
-    line.append(f"{status:9}", style=_STYLES[status])
+    line.append(f"{status:8} ", style=_STYLES[status])
     line.append(printable(summary.tally), style="dim")
     return line
