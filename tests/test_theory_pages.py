@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import test_theory
+import test_theory_batchnorm  # noqa: F401 - it marks what it proves
+import test_theory_convolution  # noqa: F401 - and so does this
 import test_theory_training  # noqa: F401 - it marks what it proves
 from latex_values import BLOCKS, Formula, equations
 from theory_proofs import PROVED

@@ -46,6 +46,14 @@ def derivative(value, by):
     return map_entries(lambda entry: sympy.diff(value, entry), by)
 
 
+def rows(array, axes=1):
+    """The array as an array of arrays: X[i] is a row; with ``axes=2``, X[n, c] an image."""
+    result = np.empty(array.shape[:axes], dtype=object)
+    for place in np.ndindex(*result.shape):
+        result[place] = array[place]
+    return result
+
+
 def map_entries(function, array):
     result = np.empty(np.shape(array), dtype=object)
     for place in np.ndindex(*np.shape(array)):

@@ -102,6 +102,10 @@ def conv_backward(
     Returns
     -------
     dx : array (N, C, H, W), dw : array (F, C, HH, WW)
+
+    References
+    ----------
+    Derived in theory/convolution.md, formula conv-backward.
     """
     x, w, stride, padding = cache
     dout = floating(dout, x.dtype)
@@ -138,6 +142,7 @@ def channel_bias_backward(dout: ArrayLike, cache: np.dtype[Any]) -> tuple[Array,
     """Gradients of x + b: dx = dout, db = sum of dout over examples and pixels.
 
     The cache is x's dtype, all that is left of x.
+    Derived in theory/channel_bias.md, formula bias-gradients.
     """
     dout = floating(dout, cache)
     require(dout.ndim == 4, "channel_bias_backward", "dout must be (N, F, H, W)", dout=dout)

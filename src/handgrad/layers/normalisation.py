@@ -133,7 +133,7 @@ def batchnorm_forward(
     References
     ----------
     Ioffe & Szegedy, "Batch normalization", ICML 2015, algorithm 1. They accumulate the unbiased
-    variance; the assignment accumulates the biased one, and so do we. A feature that is constant
+    variance; we accumulate the biased one, which normalises the batch. A feature that is constant
     over the batch gives x_hat = 0 and out = beta: so does every feature of a batch of one example,
     whose variance, 0, is accumulated as any other (PyTorch refuses such a batch).
     """
@@ -162,6 +162,10 @@ def batchnorm_backward(dout: ArrayLike, cache: BatchNormCache) -> tuple[Array, A
     Returns
     -------
     dx : array (N, D), dgamma : array (D,), dbeta : array (D,)
+
+    References
+    ----------
+    Derived in theory/batch_normalisation.md, formula bn-dx-standard; after a test, bn-test.
     """
     return _bn_backward("batchnorm_backward", floating(dout, cache.x_hat.dtype), cache)
 
@@ -185,5 +189,8 @@ def spatial_batchnorm_forward(
 def spatial_batchnorm_backward(
     dout: ArrayLike, cache: BatchNormCache
 ) -> tuple[Array, Array, Array]:
-    """As batchnorm_backward, summed over N, H, W: dx (N, C, H, W), dgamma (C,), dbeta (C,)."""
+    """As batchnorm_backward, summed over N, H, W: dx (N, C, H, W), dgamma (C,), dbeta (C,).
+
+    Derived in theory/batch_normalisation.md, formula bn-dx-standard.
+    """
     return _bn_backward("spatial_batchnorm_backward", floating(dout, cache.x_hat.dtype), cache)
