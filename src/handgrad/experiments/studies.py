@@ -18,6 +18,7 @@ Array = NDArray[Any]
 _UNITS = 100  # of every hidden layer here
 _BATCH = 100
 _MEASURED_ROWS = 500  # the gradients of 7.1 are those of so many rows together
+_MOMENTUM = 0.9
 _TOGETHER = 10  # a point of 7.3 is the mean of so many steps
 
 
@@ -80,14 +81,13 @@ def _network(hidden: Sequence[Layer], features: int, rng: np.random.Generator) -
 
 def _losses(
     net: Network, X: Array, y: Array, rng: np.random.Generator, steps: int,
-    *, learning_rate: float, rising: bool = False, momentum: float = 0.9,
-    max_norm: float = math.inf,
+    *, learning_rate: float, rising: bool = False, max_norm: float = math.inf,
 ) -> Iterator[float]:  # fmt: skip
     """Train by SGD with momentum on random batches; yield each step's loss, up to a non-finite.
 
     A constant rate, or, with ``rising``, one that grows in equal steps to ``learning_rate``.
     """
-    configs: dict[str, optim.Config] = {name: {"momentum": momentum} for name in net.params}
+    configs: dict[str, optim.Config] = {name: {"momentum": _MOMENTUM} for name in net.params}
     for step in range(steps):
         rate = learning_rate * ((step + 1) / steps if rising else 1.0)
         chosen = rng.integers(0, len(X), _BATCH)
@@ -172,7 +172,14 @@ def _dropout_means(data: Dataset, budget: StudyBudget, rng: np.random.Generator)
 
 
 def _divergence(data: Dataset, budget: StudyBudget, rng: np.random.Generator) -> Findings:
-    """7.3: a run that falls and diverges, and the same run with one thing changed at a time."""
+    """7.3: a run that falls and diverges, and the same run with one thing changed at a time.
+
+    Where a run is chaotic, the last bit of a product decides, and with it the processor. So only
+    changes with a wide margin are here. With 24 seeds each, on 900 rows in 300 steps and on 6,000
+    in 600: the first run ends not finite or above 2; a tenth of its rate ends below 0.1, clipping
+    below 0.14, batch normalisation below 0.24. Momentum 0 is not among them: 0.3 is near plain
+    descent's own limit, and 4 of 24 runs on 6,000 rows ended above 0.3, one at 1.4.
+    """
     X, y = _rows(data, budget.train_rows)
     init, batches = (int(seed) for seed in rng.integers(0, 2**32, 2))
     plain: list[Layer] = [Dense(_UNITS), ReLU()] * 3
@@ -183,8 +190,7 @@ def _divergence(data: Dataset, budget: StudyBudget, rng: np.random.Generator) ->
         ("rate rising to 0.3", plain, {}),
         ("rate 0.2 throughout", plain, {"learning_rate": 0.2, "rising": False}),
         ("rising to 0.03", plain, {"learning_rate": 0.03}),
-        ("momentum 0", plain, {"momentum": 0.0}),
-        ("gradient clipped to length 0.5", plain, {"max_norm": 0.5}),
+        ("gradient clipped to length 0.25", plain, {"max_norm": 0.25}),
         ("batch normalisation", normed, {}),
     )
     for name, hidden, settings in runs:
@@ -205,10 +211,10 @@ def _divergence(data: Dataset, budget: StudyBudget, rng: np.random.Generator) ->
         words.append(f"{name}, {low:.3g} (step {at:.0f}) and {ends}")
     caption = (
         f"Three hidden layers of {_UNITS} units on {len(X)} rows of {data.name}, SGD with "
-        f"momentum 0.9 and batches of {_BATCH}, the same initial weights and batches each time; "
-        f"each point is the mean of {_TOGETHER} steps. The first run, in which the learning rate "
-        f"rises to 0.3, then the same with one thing changed. Lowest loss and loss at the end: "
-        f"{'; '.join(words)}. Guessing gives ln 10 = {math.log(10):.3f}."
+        f"momentum {_MOMENTUM} and batches of {_BATCH}, the same initial weights and batches each "
+        f"time; each point is the mean of {_TOGETHER} steps. The first run, in which the learning "
+        f"rate rises to 0.3, then the same with one thing changed. Lowest loss and loss at the "
+        f"end: {'; '.join(words)}. Guessing gives ln 10 = {math.log(10):.3f}."
     )
     return Findings(caption, tuple(series))
 
@@ -258,7 +264,7 @@ STUDIES = {
             True,
             _divergence,
             {
-                "smoke": StudyBudget(train_rows=1000, steps=100),
+                "smoke": StudyBudget(train_rows=1000, steps=300),
                 "standard": StudyBudget(train_rows=6000, steps=600),
                 "full": StudyBudget(train_rows=54000, steps=2000),
             },
