@@ -1,10 +1,21 @@
-"""For all tests: hypothesis keeps its notes out of the tree, and they go with the process."""
+"""For all tests: hypothesis's notes go with the process, and a test's children with the test."""
 
 import atexit
 import tempfile
 
+import children
+import pytest
 from hypothesis.configuration import set_hypothesis_home_dir
 
 _notes = tempfile.TemporaryDirectory(prefix="handgrad-hypothesis-")
 atexit.register(_notes.cleanup)
 set_hypothesis_home_dir(_notes.name)
+
+
+@pytest.fixture(autouse=True)
+def no_child_is_left():
+    """Fail the test that left a process, and not a later one that finds its garbage."""
+    before = children.left()
+    yield
+    left = children.left() - before
+    assert not left, f"left running, or not waited for: {[children.command(pid) for pid in left]}"

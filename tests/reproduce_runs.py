@@ -9,12 +9,18 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# Ctrl-C works even where the tests themselves run with it ignored, as in a background job.
-LAUNCH = (
-    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
-    "os.execv(sys.executable, [sys.executable, '-m', 'handgrad', *sys.argv[1:]])"
-)
-LIMITED = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({0}, {0})); " + LAUNCH
+from children import INTERRUPTIBLE
+
+HANDGRAD = (sys.executable, "-m", "handgrad")
+
+
+def limited(size):
+    """Give the words that start `handgrad` where no file can grow beyond so many bytes."""
+    code = (
+        f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); "
+        "os.execv(sys.executable, [sys.executable, '-m', 'handgrad', *sys.argv[1:]])"
+    )
+    return sys.executable, "-c", code
 
 
 def arguments(*extra, questions="2", jobs=1, report=False):
@@ -26,7 +32,7 @@ def arguments(*extra, questions="2", jobs=1, report=False):
 class Run:
     """A started command; its output goes to files, which orphans may hold open."""
 
-    def __init__(self, folder, words, code):
+    def __init__(self, folder, words, program):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.out = folder, folder / "out"
         variables = {k: v for k, v in os.environ.items() if not k.startswith("HANDGRAD_")}
@@ -36,7 +42,7 @@ class Run:
         # The working folder is the test's own: ./data.pkl, ../data and the like are looked into.
         with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-S", "-c", code, *words], cwd=folder, env=variables,
+                [*INTERRUPTIBLE, *program, *map(str, words)], cwd=folder, env=variables,
                 stdout=out, stderr=err, stdin=subprocess.DEVNULL, start_new_session=True,
             )  # fmt: skip
 
@@ -70,8 +76,8 @@ class Run:
 
 
 @contextmanager
-def running(folder, *words, code=LAUNCH):
-    run = Run(folder, words, code)
+def running(folder, *words, program=HANDGRAD):
+    run = Run(folder, words, program)
     try:
         yield run
     finally:
@@ -80,8 +86,8 @@ def running(folder, *words, code=LAUNCH):
         run.process.wait()
 
 
-def finished(folder, *words, expected=0, code=LAUNCH):
-    with running(folder, *words, code=code) as run:
+def finished(folder, *words, expected=0, program=HANDGRAD):
+    with running(folder, *words, program=program) as run:
         status = run.wait()
         assert status == expected, run.stderr
     return run
@@ -147,4 +153,3 @@ with Pool(2) as workers:
     open("begun", "w").close()
     time.sleep(60)
 """
-EXECUTE = "import os, sys; os.execv(sys.executable, [sys.executable, '-c', *sys.argv[1:]])"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import xml.etree.ElementTree as ET
 
+import children
 import pytest
 from check_runs import FAST, GOOD, PLANTED, called, environment, ran, spoilt, wait_for, words
 from click.testing import CliRunner
@@ -108,16 +109,13 @@ def test_files_of_every_format(place):
 def test_an_interrupted_run_leaves_what_was_found(place):
     (place / "layers.py").write_text(GOOD + "\ndef relu_forward(x):\n    while True: pass\n")
     out = place / "report.json"
-    process = subprocess.Popen(
+    with children.started(
         words("layers.py", *FAST, "--timeout", "60", "--format", "json", "--output", out),
         cwd=place, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    try:
+    ) as process:  # fmt: skip
         wait_for(lambda: out.exists() and '"fc_backward"' in out.read_text())
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=20)
-    finally:
-        process.kill()
     assert process.returncode == 130
     assert said[1].split("\n")[-2:] == ["handgrad: interrupted; the report is not finished", ""]
     record = json.loads(out.read_text())
@@ -224,19 +222,18 @@ def test_the_starter_overwrites_nothing(tmp_path):
 def test_watching_shows_only_what_changed(place):
     file = place / "layers.py"
     file.write_text(spoilt(PLANTED[0], PLANTED[2]))
-    process = subprocess.Popen(
+    with children.started(
         words("layers.py", *FAST, "--watch"),
         cwd=place, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    ) as process:  # fmt: skip
 
-    def until_it_waits():
-        lines = []
-        while not lines or "Watching" not in lines[-1]:
-            lines.append(process.stdout.readline())
-            assert lines[-1], process.stderr.read()
-        return "".join(lines)
+        def until_it_waits():
+            lines = []
+            while not lines or "Watching" not in lines[-1]:
+                lines.append(process.stdout.readline())
+                assert lines[-1], process.stderr.read()
+            return "".join(lines)
 
-    try:
         assert "relu_backward: gradient at exactly 0 is 0" in until_it_waits()
         file.write_text(spoilt(PLANTED[0]))
         mended = until_it_waits()
@@ -251,8 +248,6 @@ def test_watching_shows_only_what_changed(place):
         assert "relu" not in broken
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
-    finally:
-        process.kill()
     assert process.returncode == 130
 
 

@@ -9,6 +9,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import children
 import pytest
 from check_runs import FAST, GOOD, PLANTED, called, environment, spoilt, wait_for, words
 
@@ -83,17 +84,14 @@ def test_an_interrupted_batch_keeps_what_has_ended_and_leaves_no_process(tmp_pat
     }.items():
         folder.mkdir(exist_ok=True)
         (folder / name).write_text(text)
-    process = subprocess.Popen(
+    with children.started(
         words(folder, *FAST, "--batch", out, "--timeout", "120"),
         env=environment(TMPDIR=str(tmp_path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
-    )  # fmt: skip
-    try:
+    ) as process:  # fmt: skip
         wait_for(lambda: (out / "results.csv").exists() and list(tmp_path.glob("*/alone/b.py")))
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=20)
-    finally:
-        process.kill()
     assert process.returncode == 130
     assert said[1].endswith("interrupted; the same command goes on where it was\n")
     assert list(rows(out)) == ["a.py"]

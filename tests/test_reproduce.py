@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from datasets_fakes import fake_course, isolate, write_all
 from reproduce_runs import (
-    LIMITED,
     Silent,
     arguments,
     finished,
     gone,
+    limited,
     numbers,
     running,
     timeless,
@@ -348,7 +348,7 @@ def test_a_killed_worker_is_a_clear_error_and_going_on_works(reference, tmp_path
 @pytest.mark.parametrize("limit", [600, 1500])
 def test_a_file_that_cannot_grow_is_one_line_and_going_on_works(reference, tmp_path, limit):
     # A limit on file sizes stands for a full disk: the write fails half-way, in a worker, too.
-    run = finished(tmp_path, *arguments(), expected=2, code=LIMITED.format(limit))
+    run = finished(tmp_path, *arguments(), expected=2, program=limited(limit))
     assert "Traceback" not in run.stderr
     last = run.stderr.splitlines()[-1]
     assert last.startswith("handgrad: error: cannot write to out (File too large); free space")

@@ -4,8 +4,10 @@ import json
 import subprocess
 import sys
 import textwrap
+from contextlib import ExitStack
 from pathlib import Path
 
+import children
 import pytest
 
 from handgrad.errors import ResultsError
@@ -280,22 +282,21 @@ WORKER = """
 
 def started(*arguments, code, cwd):
     command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=cwd)
+    return children.started(command, stdout=subprocess.PIPE, text=True, cwd=cwd)
 
 
 def test_two_processes_share_a_journal_and_try_every_candidate_once(tmp_path):
     count = 24
     search = Search.prepare(tmp_path / "s.journal", "2.4", {"a": list(range(count))})
-    workers = [started(tmp_path, me, count, code=WORKER, cwd=tmp_path) for me in (0, 1)]
-    try:
+    with ExitStack() as stack:
+        workers = [
+            stack.enter_context(started(tmp_path, me, count, code=WORKER, cwd=tmp_path))
+            for me in (0, 1)
+        ]
         while not all((tmp_path / f"ready-{me}").exists() for me in (0, 1)):
             assert all(worker.poll() is None for worker in workers)
         (tmp_path / "go").touch()
         tried = [[int(line) for line in w.communicate(timeout=60)[0].split()] for w in workers]
-    finally:
-        for worker in workers:
-            worker.kill()
-            worker.communicate()
     assert [worker.returncode for worker in workers] == [0, 0]
     assert sorted(tried[0] + tried[1]) == list(range(count))
     assert search.open_candidates() == []
@@ -329,8 +330,5 @@ def test_a_process_killed_while_it_writes_locks_nobody_out(tmp_path, relative):
     with started(path, code=LEFT_LOCKED, cwd=tmp_path) as dying:
         assert dying.wait(60) == -9
     with started(path, code=GO_ON, cwd=tmp_path) as going_on:
-        try:
-            output, _ = going_on.communicate(timeout=15)
-        finally:
-            going_on.kill()
+        output, _ = going_on.communicate(timeout=15)
     assert output.split() == ["2", "2"]

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 
@@ -131,8 +132,8 @@ def child(path, rule, moment, count):
 
 def start_child(path, rule, moment, count):
     code = "import sys, test_solver_checkpoint as t; t.child(*sys.argv[1:])"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(path), rule, moment, str(count)],
+    return children.started(
+        [sys.executable, "-c", code, path, rule, moment, count],
         cwd=Path(__file__).parent,
         stdout=subprocess.PIPE,
         text=True,
@@ -150,8 +151,8 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path, rule):
         ("replace", 2, 2),
         ("step", 6, 3),
     ):
-        process = start_child(path, rule, moment, count)
-        process.communicate(timeout=60)
+        with start_child(path, rule, moment, count) as process:
+            process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL
         written = checkpoints.read(path)[1]["epoch"] if path.exists() else 0
         assert written == epoch
@@ -161,12 +162,12 @@ def test_killed_again_and_again_it_ends_the_same(tmp_path, rule):
 def test_killed_at_random_moments_it_ends_the_same(tmp_path):
     path, draw = tmp_path / "run.safetensors", random.Random(0)
     for _ in range(3):
-        process = start_child(path, "adam", "slow", 0)
-        for _ in range(draw.randrange(1, 9)):
-            process.stdout.readline()
-        time.sleep(draw.random() * 0.02)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate(timeout=60)
+        with start_child(path, "adam", "slow", 0) as process:
+            for _ in range(draw.randrange(1, 9)):
+                process.stdout.readline()
+            time.sleep(draw.random() * 0.02)
+            os.kill(process.pid, signal.SIGKILL)
+            process.communicate(timeout=60)
     assert resumed(path) == uninterrupted()
 
 
