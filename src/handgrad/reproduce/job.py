@@ -19,7 +19,7 @@ from handgrad.files import write_atomically
 from handgrad.reproduce import folder as folders, studies, summary
 from handgrad.reproduce.environment import environment, processors
 from handgrad.reproduce.folder import Folder
-from handgrad.reproduce.pool import Pool
+from handgrad.reproduce.pool import Pool, leave_a_script_imported_by_a_worker
 from handgrad.reproduce.recipe_stage import MISSING_TORCH, RecipeStage, torch_is_installed
 from handgrad.reproduce.stages import SearchStage, Stage, seconds_left
 from handgrad.reproduce.tasks import LOADERS, DataRequest, Task
@@ -108,7 +108,13 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
     ------
     HandgradError
         Bad data, an unusable folder, a search without a single success, a dead worker.
+
+    Notes
+    -----
+    The workers are spawned processes, which import the calling script again: a script calls this
+    below ``if __name__ == "__main__":``.
     """
+    leave_a_script_imported_by_a_worker()
     with folders.opened(job.out, profile=job.profile, seed=job.seed) as folder:
         before = Results.read(folder.results) if folder.results.exists() else None
         data, not_run = _load(job, watcher)

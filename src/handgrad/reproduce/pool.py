@@ -24,7 +24,7 @@ _BLAS_THREADS = 1
 
 
 class WorkerError(HandgradError):
-    """A worker process died: killed, or out of memory."""
+    """A worker process could not start, or died: killed, or out of memory."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,19 @@ class Event:
     result: Any = None
 
 
+def leave_a_script_imported_by_a_worker() -> None:
+    """End the process quietly if it is a worker that is still importing the calling script.
+
+    A spawned worker does that first. Where the script calls us without a guard it arrives here,
+    and `multiprocessing` would refuse it with a traceback; its parent says what to change.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise SystemExit(1)
+
+
 def _work(connection: Connection) -> None:
     """Do tasks until the connection closes; the body of a worker process."""
+    connection.send(("began", None))
     parent = multiprocessing.parent_process()
     assert parent is not None
 
@@ -97,6 +108,7 @@ class Pool:
         self._idle: list[Connection] = []
         self._busy: dict[Connection, str] = {}
         self._processes: list[BaseProcess] = []
+        self._unheard: dict[Connection, BaseProcess] = {}  # the workers that have not begun yet
 
     def _spawn(self) -> Connection:
         context = multiprocessing.get_context("spawn")
@@ -106,6 +118,7 @@ class Pool:
             process.start()
             theirs.close()
             self._processes.append(process)
+        self._unheard[ours] = process
         return ours
 
     def __enter__(self) -> "Pool":
@@ -135,7 +148,7 @@ class Pool:
         try:
             connection.send(task)
         except OSError:
-            raise _death(key) from None
+            raise self._death(key, connection) from None
         self._busy[connection] = key
 
     def events(self, timeout_seconds: float) -> Iterator[Event]:
@@ -149,19 +162,29 @@ class Pool:
             try:
                 kind, content = ready.recv()
             except (EOFError, OSError):
-                raise _death(key) from None
+                raise self._death(key, ready) from None
             if kind == "failed":
                 raise content
-            if kind == "progress":
+            if kind == "began":
+                del self._unheard[ready]
+            elif kind == "progress":
                 yield Event(key, content)
             else:
                 self._idle.append(ready)
                 del self._busy[ready]
                 yield Event(key, 1.0, True, content)
 
-
-def _death(key: str) -> WorkerError:
-    return WorkerError(
-        f"the worker process of {key} died (killed, or out of memory); run the same "
-        "command again to go on where it was, with fewer --jobs if memory is short"
-    )
+    def _death(self, key: str, connection: Connection) -> WorkerError:
+        process = self._unheard.get(connection)
+        if process is not None:
+            process.join()  # its end of the connection is closed: it ends now
+            if process.exitcode is not None and process.exitcode > 0:  # by itself, not by a signal
+                return WorkerError(
+                    "a worker process could not start: it first imports the calling script again, "
+                    "which must be a file with everything that it does, the call of reproduce "
+                    'included, below `if __name__ == "__main__":`'
+                )
+        return WorkerError(
+            f"the worker process of {key} died (killed, or out of memory); run the same "
+            "command again to go on where it was, with fewer --jobs if memory is short"
+        )
