@@ -1,5 +1,6 @@
 # handgrad: `make reproduce` runs every experiment, `make test` proves the code.
 # Each target sets up what it needs: a virtual environment in .venv, pinned by constraints.txt.
+# Every tool is called through Python: its own script cannot start where the path has a blank.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -38,23 +39,23 @@ $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@touch $@ $(VENV)/run.stamp
 
 reproduce: $(VENV)/run.stamp
-	@$(BIN)/handgrad reproduce $(ARGS)
+	@$(BIN)/python -m handgrad reproduce $(ARGS)
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/dev.stamp
-	@$(BIN)/handgrad bench $(ARGS)
+	@$(BIN)/python -m handgrad bench $(ARGS)
 
 docs: $(VENV)/dev.stamp
 	@$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
 lint: $(VENV)/dev.stamp
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/python -m mypy
+	@$(BIN)/python -c 'from importlinter.cli import lint_imports_command as lint; lint()'
 
 clean:
 	rm -rf $(VENV) docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
