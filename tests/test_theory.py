@@ -33,6 +33,28 @@ def test_the_rule():
     holds("chain-rule", env, i=2, j=3)
 
 
+@proves("fc-answer")
+def test_the_answer_of_one_column_is_a_row_of_the_batch():
+    D, M = 3, 2
+    X, W, b = symbols("X", D, 1), symbols("W", D, M), symbols("b", M, 1)
+    upstream = symbols("G", M, 1)
+    L = pairing(upstream, W.T @ X + b)
+    holds("fc-answer", {"X": X, "W": W, "b": b, "L": L, "dL/dY": upstream})
+
+    # As rows: N = 1 is the answer transposed; with more, dw and db are sums over the examples.
+    N = 4
+    x, w, dout = normal(N, D), normal(D, M), normal(N, M)
+    dx, dw, db = layers.fc_backward(dout, layers.fc_forward(x, w, normal(M))[1])
+    of_each = [
+        [define("fc-answer", {"X": x[n : n + 1].T, "W": w, "dL/dY": dout[n : n + 1].T}, which)
+         for which in range(3)]
+        for n in range(N)
+    ]  # fmt: skip
+    assert_same(sum(of_w for of_w, _, _ in of_each), dw)
+    assert_same(sum(of_b for _, of_b, _ in of_each)[:, 0], db)
+    assert_same(np.hstack([of_x for _, _, of_x in of_each]).T, dx)
+
+
 @proves("fc-forward", "fc-partials", "fc-gradients", "fc-arrays")
 def test_fully_connected():
     N, D, M = 2, 3, 4
@@ -54,9 +76,11 @@ def test_fully_connected():
         assert_same(define("fc-gradients", numbers, which, **sizes), gradient)
 
 
-@proves("relu-forward", "relu-backward", "relu-kink")
+@proves("relu-answer", "relu-forward", "relu-backward", "relu-kink")
 def test_relu():
     x = np.array([sympy.Symbol("u", positive=True), sympy.Symbol("v", negative=True)])
+    L = pairing(symbols("dout", 2), define("relu-forward", {"x": x}, i=2))
+    holds("relu-answer", {"X": x, "L": L, "dL/dY": symbols("dout", 2)}, i=2)
     env = {"x": x, "dout": symbols("dout", 2)}
     env["out"] = define("relu-forward", env, i=2)
     env["dx"] = derivative(pairing(env["dout"], env["out"]), x)
@@ -74,7 +98,7 @@ def test_relu():
 # 1.3 and 7.2: dropout ---------------------------------------------------------------------------
 
 
-def coins(p, count, scale=1):
+def coins(p, count):
     """Every outcome of independent coins m with P(m = 1) = p, and its probability."""
     outcomes = []
     for place in np.ndindex(*(2,) * count):
@@ -85,11 +109,14 @@ def coins(p, count, scale=1):
 
 
 @proves(
-    "dropout-train", "dropout-backward", "dropout-moments", "dropout-test", "dropout-inverted"
+    "dropout-answer", "dropout-train", "dropout-backward", "dropout-moments", "dropout-test",
+    "dropout-inverted",
 )  # fmt: skip
 def test_dropout():
     p, x, dout = sympy.Symbol("p", positive=True), symbols("x", 2), symbols("dout", 2)
     env = {"x": x, "p": p, "dout": dout, "m": symbols("m", 2), "outcomes": coins(p, 2)}
+    L = pairing(dout, x * env["m"])
+    holds("dropout-answer", {"X": x, "M": env["m"], "L": L, "dL/dY": dout})
 
     def out(which):
         return lambda env: define(which, env, side=1, i=2)
@@ -115,6 +142,28 @@ def test_dropout():
         backward = ("dropout-backward", 0) if mode == "train" else ("dropout-test", 1)
         assert_same(define(*[backward[0], numbers, backward[1]], i=6),
                     layers.dropout_backward(dout, cache))  # fmt: skip
+
+
+@proves("dropout-answer-drop", "dropout-answer-keep")
+def test_inference_in_both_readings_of_p():
+    """Our layers give y in a test pass; p stands for the one probability, then for the other."""
+    keep, J, D = 0.7, 2, 3
+    x, W = normal(D, 1), normal(J, D)
+    tested, _ = layers.dropout_forward(x.T, {"p": keep, "mode": "test"})
+    y = layers.fc_forward(tested, W.T, np.zeros(J))[0].T
+    masks = [
+        ({"M": mask["m"].astype(float)[:, None]}, float(chance)) for mask, chance in coins(keep, D)
+    ]
+    env = {"x": x, "W": W, "y": y, "outcomes": masks}
+    holds("dropout-answer-drop", env | {"p": 1 - keep})
+    holds("dropout-answer-keep", env | {"p": keep})
+
+    p, shape = sympy.Symbol("p", positive=True), (D, 1)
+    env = {"x": symbols("x", *shape), "W": symbols("W", J, D), "p": p}
+    for label, kept in (("dropout-answer-drop", 1 - p), ("dropout-answer-keep", p)):
+        masks = [({"M": mask["m"][:, None]}, chance) for mask, chance in coins(kept, D)]
+        mean = define(label, env | {"outcomes": masks})
+        assert_same(define(label, env, side=1), mean)
 
 
 @proves(
@@ -222,6 +271,27 @@ def test_softmax_loss():
 
 
 # 5 max pooling --------------------------------------------------------------------------------
+
+
+@proves("pool-forward", "pool-backward")
+@pytest.mark.parametrize("seed", range(4))
+def test_max_pooling_by_sympy(seed):
+    """Overlapping windows of 2 x 2 on 3 x 3 symbols, at a point: the maximum's own derivative."""
+    x, dout = symbols("x", 9), symbols("dout", 4)
+    values = np.random.default_rng(seed).permutation(9)
+    point = dict(zip(x, map(sympy.Integer, values), strict=True))
+    windows = [[3 * (i + a) + j + b for a in (0, 1) for b in (0, 1)] for i, j in np.ndindex(2, 2)]
+    winners = np.array([max(window, key=values.__getitem__) for window in windows])
+    env = {"x": x, "a": winners, "dout": dout}
+
+    copied = define("pool-forward", env, w=4)
+    maxima = [sympy.Max(*x[window]) for window in windows]
+    for one, other in zip(copied, maxima, strict=True):
+        assert one.subs(point) == other.subs(point)
+    displayed = define("pool-backward", env, w=4, i=9)
+    assert_same(displayed, derivative(pairing(dout, copied), x))
+    by_sympy = [entry.subs(point) for entry in derivative(pairing(dout, np.array(maxima)), x)]
+    assert_same(displayed, by_sympy)
 
 
 @proves("pool-forward", "pool-backward", "pool-relu")

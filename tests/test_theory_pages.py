@@ -10,6 +10,7 @@ import pytest
 import test_theory
 import test_theory_batchnorm  # noqa: F401 - it marks what it proves
 import test_theory_convolution  # noqa: F401 - and so does this
+import test_theory_network  # noqa: F401
 import test_theory_training  # noqa: F401 - it marks what it proves
 from latex_values import BLOCKS, Formula, equations
 from theory_proofs import PROVED
@@ -53,7 +54,8 @@ def test_a_block_is_split_into_its_equations():
 
 def test_pages_have_the_assignments_numbers_in_order():
     numbers = [page.number for page in theory_pages()]
-    assert numbers == ["1", "1.1", "1.2", "1.3", "1.4", "1.5", "2–4", "5", "7.1", "7.2", "7.3"]
+    assert numbers == ["1", "1.1", "1.2", "1.3", "1.4", "1.5", "2–4", "5", "A.1", "A.2", "A.3",
+                       "7.1", "7.2", "7.3"]  # fmt: skip
 
 
 def test_headings_links_and_anchors_fit_into_one_document():

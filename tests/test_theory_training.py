@@ -17,7 +17,7 @@ from handgrad import layers, optim
 
 
 @proves(
-    "sigmoid-forward", "sigmoid-backward", "sigmoid-quarter", "gradient-variance",
+    "sigmoid-answer", "sigmoid-forward", "sigmoid-backward", "sigmoid-quarter", "gradient-variance",
     "sigmoid-shrinks", "one-example",
 )  # fmt: skip
 def test_sigmoid_networks():
@@ -25,6 +25,8 @@ def test_sigmoid_networks():
     env["out"] = define("sigmoid-forward", env, i=2)
     env["dx"] = derivative(pairing(env["dout"], env["out"]), env["x"])
     holds("sigmoid-backward", env, i=2)
+    L = pairing(env["dout"], env["out"])
+    holds("sigmoid-answer", {"X": env["x"], "Y": env["out"], "L": L, "dL/dY": env["dout"]}, i=2)
     holds("sigmoid-quarter", {"out": symbols("out", 2)}, i=2)
     holds("sigmoid-shrinks", {"M": sympy.Symbol("M", positive=True)})
 
@@ -49,7 +51,7 @@ def test_sigmoid_networks():
     assert_same(define("one-example", {"x": x[0], "dz": dz[0]}, d=3, m=2), dw)
 
 
-@proves("gd-quadratic", "momentum-recurrence", "momentum-limit", "clipping")
+@proves("gd-answer", "gd-quadratic", "momentum-recurrence", "momentum-limit", "clipping")
 def test_divergence():
     w, rate, curvature = sympy.symbols("w eta lambda", positive=True)
     env = {"w": w, "\\eta": rate, "\\lambda": curvature}
@@ -57,6 +59,8 @@ def test_divergence():
     assert_same(define("gd-quadratic", env, 1), env["dw"])
     env["w'"] = optim.sgd(w, env["dw"], {"learning_rate": rate})[0]
     holds("gd-quadratic", env, only=2)
+    weight = {"W": w, "L": curvature * w**2 / 2, "\\eta": rate, "\\lambda": curvature}
+    holds("gd-answer", weight)
 
     momentum = sympy.Symbol("rho", positive=True)
     path, config = [np.array([w])], {"learning_rate": rate, "momentum": momentum}
@@ -75,6 +79,20 @@ def test_divergence():
         ours = optim.clipped(long, c)
         wanted = np.array([define("clipping", {"dw": flat, "c": c})[i] for i in range(8)])
         assert_same(np.concatenate([ours["W1"].ravel(), ours["b1"]]), wanted)
+
+
+@proves("adam-surprise")
+def test_adam_after_a_long_calm():
+    g, beta = sympy.Symbol("g", positive=True), symbols("beta", 2, positive=True)
+    holds("adam-surprise", {"g": g, "\\beta": beta})
+
+    # Our rule, late in training: t so large that the corrections are 1.
+    for beta2 in (0.9, 0.99, 0.999):
+        config = {"learning_rate": 1.0, "beta1": 0.9, "beta2": beta2, "epsilon": 0.0, "t": 10**6}
+        w, _ = optim.adam(np.zeros(1), np.array([1e-3]), config)
+        first = define("adam-surprise", {"\\beta": np.array([0.9, beta2])})
+        assert_same(-w[0], first)
+        assert (first <= 1) == (beta2 <= 0.99)
 
 
 def test_the_limits_of_the_rate_are_where_our_rules_begin_to_diverge():

@@ -204,6 +204,9 @@ class Network:
     ) -> Array | tuple[float, dict[str, Array]]:
         """Give test-mode scores, or with labels the training loss and its gradients.
 
+        How layers compose is derived in theory/composition.md, formula net-first; the penalty is
+        derived in theory/weight_penalty.md, formula l2-gradient.
+
         Parameters
         ----------
         X : array (N, *input_shape), or rows of as many entries, in that order; for features (D,)

@@ -55,6 +55,8 @@ def fc_backward(
 ) -> tuple[Array | None, Array, Array]:
     """Gradients of out = x w + b: dx = dout w^T, dw = x^T dout, db = sum of dout over examples.
 
+    Derived in theory/fully_connected.md, formula fc-gradients.
+
     Parameters
     ----------
     dout : array (N, M)
@@ -91,8 +93,9 @@ def relu_forward(x: ArrayLike) -> tuple[Array, Array]:
 def relu_backward(dout: ArrayLike, cache: Array) -> Array:
     """Gradient of max(0, x): dx = dout where x > 0, else 0.
 
-    At the kink x = 0 every number in [0, 1] is a subgradient; like the assignment (and PyTorch)
-    we take 0. A closed unit's gradient is 0, also where dout is infinite or NaN.
+    At the kink x = 0 every number in [0, 1] is a subgradient; like the assignment's starter code
+    (and PyTorch) we take 0. A closed unit's gradient is 0, also where dout is infinite or NaN.
+    Derived in theory/relu.md, formula relu-backward.
     """
     x = cache
     dout = floating(dout, x.dtype)
@@ -117,7 +120,10 @@ def sigmoid_forward(x: ArrayLike) -> tuple[Array, Array]:
 
 @underflow_is_zero
 def sigmoid_backward(dout: ArrayLike, cache: Array) -> Array:
-    """Gradient of the sigmoid: dx = dout * out * (1 - out), at most dout / 4."""
+    """Gradient of the sigmoid: dx = dout * out * (1 - out), at most dout / 4.
+
+    Derived in theory/sigmoid_networks.md, formula sigmoid-backward.
+    """
     out = cache
     dout = floating(dout, out.dtype)
     rule = f"dout must be of x's shape {out.shape}"
@@ -201,6 +207,7 @@ def dropout_backward(dout: ArrayLike, cache: DropoutCache) -> Array:
     """Gradient of dropout: dx = dout * mask after a training forward, dout * p after a test one.
 
     A dropped unit's gradient is 0, also where dout is infinite or NaN.
+    Derived in theory/dropout.md, formulas dropout-backward and dropout-test.
     """
     dout = floating(dout, cache.dtype)
     rule = f"dout must be of x's shape {cache.shape}"

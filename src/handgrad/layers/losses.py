@@ -47,6 +47,7 @@ def logistic_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     """Logistic loss of binary scores: the mean over examples of ln(1 + exp(-y x)), y in {-1, 1}.
 
     dx = -y * sigmoid(-y x) / N. Both are computed from exp(-abs(x)), which cannot overflow.
+    Derived in theory/losses.md, formula logistic-gradient.
 
     Parameters
     ----------
@@ -79,7 +80,7 @@ def svm_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     """Hinge loss of binary scores: the mean over examples of max(0, 1 - y x), y in {-1, 1}.
 
     dx = -y / N where y x < 1, else 0; at the kink y x = 1 we take 0. The mean is over all
-    examples, not over those that violate the margin.
+    examples, not over those that violate the margin. Derived in theory/losses.md, formula hinge.
 
     Parameters, returns and errors are those of logistic_loss.
     """
@@ -96,7 +97,7 @@ def softmax_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     """Softmax loss: the mean over examples of -ln p[y], with p = exp(x) / sum(exp(x)) over classes.
 
     dx = (p - onehot(y)) / N. The largest score of each example is subtracted first: p does not
-    change, and no exponential overflows.
+    change, and no exponential overflows. Derived in theory/losses.md, formula softmax-gradient.
 
     Parameters
     ----------

@@ -60,10 +60,11 @@ def max_pool_forward(x: ArrayLike, pool_param: Mapping[str, int]) -> tuple[Array
 
 @underflow_is_zero
 def max_pool_backward(dout: ArrayLike, cache: MaxPoolCache) -> Array:
-    """Gradient of max pooling: each window pays its dout to its largest pixel.
+    """Gradient of max pooling: each window sends its dout to its largest pixel.
 
-    A pixel that is the largest of several overlapping windows collects from all of them. When
-    pixels of one window tie, exactly one is paid: the first in reading order (a subgradient).
+    A pixel that is the largest of several overlapping windows gets the sum of theirs. When pixels
+    of one window tie, exactly one gets it: the first in reading order (a subgradient).
+    Derived in theory/max_pooling.md, formula pool-backward.
 
     Parameters
     ----------
