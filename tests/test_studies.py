@@ -1,6 +1,7 @@
 """Question 7's measurements: what they show, on the shipped digits, and how they are recorded."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from threadpoolctl import threadpool_limits
 
 from handgrad.datasets import Dataset
 from handgrad.datasets.mnist import load_mnist
-from handgrad.experiments import STUDIES
+from handgrad.experiments import STUDIES, studies
 from handgrad.experiments.studies import StudyBudget
 from handgrad.results import Results
 
@@ -45,6 +46,36 @@ def test_gradients_vanish_through_sigmoids_and_not_through_relus(digits):
         f"{unit}, {moment}" for unit in ("sigmoid", "ReLU")
         for moment in ("at the start", "after 30 steps")
     }  # fmt: skip
+
+
+def test_sigmoids_and_relus_begin_with_the_same_weights_and_see_the_same_batches(
+    digits, monkeypatch
+):
+    nets, orders = [], []
+    network, losses = studies._network, studies._losses
+
+    def recorded_network(*arguments):
+        net = network(*arguments)
+        nets.append({name: array.copy() for name, array in net.params.items()})
+        return net
+
+    def recorded_losses(net, X, y, rng, *arguments, **named):
+        orders.append(rng.bit_generator.state)
+        return losses(net, X, y, rng, *arguments, **named)
+
+    monkeypatch.setattr(studies, "_network", recorded_network)
+    monkeypatch.setattr(studies, "_losses", recorded_losses)
+    findings, _ = measured("7.1", digits, steps=1)
+    sigmoid, relu = nets
+    assert sigmoid.keys() == relu.keys()
+    assert len(sigmoid) == 18
+    for name in sigmoid:
+        np.testing.assert_array_equal(sigmoid[name], relu[name])
+    assert orders[0] == orders[1]
+    # On the way forward, too: 0.354 a layer at most, to first order; less than 1 / 1000 over seven.
+    first, last = re.search(r"by ([\d.e-]+) with sigmoids, one of the last by ([\d.e-]+);",
+                            findings.caption).groups()  # fmt: skip
+    assert 0 < float(last) < float(first) / 1000
 
 
 def test_the_mean_over_masks_is_the_test_pass_before_the_relu_and_not_after(digits):

@@ -104,14 +104,18 @@ def _losses(
 
 
 def _gradient_lengths(data: Dataset, budget: StudyBudget, rng: np.random.Generator) -> Findings:
-    """7.1: the length of dL/dW of each layer, sigmoid against ReLU, at the start and later."""
+    """7.1: the length of dL/dW of each layer, sigmoid against ReLU, at the start and later.
+
+    Both units get the same initial weights and the same batches.
+    """
     X, y = _rows(data, budget.train_rows)
     depth = 8
-    series, losses = [], {}
+    start, later = "at the start", f"after {budget.steps} steps"
+    series, losses, spreads = [], {}, {}
+    init, batches = (int(seed) for seed in rng.integers(0, 2**32, 2))  # the same for both
     for name, unit in (("sigmoid", Sigmoid()), ("ReLU", ReLU())):
-        init, batches = (np.random.default_rng(seed) for seed in rng.integers(0, 2**32, 2))
-        net = _network([Dense(_UNITS), unit] * depth, X.shape[1], init)
-        for moment in ("at the start", f"after {budget.steps} steps"):
+        net = _network([Dense(_UNITS), unit] * depth, X.shape[1], np.random.default_rng(init))
+        for moment in (start, later):
             loss, grads = net.loss(X[:_MEASURED_ROWS], y[:_MEASURED_ROWS])
             lengths = [float(np.linalg.norm(grads[f"W{k}"])) for k in range(1, depth + 2)]
             series.append(
@@ -119,19 +123,25 @@ def _gradient_lengths(data: Dataset, budget: StudyBudget, rng: np.random.Generat
                        tuple(lengths))
             )  # fmt: skip
             losses[name, moment] = loss
-            if moment == "at the start":
-                for _ in _losses(net, X, y, batches, budget.steps, learning_rate=0.02):
+            hidden = net.activations(X[:_MEASURED_ROWS])[1 : 2 * depth : 2]
+            spreads[name, moment] = [float(out.std(axis=0).mean()) for out in hidden]
+            if moment == start:
+                shuffled = np.random.default_rng(batches)
+                for _ in _losses(net, X, y, shuffled, budget.steps, learning_rate=0.02):
                     pass
-    later = f"after {budget.steps} steps"
     ratios = {line.name: (line.y[-1] or 0.0) / (line.y[0] or 1.0) for line in series}
+    first, *_, top = spreads["sigmoid", start]
+    relu_first, *_, relu_top = spreads["ReLU", start]
     caption = (
         f"{depth} hidden layers of {_UNITS} units and an output layer, weights of variance 2/D, "
-        f"{len(X)} rows of {data.name}. At the start the last layer's gradient is "
-        f"{_times(ratios['sigmoid, at the start'])} times as long as the first's with sigmoids, "
-        f"{_times(ratios['ReLU, at the start'])} times with ReLU. {later.capitalize()} of SGD with "
-        f"momentum 0.9 and learning rate 0.02 the loss is {losses['sigmoid', later]:.3f} with "
-        f"sigmoids and {losses['ReLU', later]:.3f} with ReLU (guessing: ln 10 = "
-        f"{math.log(10):.3f})."
+        f"the same for both, {len(X)} rows of {data.name}. At the start the last layer's gradient "
+        f"is {_times(ratios['sigmoid, at the start'])} times as long as the first's with sigmoids, "
+        f"{_times(ratios['ReLU, at the start'])} times with ReLU. On the way forward, a unit of "
+        f"the first hidden layer deviates from its mean over the images by {first:.2g} with "
+        f"sigmoids, one of the last by {top:.2g}; with ReLU, by {relu_first:.2g} and "
+        f"{relu_top:.2g}. {later.capitalize()} of SGD with momentum {_MOMENTUM} and learning rate "
+        f"0.02 the loss is {losses['sigmoid', later]:.3f} with sigmoids and "
+        f"{losses['ReLU', later]:.3f} with ReLU (guessing: ln 10 = {math.log(10):.3f})."
     )
     return Findings(caption, tuple(series))
 
