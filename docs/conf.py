@@ -83,7 +83,7 @@ def _inline(self, node):
 
 
 def _block(self, node):
-    self.body.append(self.starttag(node, "div", CLASS="math"))
+    self.body.append('<div class="math">')  # Sphinx's own div around it has the id
     self.body.append(mathml(node.astext(), display=True))
     if node.get("label") in NUMBERS:
         self.body.append(f'<span class="eqno">({NUMBERS[node["label"]][1]})</span>')
