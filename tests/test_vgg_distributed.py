@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import children
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -37,16 +38,20 @@ names = [task.joinpath("comm").read_text() for task in Path("/proc/self/task").g
 (out / f"threads-{rank}.txt").write_text("".join(names))
 """
 
+# Two processes add up each gradient in another order than one. SGD keeps the difference at
+# rounding; Muon makes up to 500 times as much of it in each step (test_vgg_optimizers), and after
+# twenty steps the weights of one seed in four differ by more than 1e-5, on any processor.
 RECIPES = {
-    "plain": tiny(batch_norm=False, learning_rate=0.05, ema_decay=0.9, optimizer="muon"),
+    "plain": tiny(batch_norm=False, learning_rate=0.05, ema_decay=0.9, optimizer="sgd"),
     "norm": tiny(ema_decay=0.9),
+    "muon": tiny(batch_norm=False, learning_rate=0.05, ema_decay=0.9, optimizer="muon"),
 }
 
 
 def torchrun(*arguments):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    with subprocess.Popen(
-        [*command, "--nproc-per-node", "2", *map(str, arguments)],
+    with children.started(
+        [*command, "--nproc-per-node", "2", *arguments],
         cwd=Path(__file__).parent,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
@@ -56,7 +61,8 @@ def torchrun(*arguments):
         try:
             output, _ = job.communicate(timeout=120)
         finally:
-            job.terminate()  # torchrun passes it on to the ranks
+            job.terminate()  # torchrun passes it on to the ranks, which have their own sessions
+            job.wait(30)
     return job.returncode, output
 
 
@@ -77,7 +83,8 @@ def test_two_processes_end_where_one_does_and_ranks_agree(tmp_path):
     one = load_checkpoint(tmp_path / "alone" / "checkpoint.pt")["averaged"]
     two = load_checkpoint(tmp_path / "plain" / "checkpoint.pt")["averaged"]
     for key in one:
-        torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-5)
+        assert one[key].dtype == two[key].dtype == torch.float32
+        torch.testing.assert_close(two[key], one[key], rtol=1e-3, atol=1e-6)
     assert f"val_accuracy={alone.val_accuracy}" in (tmp_path / "plain-1.txt").read_text()
 
 

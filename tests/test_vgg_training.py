@@ -23,7 +23,6 @@ from handgrad.errors import CheckpointError, DataError, NonFiniteLossError
 from handgrad.vgg import RECIPES, RunResult, run_recipe, training
 from handgrad.vgg.ablation import CHANGES
 from handgrad.vgg.checkpoint import load_checkpoint, save_checkpoint
-from handgrad.vgg.loops import arithmetic
 
 
 @pytest.fixture(scope="module")
@@ -237,22 +236,6 @@ def test_a_diverging_recipe_stops_with_advice(data, tmp_path):
 def test_a_batch_larger_than_the_data_is_an_error(data, tmp_path):
     with pytest.raises(ValueError, match="needs 1000 training images; there are 200"):
         run(data, tmp_path, tiny(batch_size=1000))
-
-
-def test_reduced_precision_only_where_the_hardware_has_it(monkeypatch):
-    cpu = torch.device("cpu")
-    assert arithmetic("float32", cpu) == torch.float32
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
-    assert arithmetic("auto", cpu) == torch.float32
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
-    assert arithmetic("auto", cpu) == torch.bfloat16
-
-
-def test_a_run_in_bfloat16_keeps_float32_weights(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
-    run(data, tmp_path, tiny(epochs=1, precision="auto"))
-    floats = [value for value in weights(tmp_path).values() if value.is_floating_point()]
-    assert {value.dtype for value in floats} == {torch.float32}
 
 
 # Stopping and going on
