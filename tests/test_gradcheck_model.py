@@ -80,7 +80,7 @@ def test_rejects_a_wrong_shape_of_the_right_size():
         check(LeastSquares(lambda g: {**g, "W": g["W"].T}))
 
 
-def test_rejects_an_l2_penalty_in_the_loss_but_not_in_the_gradient():
+def test_rejects_a_weight_penalty_in_the_loss_but_not_in_the_gradient():
     class Half(Network):
         def loss(self, X, y=None):
             loss, grads = super().loss(X, y)
@@ -198,3 +198,111 @@ def test_running_statistics_are_left_as_they_were():
     net = Network([Dense(4), BatchNorm(), Dense(3)], (5,), rng=rng)
     check_model(net, rng.standard_normal((6, 5)), np.arange(6) % 3, rng=rng)
     assert not net.state["running_mean1"].any()
+
+
+# the model's own ways -------------------------------------------------------------------------
+
+
+def test_running_statistics_are_left_as_they_were_after_a_mismatch():
+    rng = np.random.default_rng(0)
+    net = Network([Dense(4), BatchNorm(), Dense(3)], (5,), rng=rng)
+    loss = net.loss
+    net.loss = lambda X, y: (loss(X, y)[0], {name: 0 * w for name, w in net.params.items()})
+    with pytest.raises(GradientMismatchError):
+        check_model(net, rng.standard_normal((6, 5)), np.arange(6) % 3, rng=rng)
+    assert not net.state["running_mean1"].any()
+
+
+class InPlace(LeastSquares):
+    """A loss that centres the batch where it lies."""
+
+    def loss(self, X, y):
+        X -= X.mean(axis=0)
+        y *= 2
+        return super().loss(X, y)
+
+
+def test_a_loss_that_works_in_its_arguments_is_given_copies_and_told():
+    X, y = data()
+    X_before, y_before = X.copy(), y.copy()
+    text = r"^check_model: loss changed X, loss changed y in place; the gradients are right, but "
+    with pytest.warns(UserWarning, match=text) as caught:
+        errors = check_model(InPlace(), X, y, rng=np.random.default_rng(0))
+    assert caught[0].filename == __file__
+    assert max(errors.values()) < 1e-8
+    np.testing.assert_array_equal(X, X_before)
+    np.testing.assert_array_equal(y, y_before)
+    wrong = InPlace(lambda grads: {**grads, "W": 2 * grads["W"]})
+    with pytest.raises(GradientMismatchError, match=r"are off\); loss changed X; loss changed y$"):
+        check_model(wrong, X, y, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_loss_that_moves_the_parameters_is_refused_and_they_are_put_back(replaced):
+    class Steps(LeastSquares):
+        def loss(self, X, y):
+            loss, grads = super().loss(X, y)
+            if replaced:
+                self.params["W"] = self.params["W"] - 0.1 * grads["W"]
+            else:
+                self.params["W"] -= 0.1 * grads["W"]
+            return loss, grads
+
+    model = Steps()
+    before = model.params["W"].copy()
+    text = r"^check_model: loss must leave the parameters as they are; it changed W$"
+    with pytest.raises(ValueError, match=text):
+        check(model)
+    np.testing.assert_array_equal(model.params["W"], before)
+
+
+def test_gradients_in_buffers_that_the_next_call_overwrites():
+    class Buffers(LeastSquares):
+        def __init__(self):
+            super().__init__()
+            self.buffers = {name: np.zeros_like(w) for name, w in self.params.items()}
+
+        def loss(self, X, y):
+            loss, grads = super().loss(X, y)
+            for name, grad in grads.items():
+                self.buffers[name][...] = grad
+            return loss, self.buffers
+
+    assert max(check(Buffers()).values()) < 1e-8
+
+
+def test_parameters_of_any_shape_and_order_stay_the_objects_that_they_are():
+    class Scaled(LeastSquares):
+        """Its own names for its parameters; a scale without an axis, W every other column."""
+
+        def __init__(self, factor=1):
+            super().__init__()
+            self.factor = factor
+            self.scale, self.W = np.array(1.5), np.ones((5, 8))[:, ::2]
+            self.b = np.zeros(4).astype(">f8")
+            self.params = {"scale": self.scale, "W": self.W, "b": self.b}
+
+        def loss(self, X, y):
+            linear = X @ self.W + self.b
+            residual = self.scale * linear - y
+            return 0.5 * float(np.sum(residual**2)), {
+                "scale": self.factor * np.sum(residual * linear),
+                "W": self.scale * X.T @ residual,
+                "b": self.scale * residual.sum(axis=0),
+            }
+
+    model = Scaled()
+    objects = dict(model.params)
+    errors = check(model)
+    assert max(errors.values()) < 1e-8
+    assert set(errors) == {"scale", "W", "b"}
+    assert all(model.params[name] is objects[name] for name in objects)
+    with pytest.raises(GradientMismatchError, match=r"of scale is wrong: at index \(\) backward"):
+        check(Scaled(1.001))
+
+
+def test_parameters_that_are_no_arrays_are_refused():
+    model = LeastSquares()
+    model.params["b"] = 0.0
+    with pytest.raises(ValueError, match=r"parameters must be float64; got b of float$"):
+        check(model)
