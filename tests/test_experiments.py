@@ -80,8 +80,8 @@ def test_the_convnet_searches_filter_size_and_hidden_units(profile):
 @pytest.mark.parametrize("profile", THOROUGH)
 def test_the_regularised_convnet_searches_architecture_and_dropout_rate(profile):
     values = space("5.4", profile)
-    assert set(values) == {"architecture", "dropout"}
-    assert len(set(values["dropout"])) >= 3
+    assert set(values) == {"architecture", "keep"}
+    assert len(set(values["keep"]) - {1.0}) >= 3
     chosen = [ARCHITECTURES[name] for name in values["architecture"]]
     assert {part["blocks"] for part in chosen} == {1, 2}
     assert len({tuple(part["batchnorm"]) for part in chosen}) >= 2
@@ -96,7 +96,7 @@ def test_an_architecture_is_what_its_name_says(name, parts):
     assert blocks.split()[0] == str(parts["blocks"])
     assert places[norm.split()[-1]] == set(parts["batchnorm"])
     assert places[dropout.split()[-1]] == set(parts["dropout_at"])
-    params = {"architecture": name, "dropout": 0.5}
+    params = {"architecture": name, "keep": 0.5}
     network = SEARCHED["5.4"].build(params, SHAPES["mnist"], np.random.default_rng(0))
     built = [type(layer).__name__ for layer in network.layers]
     flat = built.index("Flatten")
@@ -112,6 +112,16 @@ def test_five_seeds_for_the_binary_data_and_three_for_mnist(profile):
         expected = {"course": 5, "mnist": 3}[experiment.data]
         assert experiment.budgets[profile].seeds == expected, experiment.id
         assert experiment.budgets[profile].train_rows is None, experiment.id  # every row
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_nets_without_dropout_are_a_control_and_no_candidate_else_is(profile):
+    budget = SEARCHED["5.4"].budgets[profile]
+    assert budget.controls == [p for p in budget.candidates if p["keep"] == 1.0]
+    assert len(budget.controls) == len(budget.space["architecture"])
+    for id, experiment in SEARCHED.items():
+        if id != "5.4":
+            assert experiment.budgets[profile].controls == []
 
 
 def test_candidates_are_all_different():
@@ -217,6 +227,8 @@ class Spy:
     def __init__(self):
         self.params, self.state = {"W1": np.zeros((2, 1))}, {}
         self.loss_name, self.layers = "svm", ()
+        self.input_shape, self.reg, self.weight_scale = (2,), 0.0, "he"
+        self.dtype = np.dtype("float64")
         self.seen = []
 
     def loss(self, X, y=None):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -73,6 +74,8 @@ def as_shown(style, value):
         return format(100 * value, ".2f" if style == "percent" else ".1f")
     if style == "seconds":
         return format(value, ".2f" if value < 10 else ".1f")
+    if style == "dropped":
+        return format(round(1 - value, 6), "g")
     return format(value, {"count": ",", "plain": "", "fixed": ".3f", "short": ".4g"}[style])
 
 
@@ -273,6 +276,85 @@ def test_every_picture_has_a_text_and_every_table_a_caption_and_scopes(tree):
         assert all(head.get("scope") for head in table.iter("th"))
     derived = {t for s in tree.iter("section") if "theory" in classes(s) for t in s.iter("table")}
     assert all(t.find("caption") is not None for t in tree.iter("table") if t not in derived)
+
+
+def section(tree, id):
+    (found,) = [e for e in tree.iter() if e.get("id") == id]
+    return " ".join("".join(found.itertext()).split())
+
+
+def test_each_experiment_says_what_was_trained(tree):
+    words = section(tree, "q5-4")
+    assert "Conv2d 1, 8, kernel_size=(3, 3) 8 × 26 × 26 72".replace(" ", "") in words.replace(
+        " ", ""
+    )
+    assert "training 54,000, validation 6,000, test 10,000" in words
+    assert "nesterov, batches of 100 rows" in words
+    assert "one_cycle: warm_up 0.3" in words
+    assert "every candidate for 2 epochs with 1 seed; the best 3 with 3" in words
+    assert "14 epochs with each of the seeds 0, 1, 2" in words
+    assert "momentum 0.9, widths [8, 16], flip none" in words
+    assert "5 to 160 hidden units lie within 0.30 points." in words
+
+
+def test_a_dropout_rate_is_said_as_kept_and_dropped(tree):
+    words = section(tree, "q5-4")
+    assert "keep 0.7 (drop 0.3)" in words
+    assert "0.4 (drop 0.6), 0.55 (drop 0.45), 0.7 (drop 0.3)" in words  # the whole grid
+    assert "Dropout" in words
+    assert re.search(r"(?i)dropout 0\.\d", words) is None
+
+
+def test_controls_are_shown_as_such(tree):
+    words = section(tree, "q5-4")
+    assert "keep 0.4 (drop 0.6): tried and shown beside the others, never chosen" in words
+    assert words.count("(control)") == 2  # one an architecture
+    assert "(control)" not in section(tree, "q2-4")
+
+
+def test_a_choice_on_the_edge_of_its_grid_is_marked(tree):
+    (found,) = [e for e in tree.iter() if e.get("id") == "q2-4"]
+    notices = ["".join(e.itertext()) for e in found.iter("p") if "notice" in classes(e)]
+    assert any(n.startswith("On the edge of the grid: reg 0.1 is an end") for n in notices)
+    assert not any("hidden units 5" in n for n in notices)
+    assert "At the end of the grid: hidden units 5" in section(tree, "q2-4")
+
+
+def test_accuracies_say_which_epoch_and_rows_they_are_of(tree):
+    words = section(tree, "q2-4")
+    assert "% (the best epoch's, whose weights are kept and tested)." in words
+    assert "Training: that of the last epoch, after the epoch, on at most 1,000" in words
+
+
+def test_a_recipe_is_told_as_a_difference(tree):
+    words = section(tree, "q6-3")
+    assert "6.3 as a difference from 6.2" in words
+    (table,) = [
+        table
+        for table in tree.iter("table")
+        for caption in table.iter("caption")
+        if "as a difference" in "".join(caption.itertext())
+    ]
+    lines = [["".join(c.itertext()) for c in row] for row in table.find("tbody")]
+    assert lines == [
+        ["optimizer", "adam", "muon"],
+        ["widths", "[8, 16]", "[32, 48]"],
+        ["batch_norm", "False", "True"],
+        ["learning_rate", "0.001", "0.05"],
+    ]
+
+
+def test_the_given_architecture_stands_at_its_own_item(tmp_path):
+    results = report_records.write(tmp_path)
+    given = replace(results.experiments[-1], id="6.2", title="VGG11 as given")
+    replace(results, experiments=(*results.experiments[:-1], given)).write(
+        tmp_path / "results.json"
+    )
+    page = html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(
+        report.build(tmp_path)
+    )
+    assert "6.1 The architecture: the layers of 6.2" in section(page, "q6-architecture")
+    assert "Its layers are in the table above" in section(page, "q6-2")
 
 
 def test_a_folder_without_analyses_says_so(tmp_path):

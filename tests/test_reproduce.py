@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import report_records
 from datasets_fakes import fake_course, isolate, write_all
 from reproduce_runs import (
     Silent,
@@ -39,6 +40,8 @@ from handgrad.reproduce.tasks import CandidateTask, DataRequest
 from handgrad.reproduce.training import Diverged, FinalRun
 from handgrad.results import SCHEMA, Interval, Results, Spread
 from handgrad.selection import Search
+
+SETUP = report_records.setup("2.3", ())
 
 SEARCHED = {id: e for id, e in EXPERIMENTS.items() if isinstance(e, Experiment)}
 
@@ -70,7 +73,7 @@ def test_smoke_takes_less_than_a_minute(reference):
 def test_results_have_the_schema_of_the_assignment(reference):
     record = json.loads((reference / "out/results.json").read_text())
     assert next(iter(record)) == "schema"
-    assert record["schema"] == SCHEMA == 3
+    assert record["schema"] == SCHEMA == 4
     assert record["profile"] == "smoke"
     assert record["environment"]["numpy"] == np.__version__
     assert set(record["data"]) == {"course", "mnist"}
@@ -406,11 +409,12 @@ def test_a_chosen_candidate_that_diverges_in_retraining_gives_way_to_the_next(
         said = stage.received(first, Diverged("the loss became nan"))
         assert said.startswith("retraining diverged (the loss became nan); chose reg 0.1, ")
         # The other seed of the candidate that is out may still end, and does not count.
-        run = FinalRun(dict(second.chosen), 1, 0.9, 0.9, 250, 21, 2, 1.0)
+        run = FinalRun(dict(second.chosen), 1, 0.9, 0.9, 250, 21, 2, 1.0, SETUP)
         assert stage.received(second, run) is None
         for task in stage.waiting:
             assert dict(task.chosen)["learning_rate"] == 0.05
-            stage.received(task, FinalRun(dict(task.chosen), task.seed, 0.8, 0.7, 250, 21, 2, 1.0))
+            run = FinalRun(dict(task.chosen), task.seed, 0.8, 0.7, 250, 21, 2, 1.0, SETUP)
+            stage.received(task, run)
         assert stage.record.chosen["learning_rate"] == 0.05
         assert stage.record.test_accuracy.values == (0.7, 0.7)
 

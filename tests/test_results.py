@@ -9,12 +9,47 @@ from handgrad.errors import ResultsError
 from handgrad.results import (
     SCHEMA,
     DataRecord,
+    Difference,
+    Edge,
     ExperimentRecord,
     Interval,
+    LayerRecord,
     Results,
+    Setup,
     Spread,
     Trial,
+    settings_text,
 )
+
+
+def setup():
+    return Setup(
+        input_shape=(20,),
+        layers=(
+            LayerRecord("Dense", "units 5", (5,), 105),
+            LayerRecord("Dense", "units 1", (1,), 6),
+        ),
+        train_rows=500,
+        val_rows=250,
+        test_rows=250,
+        preprocessing="standardised",
+        initialisation="normal",
+        loss="logistic",
+        optimizer="nesterov",
+        schedule="cosine",
+        batch_size=20,
+        fixed={"momentum": 0.9},
+        validation_accuracy="the best epoch's",
+        training_accuracy="of at most 1,000 rows",
+        searched={"hidden_dim": (5, 9), "reg": (0.0,)},
+        control={"keep": 1.0},
+        search_epochs=5,
+        search_seeds=3,
+        finalists=2,
+        finalist_seeds=3,
+        reference="2.3",
+        differences=(Difference("widths", [1, 2], [3]),),
+    )
 
 
 def example():
@@ -37,6 +72,9 @@ def example():
         train_seconds=0.5,
         search_seconds=2.0,
         models=("runs/2.4/seed-0/model.safetensors", "runs/2.4/seed-1/model.safetensors"),
+        setup=setup(),
+        conclusions=("They lie within 0.30 points.",),
+        edges=(Edge("hidden_dim", "flat", "It has flattened."),),
     )
     return Results(
         profile="smoke",
@@ -116,8 +154,10 @@ def test_a_truncated_file_is_refused(tmp_path):
         {"experiments": [{}]},
         {"experiments": [5]},
         {"experiments": None},
+        {"experiments": [{**dataclasses.asdict(example().experiments[0]), "setup": {}}]},
+        {"experiments": [{**dataclasses.asdict(example().experiments[0]), "edges": [{}]}]},
     ],
-    ids=str,
+    ids=["data", "one set", "a field", "experiment", "number", "none", "setup", "edge"],
 )
 def test_a_damaged_part_is_refused(tmp_path, damage):
     path = tmp_path / "results.json"
@@ -149,6 +189,23 @@ def test_a_missing_part_of_an_experiment_is_refused(tmp_path, name):
     path.write_text(json.dumps(record))
     with pytest.raises(ResultsError, match=rf"is damaged .*{name}"):
         Results.read(path)
+
+
+# settings in words ----------------------------------------------------------------------------
+
+
+def test_a_share_kept_is_said_with_the_share_dropped():
+    assert settings_text({"architecture": "1 block", "keep": 0.55, "reg": 0.0}) == (
+        "architecture 1 block, keep 0.55 (drop 0.45), reg 0.0"
+    )
+    assert settings_text({"keep": 1.0}) == "keep 1.0 (drop 0)"
+
+
+def test_a_control_is_a_candidate_with_all_the_values_of_one():
+    assert setup().is_control({"keep": 1.0, "hidden_dim": 5})
+    assert not setup().is_control({"keep": 0.7, "hidden_dim": 5})
+    assert not setup().is_control({"hidden_dim": 5})
+    assert not dataclasses.replace(setup(), control={}).is_control({"keep": 1.0})
 
 
 # spread ---------------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ class Network:
         self.layers = tuple(layers)
         self.input_shape = tuple(int(size) for size in input_shape)
         self.loss_name = loss
-        self.reg = float(reg)
+        self.reg, self.weight_scale = float(reg), weight_scale
         self.rng = default_rng(rng, "Network")
         self.params: dict[str, Array] = {}
         self.state: dict[str, Array] = {}

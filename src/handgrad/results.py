@@ -14,7 +14,26 @@ from typing import Any, Self
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
 
-SCHEMA = 3
+SCHEMA = 4
+
+
+def dropped(keep: float) -> str:
+    """Say which share dropout drops that keeps ``keep``: what is searched is the share kept."""
+    return f"{1 - keep:.4g}"
+
+
+def value_text(name: str, value: Any) -> str:
+    """Say a setting's value, a share that dropout keeps with the one it drops."""
+    return f"{value} (drop {dropped(value)})" if name == "keep" else f"{value}"
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """Say settings on one line.
+
+    >>> settings_text({"reg": 0.01, "keep": 0.7})
+    'reg 0.01, keep 0.7 (drop 0.3)'
+    """
+    return ", ".join(f"{name} {value_text(name, value)}" for name, value in settings.items())
 
 
 @dataclass(frozen=True)
@@ -79,8 +98,122 @@ class Trial:
 
 
 @dataclass(frozen=True)
+class LayerRecord:
+    """One layer of the chosen network: its class, settings, one example's output, parameters."""
+
+    kind: str
+    settings: str
+    output_shape: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting in which an experiment differs from its reference."""
+
+    name: str
+    reference: Any
+    here: Any
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What was trained, and how; of the chosen candidate where candidates differ.
+
+    Attributes
+    ----------
+    input_shape : tuple of int
+        Of one example.
+    layers : tuple of LayerRecord
+    train_rows, val_rows, test_rows : int
+        The rows of each split that were used.
+    preprocessing, initialisation, loss, optimizer, schedule : str
+    batch_size : int
+    fixed : mapping
+        The settings that every candidate shares.
+    validation_accuracy, training_accuracy : str
+        Which epoch's, on which rows, the recorded accuracies are.
+    searched : mapping
+        Hyperparameter to the whole of its grid; empty without a search.
+    control : mapping
+        Values that make a candidate a control: it is tried and shown, and never chosen.
+    search_epochs : int
+        Of each candidate; 0 without a search.
+    search_seeds : int
+        Seeds that each candidate is tried with.
+    finalists, finalist_seeds : int
+        How many of the best are tried with how many seeds in the end.
+    reference : str, optional
+        The id of the experiment that ``differences`` compares with.
+    differences : tuple of Difference
+    """
+
+    input_shape: tuple[int, ...]
+    layers: tuple[LayerRecord, ...]
+    train_rows: int
+    val_rows: int
+    test_rows: int
+    preprocessing: str
+    initialisation: str
+    loss: str
+    optimizer: str
+    schedule: str
+    batch_size: int
+    fixed: Mapping[str, Any]
+    validation_accuracy: str
+    training_accuracy: str
+    searched: Mapping[str, tuple[Any, ...]]
+    control: Mapping[str, Any]
+    search_epochs: int
+    search_seeds: int
+    finalists: int
+    finalist_seeds: int
+    reference: str | None = None
+    differences: tuple[Difference, ...] = ()
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Self:
+        """Make it of what JSON keeps of it; KeyError or TypeError for anything else."""
+        return cls(
+            **{
+                **entry,
+                "input_shape": tuple(entry["input_shape"]),
+                "layers": tuple(
+                    LayerRecord(**{**layer, "output_shape": tuple(layer["output_shape"])})
+                    for layer in entry["layers"]
+                ),
+                "searched": {name: tuple(values) for name, values in entry["searched"].items()},
+                "differences": tuple(Difference(**d) for d in entry["differences"]),
+            }
+        )
+
+    def is_control(self, params: Mapping[str, Any]) -> bool:
+        """Whether a candidate is a control."""
+        return bool(self.control) and all(
+            params.get(name) == value for name, value in self.control.items()
+        )
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A chosen value that is the first or last of its grid.
+
+    ``kind`` is 'limit' (no value lies beyond), 'flat' (the curve has flattened there: it exceeds
+    its neighbour by less than the validation rows resolve) or 'open' (it has not).
+    """
+
+    name: str
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
 class ExperimentRecord:
-    """One item of the assignment: what was searched, what was chosen, what it reached."""
+    """One item of the assignment: what was searched, what was chosen, what it reached.
+
+    ``conclusions`` are sentences made from the other fields, ``edges`` the chosen values that end
+    their grids.
+    """
 
     id: str
     title: str
@@ -96,6 +229,9 @@ class ExperimentRecord:
     train_seconds: float  # of one retraining, the mean over seeds
     search_seconds: float  # of all candidates together
     models: tuple[str, ...]  # file names relative to results.json
+    setup: Setup
+    conclusions: tuple[str, ...]
+    edges: tuple[Edge, ...]
     # Test accuracy with the vote of each image's mirror image (question 6).
     test_accuracy_mirrored: Spread | None = None
     # One a seed, named as the models: each epoch's line, and what the model did on the test rows.
@@ -207,6 +343,9 @@ def _experiment(entry: dict[str, Any]) -> ExperimentRecord:
             "trials": tuple(Trial(**trial) for trial in entry["trials"]),
             "seeds": tuple(entry["seeds"]),
             "models": tuple(entry["models"]),
+            "setup": Setup.of(entry["setup"]),
+            "conclusions": tuple(entry["conclusions"]),
+            "edges": tuple(Edge(**edge) for edge in entry["edges"]),
             "histories": tuple(entry["histories"]),
             "analyses": tuple(entry["analyses"]),
             "val_accuracy": spread(entry["val_accuracy"]),

@@ -1,7 +1,7 @@
 """What an experiment is: data, a model, a search space and a budget a profile; no training here."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ class Budget:
         Seeds that each of them is tried with in the end.
     train_rows : int, optional
         Use only the first so many training rows (smoke only).
+    control : mapping, default none
+        Values that make a candidate a control: tried and shown beside the others, never chosen.
     """
 
     space: Space
@@ -42,6 +44,7 @@ class Budget:
     train_rows: int | None = None
     finalists: int = 0
     finalist_seeds: int = 3
+    control: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def search(self) -> dict[str, Any]:
@@ -56,6 +59,15 @@ class Budget:
     def candidates(self) -> list[Params]:
         """Every combination of the space."""
         return combinations(self.space)
+
+    @property
+    def controls(self) -> list[Params]:
+        """The candidates that are not to be chosen."""
+        return [
+            params
+            for params in self.candidates
+            if self.control and params == {**params, **self.control}
+        ]
 
 
 @dataclass(frozen=True)
@@ -117,12 +129,16 @@ class RecipeBudget:
 
 @dataclass(frozen=True)
 class RecipeExperiment:
-    """An item of question 6: a named recipe for VGG11 in PyTorch; only names, so no torch here."""
+    """An item of question 6: a named recipe for VGG11 in PyTorch; only names, so no torch here.
+
+    ``reference`` is the id of the item that its recipe is told as a difference from.
+    """
 
     id: str
     title: str
     data: str
     budgets: Mapping[str, RecipeBudget]
+    reference: str | None = None
 
     @property
     def question(self) -> int:

@@ -23,13 +23,18 @@ _REG = [0.1, 0.03, 0.01, 0.003, 0.001, 0.0]
 # stays near the linear model for longer than one from a He start.
 _WEIGHT_SCALE = 0.1
 _RATES = [0.01, 0.03, 0.1]
-_HIDDEN = [5, 10, 20, 40, 80, 160]
+# A linear model's loss is convex and its gradient small: it bears far larger rates.
+_LINEAR_RATES = [*_RATES, 0.3, 1.0]
+_HIDDEN = [1, 2, 5, 10, 20, 40, 80, 160]
 
 _LINEAR = {
     "smoke": Budget({"reg": [0.01, 0.001], "learning_rate": [0.1]}, 5, 5, 2),
-    "standard": Budget({"reg": _REG, "learning_rate": _RATES}, 40, 40, 5),
+    "standard": Budget({"reg": [0.3, *_REG], "learning_rate": _LINEAR_RATES}, 40, 40, 5),
     "full": Budget(
-        {"reg": [0.3, *_REG, 0.0003], "learning_rate": [0.003, *_RATES, 0.3]}, 80, 80, 5
+        {"reg": [1.0, 0.3, *_REG[:-1], 0.0003, 0.0], "learning_rate": [0.003, *_LINEAR_RATES, 3.0]},
+        80,
+        80,
+        5,
     ),
 }
 _TWO_LAYERS = {
@@ -38,7 +43,7 @@ _TWO_LAYERS = {
         {"hidden_dim": _HIDDEN, "reg": _REG, "learning_rate": _RATES}, 40, 40, 5, repeats=3
     ),
     "full": Budget(
-        {"hidden_dim": [*_HIDDEN, 320], "reg": [0.3, *_REG], "learning_rate": _RATES},
+        {"hidden_dim": [*_HIDDEN, 320], "reg": [0.3, *_REG], "learning_rate": [*_RATES, 0.3]},
         80,
         80,
         5,

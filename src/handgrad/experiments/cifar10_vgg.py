@@ -22,5 +22,6 @@ EXPERIMENTS = (
             "standard": RecipeBudget("improved", 3, epochs=4),
             "full": RecipeBudget("improved", 3, ablation=True),
         },
+        reference="6.2",
     ),
 )

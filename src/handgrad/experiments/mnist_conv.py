@@ -40,6 +40,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     },
 }
 
+# 5.4 asks for nets with dropout; beside them stand the same nets without.
+_CONTROL = {"keep": 1.0}
+
 
 def _build_plain(params: Params, input_shape: Sequence[int], rng: np.random.Generator) -> Network:
     return ConvNet(
@@ -63,7 +66,7 @@ def _build_regularised(
         hidden_dim=128,
         weight_scale="he",
         reg=3e-4,
-        dropout=params["dropout"],
+        dropout=params["keep"],
         rng=rng,
         **ARCHITECTURES[params["architecture"]],
     )
@@ -93,14 +96,14 @@ EXPERIMENTS = (
         {
             "smoke": Budget({"hidden_dim": [50], "filter_size": [5, 7]}, 1, 2, 1, train_rows=6000),
             "standard": Budget(
-                {"hidden_dim": [50, 100, 300], "filter_size": [3, 5, 7, 9]},
+                {"hidden_dim": [100, 300, 600], "filter_size": [3, 5, 7, 9]},
                 2,
                 10,
                 3,
                 finalists=3,
             ),
             "full": Budget(
-                {"hidden_dim": [50, 100, 200, 500], "filter_size": [3, 5, 7, 9, 11]},
+                {"hidden_dim": [50, 100, 200, 500, 1000], "filter_size": [3, 5, 7, 9, 11]},
                 6,
                 20,
                 3,
@@ -116,25 +119,28 @@ EXPERIMENTS = (
         _solver_with_norm,
         {
             "smoke": Budget(
-                {"architecture": list(ARCHITECTURES)[1:2], "dropout": [0.5, 0.8]},
+                {"architecture": list(ARCHITECTURES)[1:2], "keep": [0.5, 1.0]},
                 1,
                 1,
                 1,
                 train_rows=2000,
+                control=_CONTROL,
             ),
             "standard": Budget(
-                {"architecture": list(ARCHITECTURES), "dropout": [0.4, 0.55, 0.7]},
+                {"architecture": list(ARCHITECTURES), "keep": [0.55, 0.7, 0.85, 1.0]},
                 2,
                 14,
                 3,
                 finalists=3,
+                control=_CONTROL,
             ),
             "full": Budget(
-                {"architecture": list(ARCHITECTURES), "dropout": [0.3, 0.4, 0.5, 0.6, 0.7, 0.8]},
+                {"architecture": list(ARCHITECTURES), "keep": [0.3, 0.5, 0.7, 0.8, 0.9, 1.0]},
                 5,
                 30,
                 3,
                 finalists=4,
+                control=_CONTROL,
             ),
         },
     ),

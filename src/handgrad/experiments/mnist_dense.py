@@ -48,10 +48,16 @@ EXPERIMENTS = (
                 {"reg": [1e-3], "learning_rate": [0.01, 0.03]}, 1, 2, 1, train_rows=6000
             ),
             "standard": Budget(
-                {"reg": [1e-3, 3e-4, 1e-4, 0.0], "learning_rate": [0.003, 0.01, 0.03]}, 6, 20, 3
+                {"reg": [1e-3, 3e-4, 1e-4, 0.0], "learning_rate": [0.003, 0.01, 0.03, 0.1, 0.3]},
+                6,
+                20,
+                3,
             ),
             "full": Budget(
-                {"reg": [3e-3, 1e-3, 3e-4, 1e-4, 0.0], "learning_rate": [0.001, 0.003, 0.01, 0.03]},
+                {
+                    "reg": [3e-3, 1e-3, 3e-4, 1e-4, 0.0],
+                    "learning_rate": [0.003, 0.01, 0.03, 0.1, 0.3],
+                },
                 20,
                 40,
                 3,
@@ -76,20 +82,20 @@ EXPERIMENTS = (
             ),
             "standard": Budget(
                 {
-                    "hidden_dim": [50, 100, 200, 400, 800],
-                    "reg": [3e-4, 1e-4],
-                    "learning_rate": [0.05, 0.1],
+                    "hidden_dim": [50, 100, 200, 400, 800, 1600],
+                    "reg": [1e-3, 3e-4, 1e-4],
+                    "learning_rate": [0.05, 0.1, 0.2],
                 },
-                6,
+                4,
                 20,
                 3,
                 finalists=3,
             ),
             "full": Budget(
                 {
-                    "hidden_dim": [50, 100, 200, 400, 800, 1600],
-                    "reg": [1e-3, 3e-4, 1e-4],
-                    "learning_rate": [0.03, 0.05, 0.1],
+                    "hidden_dim": [50, 100, 200, 400, 800, 1600, 3200],
+                    "reg": [3e-3, 1e-3, 3e-4, 1e-4],
+                    "learning_rate": [0.03, 0.05, 0.1, 0.2],
                 },
                 10,
                 40,

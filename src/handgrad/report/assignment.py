@@ -17,6 +17,8 @@ class Question:
         What was asked for, and the name that has it.
     theory : tuple of str
         Slugs of the theory pages behind it.
+    architecture : str, optional
+        The experiment whose layers answer an item that asks for a network: '6.2'.
     """
 
     number: int
@@ -24,6 +26,7 @@ class Question:
     code_items: tuple[str, ...]
     code: tuple[tuple[str, str], ...]
     theory: tuple[str, ...]
+    architecture: str | None = None
 
 
 QUESTIONS = (
@@ -81,5 +84,6 @@ QUESTIONS = (
             ("training and testing", "handgrad.vgg.train, handgrad.vgg.test"),
         ),
         (),
+        "6.2",
     ),
 )

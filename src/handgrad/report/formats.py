@@ -10,6 +10,7 @@ from jinja2 import Environment
 from markupsafe import Markup, escape
 
 from handgrad.report.records import Ref
+from handgrad.results import dropped
 
 STYLES: Mapping[str, Callable[[float], str]] = {
     "percent": lambda value: f"{100 * value:.2f}",
@@ -19,6 +20,7 @@ STYLES: Mapping[str, Callable[[float], str]] = {
     "seconds": lambda value: f"{value:.2f}" if value < 10 else f"{value:.1f}",
     "fixed": lambda value: f"{value:.3f}",
     "short": lambda value: f"{value:.4g}",
+    "dropped": dropped,
 }
 
 
@@ -42,14 +44,21 @@ def text(ref: Ref) -> Markup:
     return Markup('<span data-record="{}">{}</span>').format(ref.place, ref.value)
 
 
+def setting(ref: Ref, name: str = "") -> Markup:
+    """Show a setting's value; a share that dropout keeps with the one it drops."""
+    number = isinstance(ref.value, int | float) and not isinstance(ref.value, bool)
+    shown = _number(ref, "plain") if number else text(ref)
+    if name == "keep":
+        return Markup("{} (drop {})").format(shown, _number(ref, "dropped"))
+    return shown
+
+
 def params(ref: Ref) -> Markup:
-    """Show a candidate's hyperparameters: 'hidden dim 50, reg 0.001'."""
-    parts = []
-    for name, value in ref.items():
-        number = isinstance(value.value, int | float) and not isinstance(value.value, bool)
-        shown = _number(value, "plain") if number else text(value)
-        parts.append(Markup("{} {}").format(name.replace("_", " "), shown))
-    return Markup(", ").join(parts)
+    """Show settings by name: 'hidden dim 50, keep 0.7 (drop 0.3)'."""
+    return Markup(", ").join(
+        Markup("{} {}").format(name.replace("_", " "), setting(value, name))
+        for name, value in ref.items()
+    )
 
 
 def picture(png: Ref) -> Markup:
@@ -60,4 +69,6 @@ def picture(png: Ref) -> Markup:
 def add_filters(environment: Environment) -> None:
     """Make the filters known to templates."""
     environment.filters.update({style: _filter(style) for style in STYLES})
-    environment.filters.update(text=text, params=params, picture=picture, escape=escape)
+    environment.filters.update(
+        text=text, setting=setting, params=params, picture=picture, escape=escape
+    )

@@ -16,6 +16,7 @@ from handgrad.report import formats, plots, records, theory
 from handgrad.report.assignment import QUESTIONS, Question
 from handgrad.report.records import Ref
 from handgrad.report.svg import Plot
+from handgrad.results import Setup
 
 _PICTURE_WIDTH, _PICTURE_HEIGHT = 480, 200
 
@@ -26,6 +27,7 @@ class Experiment:
 
     ``curves`` etc. are None or empty where the folder lacks the record. ``shades`` tints the
     errors of the confusion matrix, ``scales`` enlarges the pictures: looks, not numbers to read.
+    ``controls`` are the places of the trials that were not to be chosen.
     """
 
     record: Ref
@@ -33,6 +35,7 @@ class Experiment:
     data: Ref
     public: Ref | None
     ablation: bool
+    controls: frozenset[int]
     candidates: Plot | None
     curves: tuple[Plot, ...]
     histories: tuple[Ref | None, ...]
@@ -72,6 +75,8 @@ def _experiment(folder: Path, results: Ref, record: Ref, public: Ref) -> Experim
     )
     trials = [t for t in record["trials"].value if t["val_accuracy"] is not None]
     ablation = any("change" in t["params"] for t in trials)
+    setup = Setup.of(record["setup"].value)
+    every = enumerate(record["trials"].value)
     draw = plots.ablation if ablation else plots.candidates
     calibration = histogram = None
     if analysis and analysis["calibration"]:
@@ -86,6 +91,7 @@ def _experiment(folder: Path, results: Ref, record: Ref, public: Ref) -> Experim
         data=results["data"][record["data"].value],
         public=public["ranges"][id] if id in public["ranges"].value else None,
         ablation=ablation,
+        controls=frozenset(i for i, trial in every if setup.is_control(trial["params"])),
         candidates=draw(f"{slug}-candidates", title, record) if trials else None,
         curves=curves,
         histories=tuple(histories),

@@ -16,6 +16,7 @@ from matplotlib.ticker import MaxNLocator
 
 from handgrad.report.records import Ref
 from handgrad.report.svg import GRID, INK, PAPER, SERIES, STYLE, Plot, plot
+from handgrad.results import Setup, value_text
 
 _WIDTH, _HEIGHT = 4.6, 2.9  # inches; a phone shows about 1 point as 1 pixel
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2)), (0, (3, 3)))
@@ -121,7 +122,7 @@ def accuracy_curves(name: str, title: str, seeds: Sequence[int], histories: Sequ
 def candidates(name: str, title: str, record: Ref) -> Plot:
     """Draw every candidate's validation accuracy, once for each hyperparameter that varies."""
     trials = [t for t in record["trials"].value if t["val_accuracy"] is not None]
-    chosen = record["chosen"].value
+    groups = _groups(record, trials)
     values: dict[str, list[Any]] = {}
     for trial in trials:
         for key, value in trial["params"].items():
@@ -133,40 +134,48 @@ def candidates(name: str, title: str, record: Ref) -> Plot:
         if len(found) > 1
     } or values
     rows = {
-        key: [textwrap.fill(str(value), 24) for value in found] for key, found in varied.items()
+        key: [textwrap.fill(value_text(key, value), 24) for value in found]
+        for key, found in varied.items()
     }
     heights = [sum(1 + label.count("\n") * 0.6 for label in rows[key]) + 0.6 for key in varied]
     height = _ROW_INCHES * sum(heights) + 0.45 * len(heights) + 0.5
     figure = Figure(figsize=(_WIDTH, height), layout="constrained")
     panels = figure.subplots(len(varied), 1, sharex=True, height_ratios=heights, squeeze=False)
     for axes, (key, found) in zip(panels[:, 0], varied.items(), strict=True):
-        others = [t for t in trials if t["params"] != chosen]
-        winners = [t for t in trials if t["params"] == chosen]
-        for kind, group in (("others", others), ("chosen", winners)):
+        for label, group, look in groups:
             axes.plot(
                 [100 * t["val_accuracy"] for t in group],
                 [found.index(t["params"][key]) for t in group],
                 linestyle="none",
-                marker="o" if kind == "others" else "*",
-                markersize=4.5 if kind == "others" else 12,
-                color=SERIES[0] if kind == "others" else SERIES[1],
-                markeredgecolor=SERIES[0] if kind == "others" else PAPER,
-                markerfacecolor="none" if kind == "others" else SERIES[1],
-                label="candidate" if kind == "others" else "the chosen one",
+                label=label,
+                **look,
             )
         axes.set_yticks(range(len(found)), rows[key])
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.set_title(key.replace("_", " "), loc="left")
     panels[-1, 0].set_xlabel("validation accuracy (%)")
     figure.legend(
-        *panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2
-    )  # fmt: skip
+        *panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=len(groups)
+    )
     text = (
         "One panel for each hyperparameter; each circle is a candidate, placed by its value and "
         "its validation accuracy, a mean where it was tried with several seeds; a star marks the "
-        "chosen one. The table has the same numbers."
+        "chosen one, a cross a control, which is not to be chosen. The table has the same numbers."
     )
     return plot(figure, name, title, "Validation accuracy of every candidate", text)
+
+
+def _groups(record: Ref, trials: Sequence[Any]) -> list[tuple[str, list[Any], dict[str, Any]]]:
+    """Part the candidates by how they are drawn: label, candidates, look."""
+    setup, chosen = Setup.of(record["setup"].value), record["chosen"].value
+    controls = [t for t in trials if setup.is_control(t["params"])]
+    winners = [t for t in trials if t["params"] == chosen]
+    others = [t for t in trials if t not in controls and t not in winners]
+    circle = {"marker": "o", "markersize": 4.5, "color": SERIES[0], "markerfacecolor": "none"}
+    star = {"marker": "*", "markersize": 12, "color": SERIES[1], "markeredgecolor": PAPER}
+    cross = {"marker": "x", "markersize": 5, "color": SERIES[0]}
+    parts = [("candidate", others, circle), ("the chosen one", winners, star)]
+    return [*parts, ("control", controls, cross)] if controls else parts
 
 
 def _left_end(values: Sequence[float]) -> float:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from handgrad.datasets import Dataset
 from handgrad.experiments import EXPERIMENTS, RecipeBudget, RecipeExperiment
+from handgrad.reproduce import conclusions, setup as setups
 from handgrad.reproduce.folder import ANALYSIS, Folder
 from handgrad.reproduce.stages import Stage
 from handgrad.reproduce.tasks import DataRequest, Task, load
 from handgrad.reproduce.training import Report
-from handgrad.results import ExperimentRecord, Interval, Spread, Trial
+from handgrad.results import ExperimentRecord, Interval, Setup, Spread, Trial
 
 if TYPE_CHECKING:
     from handgrad.vgg import Recipe, RunResult
@@ -83,15 +84,22 @@ def _rows(data: Dataset, train_rows: int | None) -> Dataset:
     )
 
 
+def recipe_of_budget(budget: RecipeBudget) -> "Recipe":
+    """Give the recipe that a profile trains."""
+    from handgrad.vgg import RECIPES
+
+    recipe = RECIPES[budget.recipe]
+    return recipe if budget.epochs is None else recipe.lasting(budget.epochs)
+
+
 def recipe_of(task: RecipeTask) -> "tuple[Recipe, int | None]":
     """Give a task's recipe and how many training rows it may use."""
-    from handgrad.vgg import CHANGES, RECIPES
+    from handgrad.vgg import CHANGES
 
     budget = EXPERIMENTS[task.experiment_id].budgets[task.profile]
     assert isinstance(budget, RecipeBudget)
     if task.change is None:
-        recipe = RECIPES[budget.recipe]
-        return recipe if budget.epochs is None else recipe.lasting(budget.epochs), budget.train_rows
+        return recipe_of_budget(budget), budget.train_rows
     change = next(change for change in CHANGES if change.name == task.change)
     return change.applied(), budget.train_rows
 
@@ -139,7 +147,7 @@ class RecipeStage(Stage):
 
         super().__init__()
         self.experiment, self._folder, self._data = experiment, folder, data
-        self._budget = experiment.budgets[profile]
+        self._profile, self._budget = profile, experiment.budgets[profile]
         self._seeds = range(first_seed, first_seed + self._budget.seeds)
         self._runs: dict[int, RunResult] = {}
         self._rows: dict[str, RunResult] = {}
@@ -196,12 +204,26 @@ class RecipeStage(Stage):
     def _of_seeds(self, name: str) -> tuple[str, ...]:
         return self._folder.of_seeds(self.experiment.id, self._seeds, name)
 
+    def _setup(self) -> Setup:
+        reference = None
+        if self.experiment.reference is not None:
+            other = EXPERIMENTS[self.experiment.reference].budgets[self._profile]
+            assert isinstance(other, RecipeBudget)
+            reference = (self.experiment.reference, recipe_of_budget(other))
+        changes = [change.applied().epochs for change in self._changes.values()]
+        return setups.of_recipe(
+            self._recipe,
+            _rows(self._data, self._budget.train_rows),
+            ablation_epochs=max(changes, default=0),
+            reference=reference,
+        )
+
     def _make_record(self) -> ExperimentRecord:
         runs = [self._runs[seed] for seed in self._seeds]
         plain = [run.test_accuracy for run in runs if run.test_accuracy is not None]
         mirrored = [run.test_accuracy_tta for run in runs if run.test_accuracy_tta is not None]
         assert len(plain) == len(mirrored) == len(runs)
-        test = Spread.of(plain)
+        val, test = Spread.of([run.val_accuracy for run in runs]), Spread.of(plain)
         trials = tuple(
             Trial(
                 {"group": change.group, "change": name, **json.loads(json.dumps(change.fields))},
@@ -210,7 +232,7 @@ class RecipeStage(Stage):
             )
             for name, change in self._changes.items()
         )
-        test_rows = min(len(self._data.X_test), self._budget.train_rows or len(self._data.X_test))
+        setup = self._setup()
         return ExperimentRecord(
             id=self.experiment.id,
             title=self.experiment.title,
@@ -218,15 +240,21 @@ class RecipeStage(Stage):
             chosen={"recipe": self._recipe.name, "epochs": self._recipe.epochs},
             trials=trials,
             seeds=tuple(self._seeds),
-            val_accuracy=Spread.of([run.val_accuracy for run in runs]),
+            val_accuracy=val,
             test_accuracy=test,
             test_accuracy_mirrored=Spread.of(mirrored),
-            test_interval=Interval.wilson(test.mean, test_rows),
+            test_interval=Interval.wilson(test.mean, setup.test_rows),
             parameters=runs[0].parameters,
             epochs=self._recipe.epochs,
             train_seconds=Spread.of([run.seconds for run in runs]).mean,
             search_seconds=sum(trial.seconds for trial in trials),
             models=self._of_seeds("model.safetensors"),
+            setup=setup,
+            conclusions=(
+                *conclusions.of_training(val, test, setup, [run.history for run in runs]),
+                *(conclusions.of_changes(setup, trials) if trials else ()),
+            ),
+            edges=(),
             histories=self._of_seeds("history.jsonl"),
             analyses=self._of_seeds(ANALYSIS),
         )

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from handgrad.experiments import Experiment, RecipeExperiment
+from handgrad.reproduce import conclusions
 from handgrad.reproduce.folder import ANALYSIS, Folder
 from handgrad.reproduce.plan import Estimate
-from handgrad.reproduce.summary import chosen_text
 from handgrad.reproduce.tasks import CandidateTask, DataRequest, FinalTask, Task, TimingTask
 from handgrad.reproduce.training import Diverged, FinalRun, read_final
-from handgrad.results import ExperimentRecord, Interval, Spread
+from handgrad.results import ExperimentRecord, Interval, Spread, settings_text
 from handgrad.selection import Params, Search
 
 
@@ -74,13 +74,13 @@ class SearchStage(Stage):
         journal = folder.journal(experiment.id)
         self._search = Search.prepare(journal, experiment.id, **budget.search)
         self._chosen: Params = {}
-        self._diverged: list[Params] = []
+        self._ruled_out = budget.controls  # and what diverges in retraining
         self._runs: dict[int, FinalRun] = {}
 
         self._round_left = len(self._search.open_candidates())
         self.candidates_left = self._search.runs_left()
         if not self.candidates_left:
-            self._runs = self._done(self._search.best())
+            self._runs = self._done(self._search.best(without=self._ruled_out))
         self.finals_left = len(self._seeds) - len(self._runs)
         self._estimate = Estimate(0.0, 0.0)
         if self.candidates_left or self.finals_left:
@@ -125,7 +125,7 @@ class SearchStage(Stage):
             if dict(task.chosen) != self._chosen:
                 return None  # of a candidate that another seed has ruled out meanwhile
             if isinstance(result, Diverged):
-                self._diverged.append(self._chosen)
+                self._ruled_out.append(self._chosen)
                 return f"retraining diverged ({result.error}); {self._choose()}"
             self._runs[task.seed] = result
             self.finals_left = len(self._seeds) - len(self._runs)
@@ -144,7 +144,7 @@ class SearchStage(Stage):
         return f"trying the best {finalists} candidates with more seeds"
 
     def _choose(self) -> str:
-        self._chosen = self._search.best(without=self._diverged)
+        self._chosen = self._search.best(without=self._ruled_out)
         self._runs = self._done(self._chosen)
         self.finals_left = len(self._seeds) - len(self._runs)
         seconds = self._estimate.final_seconds
@@ -158,7 +158,7 @@ class SearchStage(Stage):
         tried = [t for t in self._search.trials() if t.val_accuracy is not None]
         (accuracy,) = (t.val_accuracy or 0.0 for t in tried if t.params == self._chosen)
         return (
-            f"chose {chosen_text(self._chosen)} of {len(tried)} candidates "
+            f"chose {settings_text(self._chosen)} of {len(tried)} candidates "
             f"(validation {100 * accuracy:.2f} %)"
         )
 
@@ -168,7 +168,7 @@ class SearchStage(Stage):
     def _make_record(self) -> ExperimentRecord:
         runs = [self._runs[seed] for seed in self._seeds]
         test = Spread.of([run.test_accuracy for run in runs])
-        trials = self._search.trials()
+        trials, setup = self._search.trials(), runs[0].setup
         return ExperimentRecord(
             id=self.experiment.id,
             title=self.experiment.title,
@@ -184,6 +184,9 @@ class SearchStage(Stage):
             train_seconds=Spread.of([run.seconds for run in runs]).mean,
             search_seconds=sum(trial.seconds for trial in trials),
             models=self._of_seeds("model.safetensors"),
+            setup=setup,
+            conclusions=conclusions.of_search(setup, trials, self._chosen),
+            edges=conclusions.edges(setup, trials, self._chosen),
             histories=self._of_seeds("history.jsonl"),
             analyses=self._of_seeds(ANALYSIS),
         )

@@ -1,9 +1,9 @@
 """The results as a table for people: summary.md, and the same rows for the terminal."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from handgrad.results import Results, Spread
+from handgrad.results import ExperimentRecord, Results, Spread, settings_text, value_text
 
 _SHOWN_CANDIDATES = 30
 
@@ -35,11 +35,6 @@ COLUMNS = Row(
 )
 
 
-def chosen_text(params: Mapping[str, object]) -> str:
-    """Say a candidate's hyperparameters on one line."""
-    return ", ".join(f"{name} {value}" for name, value in params.items())
-
-
 def percent(spread: Spread) -> str:
     """Say an accuracy in per cent, with its standard deviation if there were several seeds."""
     several = f" ± {100 * spread.std:.2f}" if len(spread.values) > 1 else ""
@@ -53,7 +48,7 @@ def rows(results: Results) -> Iterator[Row]:
         stand_in = results.data[record.data].stand_in
         yield Row(
             experiment=f"{record.id} {record.title}",
-            chosen=chosen_text(record.chosen),
+            chosen=settings_text(record.chosen),
             validation=percent(record.val_accuracy),
             test=percent(record.test_accuracy),
             interval=f"{100 * interval.low:.2f} to {100 * interval.high:.2f}",
@@ -73,6 +68,90 @@ def _mirrored(results: Results) -> Iterator[str]:
             )
 
 
+def _validation(results: Results) -> Iterator[str]:
+    which: dict[str, list[str]] = {}
+    for record in results.experiments:
+        which.setdefault(record.setup.validation_accuracy, []).append(record.id)
+    for text, ids in which.items():
+        yield f"The validation accuracy of {', '.join(ids)} is {text}."
+
+
+def _trained(record: ExperimentRecord) -> Iterator[str]:
+    """Say what was trained, layer by layer, how, and what follows from it."""
+    setup = record.setup
+    yield from (f"### {record.id} {record.title}", "")
+    yield from ("| layer | settings | output | parameters |", "|---|---|---|---|")
+    yield f"| input | | {_shape(setup.input_shape)} | |"
+    for layer in setup.layers:
+        shape = _shape(layer.output_shape)
+        yield f"| {layer.kind} | {layer.settings} | {shape} | {layer.parameters:,} |"
+    yield f"| all | | | {record.parameters:,} |"
+    yield ""
+    yield from (f"- {name}: {text}" for name, text in _how(record))
+    yield ""
+    if setup.differences:
+        yield f"{record.id} as a difference from {setup.reference}:"
+        yield from ("", f"| setting | {setup.reference} | {record.id} |", "|---|---|---|")
+        yield from (f"| {d.name} | {d.reference} | {d.here} |" for d in setup.differences)
+        yield ""
+    yield from record.conclusions
+    for edge in record.edges:
+        mark = "**On the edge of the grid:**" if edge.kind == "open" else "At the end of the grid:"
+        yield from ("", f"{mark} {edge.text}")
+    yield ""
+
+
+def _how(record: ExperimentRecord) -> Iterator[tuple[str, str]]:
+    setup = record.setup
+    rows = (setup.train_rows, setup.val_rows, setup.test_rows)
+    yield "rows", "training {:,}, validation {:,}, test {:,}".format(*rows)
+    yield "preprocessing", setup.preprocessing
+    yield "initialisation", setup.initialisation
+    yield "loss", setup.loss
+    yield "optimizer", f"{setup.optimizer}, batches of {setup.batch_size} rows"
+    yield "learning-rate schedule", setup.schedule
+    yield "fixed", settings_text(setup.fixed)
+    for name, values in setup.searched.items():
+        separator = "; " if any(isinstance(value, str) for value in values) else ", "
+        yield f"searched: {name}", separator.join(value_text(name, value) for value in values)
+    if any(setup.is_control(trial.params) for trial in record.trials):
+        text = settings_text(setup.control)
+        yield "control", f"{text}: tried and shown beside the others, never chosen"
+    if setup.search_epochs:
+        text = f"every candidate for {setup.search_epochs} epochs, seeds: {setup.search_seeds}"
+        if setup.finalists:
+            text += f"; the best {setup.finalists} with {setup.finalist_seeds} seeds"
+        yield "search", text
+    seeds = ", ".join(map(str, record.seeds))
+    yield "retraining" if setup.searched else "training", f"{record.epochs} epochs, seeds {seeds}"
+    yield "training accuracy in history.jsonl", setup.training_accuracy
+
+
+def _shape(sizes: Sequence[int]) -> str:
+    return " x ".join(f"{size:,}" for size in sizes)
+
+
+def _candidates(record: ExperimentRecord) -> Iterator[str]:
+    if not record.trials:
+        return
+    tried = [trial for trial in record.trials if trial.val_accuracy is not None]
+    failed = len(record.trials) - len(tried)
+    yield from (
+        f"### {record.id} {record.title}",
+        "",
+        f"{len(record.trials)} tried, {failed} diverged; the best by validation accuracy:",
+        "",
+        "| candidate | seeds | validation % |",
+        "|---|---|---|",
+    )
+    best = sorted(tried, key=lambda trial: (-trial.seeds, -(trial.val_accuracy or 0.0)))
+    for trial in best[:_SHOWN_CANDIDATES]:
+        accuracy = 100 * (trial.val_accuracy or 0.0)
+        mark = " (control)" if record.setup.is_control(trial.params) else ""
+        yield f"| {settings_text(trial.params)}{mark} | {trial.seeds} | {accuracy:.2f} |"
+    yield ""
+
+
 def markdown(results: Results) -> str:
     """Write summary.md."""
     lines = [
@@ -87,6 +166,7 @@ def markdown(results: Results) -> str:
         "Accuracies are mean ± standard deviation over the seeds of the retraining. The interval",
         "is for the mean test accuracy and comes from the number of test rows (Wilson, 95 %).",
         "Hyperparameters were chosen on validation rows; each retraining saw the test rows once.",
+        *_validation(results),
         *_mirrored(results),
         "",
         "## Data",
@@ -101,25 +181,12 @@ def markdown(results: Results) -> str:
         lines += [f"- {s.id} {s.title}. {s.caption}" for s in results.studies]
     for missing in results.not_run:
         lines += ["", f"**Not run: {missing.id} {missing.title}.** {missing.reason}."]
-    lines += ["", "## Candidates", ""]
+    lines += ["", "## What was trained, and what follows", ""]
     for record in results.experiments:
-        if not record.trials:
-            continue
-        tried = [trial for trial in record.trials if trial.val_accuracy is not None]
-        failed = len(record.trials) - len(tried)
-        lines += [
-            f"### {record.id} {record.title}",
-            "",
-            f"{len(record.trials)} tried, {failed} diverged; the best by validation accuracy:",
-            "",
-            "| candidate | seeds | validation % |",
-            "|---|---|---|",
-        ]
-        best = sorted(tried, key=lambda trial: (-trial.seeds, -(trial.val_accuracy or 0.0)))
-        for trial in best[:_SHOWN_CANDIDATES]:
-            accuracy = 100 * (trial.val_accuracy or 0.0)
-            lines.append(f"| {chosen_text(trial.params)} | {trial.seeds} | {accuracy:.2f} |")
-        lines.append("")
+        lines += _trained(record)
+    lines += ["## Candidates", ""]
+    for record in results.experiments:
+        lines += _candidates(record)
     lines += ["## Environment", ""]
     lines += [f"- {name}: {value}" for name, value in results.environment.items()]
     return "\n".join(lines) + "\n"

@@ -21,8 +21,10 @@ from handgrad.errors import NonFiniteLossError, ResultsError
 from handgrad.experiments import Budget, Experiment
 from handgrad.files import write_atomically
 from handgrad.network import Network
+from handgrad.reproduce import setup
 from handgrad.reproduce.folder import ANALYSIS
 from handgrad.reproduce.test_pass import test_pass
+from handgrad.results import Setup
 from handgrad.selection import Params, Search
 from handgrad.solver import Solver
 
@@ -45,6 +47,7 @@ class FinalRun:
     parameters: int
     epochs: int
     seconds: float
+    setup: Setup
 
 
 def standardise(data: Dataset, train_rows: int | None) -> tuple[Dataset, Array, Array]:
@@ -64,6 +67,16 @@ def standardise(data: Dataset, train_rows: int | None) -> tuple[Dataset, Array, 
         X_test=scaling.standardise(data.X_test, mean, std),
     )
     return ready, mean, std
+
+
+def standardisation_text(mean: Array, std: Array) -> str:
+    """Say what ``standardise`` did."""
+    if mean.ndim:
+        return "each feature less its mean, over its deviation, both of the training rows"
+    return (
+        f"pixels in [0, 1] less {float(mean):.4f}, over {float(std):.4f}: mean and deviation of "
+        "all pixels of the training rows"
+    )
 
 
 def streams(experiment: Experiment, seed: int) -> tuple[np.random.Generator, np.random.Generator]:
@@ -116,8 +129,9 @@ def read_final(folder: Path, params: Params) -> FinalRun | None:
     if not (record.exists() and (folder / ANALYSIS).exists()):
         return None
     try:
-        run = FinalRun(**json.loads(record.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
+        entry = json.loads(record.read_text(encoding="utf-8"))
+        run = FinalRun(**{**entry, "setup": Setup.of(entry["setup"])})
+    except (ValueError, TypeError, KeyError, AttributeError):
         raise ResultsError(
             f"{record} is damaged; delete it to train this run again, "
             "or name another folder with --out"
@@ -189,12 +203,16 @@ def run_final(
         parameters=sum(array.size for array in network.params.values()),
         epochs=budget.final_epochs,
         seconds=solver.history[-1]["seconds"],
+        setup=setup.of_network(network, solver, data, budget, standardisation_text(mean, std)),
     )
     analysis.write(folder / ANALYSIS)
     checkpoints.write(
         folder / "model.safetensors",
         {**network.params, **network.state, "input_mean": mean, "input_std": std},
-        {"experiment": experiment.id, **asdict(run)},
+        {
+            "experiment": experiment.id,
+            **{name: value for name, value in asdict(run).items() if name != "setup"},
+        },
     )
     write_atomically(folder / "run.json", json.dumps(asdict(run), indent=1) + "\n")
     (folder / "checkpoint.safetensors").unlink(missing_ok=True)
