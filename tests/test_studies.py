@@ -102,6 +102,8 @@ def test_a_loss_falls_and_diverges_and_each_change_cures_it(digits, seed):
         "rate 0.2 throughout", "rising to 0.03", "gradient clipped to length 0.25",
         "batch normalisation",
     ]  # fmt: skip
+    constant = lines["rate 0.2 throughout"][-3:]
+    assert np.isnan(constant).any() or constant.min() > 1  # of 24 seeds, the least was 1.5
     for cure in others[1:]:
         assert lines[cure][-3:].mean() < 0.4
 
