@@ -134,8 +134,8 @@ def _experiment(folder, id, title, data, trials, chosen, seeds, epochs, rng):
         setup=setup(id, trials),
         conclusions=("5 to 160 hidden units lie within 0.30 points.", "250 rows resolve 3.00."),
         edges=(
-            Edge("reg", "open", "reg 0.1 is an end of its grid & the curve still rises."),
-            Edge("hidden_dim", "flat", "hidden units 5 is an end of its grid; it is flat."),
+            Edge("reg", "open", "reg 0.1, where the curve still rises & on."),
+            Edge("hidden_dim", "flat", "hidden units 5, where the curve has flattened."),
         )
         if id == "2.4"
         else (),

@@ -80,7 +80,10 @@ def test_several_values_behind_and_no_level_ones():
     first, second = of_search(
         setup(1000, learning_rate=(0.01, 0.1, 1.0, 3.0)), tried, {"learning_rate": 0.1}
     )
-    assert first == "On validation, no two values lie within what 1,000 rows resolve 1.86 points."
+    assert first == (
+        "On validation, no value lies within 1.86 points of the best, which is what 1,000 rows "
+        "resolve."
+    )
     assert second == (
         "What these rows do tell apart: learning rate 0.01 and 1.0 are 20.00 to 40.00 points below "
         "0.1."
@@ -99,6 +102,15 @@ def test_the_control_is_compared_and_not_among_the_values():
     assert edges(described, tried, {"keep": 0.85}) == ()  # what lies beyond it was tried
 
 
+def test_a_grid_of_one_value_and_its_control():
+    tried = trials("keep", {0.5: 0.90, 1.0: 0.88})
+    assert of_search(setup(1000, {"keep": 1.0}, keep=(0.5, 1.0)), tried, {"keep": 0.5}) == (
+        "No hyperparameter takes two values to compare; 1,000 rows resolve 1.86 points.",
+        "In the search, the chosen candidate lies 2.00 points above the best control (keep 1.0 "
+        "(drop 0), never chosen), more than is resolved.",
+    )
+
+
 # edges ------------------------------------------------------------------------------------------
 
 
@@ -110,7 +122,9 @@ def test_an_edge_beyond_which_there_is_nothing(name, value, other):
     tried = trials(name, {value: 0.96, other: 0.5})
     (edge,) = edges(setup(250, **{name: (value, other)}), tried, {name: value})
     assert (edge.name, edge.kind) == (name, "limit")
-    assert edge.text.endswith("is an end of its grid, and no value lies beyond.")
+    assert edge.text.endswith(
+        f" {value}" + " (drop 0)" * (name == "keep") + ", and no value lies beyond it."
+    )
 
 
 def test_an_edge_where_the_curve_has_flattened():
@@ -118,8 +132,8 @@ def test_an_edge_where_the_curve_has_flattened():
     (edge,) = edges(setup(6000, hidden_dim=(400, 800, 1600)), tried, {"hidden_dim": 1600})
     assert edge.kind == "flat"
     assert edge.text == (
-        "hidden units 1600 is an end of its grid; the curve has flattened there: 98.98 % against "
-        "98.83 % at 800, where 6,000 rows resolve 0.26 points."
+        "hidden units 1600, where the curve has flattened: 98.98 % against 98.83 % at 800, and "
+        "6,000 rows resolve 0.26 points."
     )
 
 
@@ -130,8 +144,8 @@ def test_an_edge_where_the_curve_still_rises():
     )  # fmt: skip
     assert edge.kind == "open"
     assert edge.text == (
-        "learning rate 0.1 is an end of its grid and the curve still rises: 94.00 % against "
-        "92.00 % at 0.03, where 6,000 rows resolve 0.60 points. A wider grid may do better."
+        "learning rate 0.1, where the curve still rises: 94.00 % against 92.00 % at 0.03, and "
+        "6,000 rows resolve 0.60 points. A wider grid may do better."
     )
 
 
@@ -139,7 +153,7 @@ def test_an_edge_beside_values_that_all_diverged():
     tried = trials("learning_rate", {0.1: 0.94, 0.3: None})
     (edge,) = edges(setup(6000, learning_rate=(0.1, 0.3)), tried, {"learning_rate": 0.1})
     assert edge.kind == "open"
-    assert edge.text.endswith("every other value diverged: a wider grid may do better.")
+    assert edge.text.endswith("every other value diverged. A wider grid may do better.")
 
 
 def test_no_edges_inside_a_grid_of_one_value_or_without_an_order():

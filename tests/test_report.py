@@ -315,9 +315,9 @@ def test_controls_are_shown_as_such(tree):
 def test_a_choice_on_the_edge_of_its_grid_is_marked(tree):
     (found,) = [e for e in tree.iter() if e.get("id") == "q2-4"]
     notices = ["".join(e.itertext()) for e in found.iter("p") if "notice" in classes(e)]
-    assert any(n.startswith("On the edge of the grid: reg 0.1 is an end") for n in notices)
+    assert any(n.startswith("At the edge of its grid: reg 0.1, where") for n in notices)
     assert not any("hidden units 5" in n for n in notices)
-    assert "At the end of the grid: hidden units 5" in section(tree, "q2-4")
+    assert "At the edge of its grid: hidden units 5" in section(tree, "q2-4")
 
 
 def test_accuracies_say_which_epoch_and_rows_they_are_of(tree):

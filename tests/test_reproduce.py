@@ -221,6 +221,11 @@ def test_plan_progress_and_table(reference):
         for words in (*measured, interval, f"{record.parameters:,}", *record.chosen):
             assert words in row
         chosen = ", ".join(f"{name} {value}" for name, value in record.chosen.items())
+        chosen = chosen.replace("keep 0.5", "keep 0.5 (drop 0.5)")
+        assert f"### {record.id} {record.title}" in summary
+        for sentence in (*record.conclusions, *(edge.text for edge in record.edges)):
+            assert sentence in summary
+        assert f"| all | | | {record.parameters:,} |" in summary
         (line,) = [line for line in summary.splitlines() if line.startswith(f"| {record.id} ")]
         cells = [cell.strip() for cell in line.strip("|").split("|")]
         assert cells[:2] == [f"{record.id} {record.title}", chosen]

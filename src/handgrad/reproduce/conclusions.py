@@ -112,17 +112,22 @@ def of_search(setup: Setup, trials: Sequence[Trial], chosen: Mapping[str, Any]) 
     accuracy = _accuracy(trials, chosen)
     resolved = resolution(accuracy, setup.val_rows)
     together, apart = [], []
-    for curve in curves(setup, trials):
+    compared = curves(setup, trials)
+    for curve in compared:
         level = curve.level(resolved)
         if len(level) > 1:
             reach = max(a for _, a in level) - min(a for _, a in level)
             together.append(f"{_several(curve, level)} lie within {_points(reach)}")
         apart += _behind(curve, resolved)
     rows = f"{setup.val_rows:,} rows resolve {_points(resolved)}"
+    control = _of_control(setup, trials, accuracy, resolved)
+    if not compared:
+        return (f"No hyperparameter takes two values to compare; {rows}.", *control)
     first = (
         f"On validation, the best candidates of {_listed(together)}; {rows}."
         if together
-        else f"On validation, no two values lie within what {rows}."
+        else f"On validation, no value lies within {_points(resolved)} of the best, which is what "
+        f"{setup.val_rows:,} rows resolve."
     )
     second = (
         f"What these rows do tell apart: {'; '.join(apart)}."
@@ -130,7 +135,7 @@ def of_search(setup: Setup, trials: Sequence[Trial], chosen: Mapping[str, Any]) 
         else "No searched value falls behind by more than that: the choice is one of several that "
         "these rows cannot tell apart."
     )
-    return (first, second, *_of_control(setup, trials, accuracy, resolved))
+    return (first, second, *control)
 
 
 def _behind(curve: Curve, resolved: float) -> list[str]:
@@ -176,24 +181,24 @@ def edges(setup: Setup, trials: Sequence[Trial], chosen: Mapping[str, Any]) -> t
             curve.values[0], curve.values[-1]
         ):  # fmt: skip
             continue
-        where = f"{_one(name, value)} is an end of its grid"
+        where = _one(name, value)
         if value in _LIMITS.get(name, ()):
-            found.append(Edge(name, "limit", f"{where}, and no value lies beyond."))
+            found.append(Edge(name, "limit", f"{where}, and no value lies beyond it."))
             continue
         known = curve.known if value == curve.values[0] else curve.known[::-1]
         if len(known) < 2:
-            text = f"{where}, and every other value diverged: a wider grid may do better."
+            text = f"{where}, and every other value diverged. A wider grid may do better."
             found.append(Edge(name, "open", text))
             continue
         (_, here), (neighbour, there) = known[0], known[1]
         compared = (
             f"{100 * here:.2f} % against {100 * there:.2f} % at {value_text(name, neighbour)}, "
-            f"where {setup.val_rows:,} rows resolve {_points(resolved)}"
+            f"and {setup.val_rows:,} rows resolve {_points(resolved)}"
         )
         if here - there <= resolved:
-            found.append(Edge(name, "flat", f"{where}; the curve has flattened there: {compared}."))
+            found.append(Edge(name, "flat", f"{where}, where the curve has flattened: {compared}."))
         else:
-            text = f"{where} and the curve still rises: {compared}. A wider grid may do better."
+            text = f"{where}, where the curve still rises: {compared}. A wider grid may do better."
             found.append(Edge(name, "open", text))
     return tuple(found)
 

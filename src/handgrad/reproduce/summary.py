@@ -96,7 +96,7 @@ def _trained(record: ExperimentRecord) -> Iterator[str]:
         yield ""
     yield from record.conclusions
     for edge in record.edges:
-        mark = "**On the edge of the grid:**" if edge.kind == "open" else "At the end of the grid:"
+        mark = "**At the edge of its grid:**" if edge.kind == "open" else "At the edge of its grid:"
         yield from ("", f"{mark} {edge.text}")
     yield ""
 
@@ -118,13 +118,17 @@ def _how(record: ExperimentRecord) -> Iterator[tuple[str, str]]:
         text = settings_text(setup.control)
         yield "control", f"{text}: tried and shown beside the others, never chosen"
     if setup.search_epochs:
-        text = f"every candidate for {setup.search_epochs} epochs, seeds: {setup.search_seeds}"
+        text = f"every candidate for {_epochs(setup.search_epochs)}, seeds: {setup.search_seeds}"
         if setup.finalists:
             text += f"; the best {setup.finalists} with {setup.finalist_seeds} seeds"
         yield "search", text
     seeds = ", ".join(map(str, record.seeds))
-    yield "retraining" if setup.searched else "training", f"{record.epochs} epochs, seeds {seeds}"
+    yield "retraining" if setup.searched else "training", f"{_epochs(record.epochs)}, seeds {seeds}"
     yield "training accuracy in history.jsonl", setup.training_accuracy
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch" if count == 1 else f"{count} epochs"
 
 
 def _shape(sizes: Sequence[int]) -> str:
