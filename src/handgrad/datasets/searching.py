@@ -60,12 +60,14 @@ def whole_set(
     """
     if not copies:
         return None
+    # What is wrong with a file that lies there is said before what is missing beside it.
+    good = {name: first_good(copies[name], files[name], read) for name in files if name in copies}
     if missing := [name for name in files if name not in copies]:
         raise DataError(
             f"{folder}: {', '.join(missing)} is missing beside {', '.join(copies)}; "
             f"put all {len(files)} files there"
         )
-    return {name: first_good(copies[name], known, read) for name, known in files.items()}
+    return good
 
 
 def search(
