@@ -14,7 +14,7 @@ class NonFiniteLossError(HandgradError, FloatingPointError):
 
 
 class CheckpointError(HandgradError, ValueError):
-    """A checkpoint cannot be used or made: unreadable, of another model or run, of no known type."""
+    """A checkpoint cannot be used or made: unreadable, of another model or run, of unknown type."""
 
 
 class ResultsError(HandgradError, ValueError):

@@ -26,7 +26,8 @@ _STYLE = """
     @bottom-center { content: counter(page); font: 8pt sans-serif; color: #444 }
 }
 img.formula { display: inline !important; image-rendering: auto !important }
-div.math { display: block !important; text-align: center; margin: .7em 0; break-inside: avoid; break-before: avoid }
+div.math { display: block !important; text-align: center; margin: .7em 0 }
+div.math { break-inside: avoid; break-before: avoid }
 nav { columns: auto !important; font-size: 8.5pt !important }  /* columns: half of all the time */
 nav a { display: block !important; text-decoration: none !important }
 nav a::after { content: " " leader(".") " " target-counter(attr(href url), page) }
