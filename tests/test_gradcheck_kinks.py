@@ -38,20 +38,36 @@ def of_model(model, X, y, seed, restore):
 # random networks ------------------------------------------------------------------------------
 
 
-def differ(right, wrong):
-    """Whether a mistake shows: some entry is off by ten times what is allowed."""
+def shows(net, model, X, y, restore):
+    """Whether a model is wrong somewhere by ten times what is allowed, and not at a kink.
+
+    Within 1e-9 of a kink the gradient of either side is right, and rounding hides the kink.
+    """
+
+    def gradients(of):
+        restore()
+        return {name: np.array(grad) for name, grad in of.loss(X, y)[1].items()}
+
+    right, wrong = gradients(net), gradients(model)
     for name, gradient in right.items():
-        scale = max(np.abs(gradient).max(), 1e-3)
-        if not (np.abs(wrong[name] - gradient) / scale < 1e-5).all():
-            return True
+        allowed = 1e-5 * max(np.abs(gradient).max(), 1e-3)
+        w = net.params[name]
+        for place in zip(*np.nonzero(~(np.abs(wrong[name] - gradient) < allowed)), strict=True):
+            kept, near = w[place], []
+            for t in (-1e-9, 1e-9):
+                w[place] = kept + t
+                near.append(gradients(net)[name][place])
+            w[place] = kept
+            if np.abs(near - gradient[place]).max() < allowed:
+                return True
     return False
 
 
-@pytest.mark.parametrize("first", range(0, 240, 40))
+@pytest.mark.parametrize("first", range(0, 200, 20))
 def test_random_nets_are_right_and_their_mistakes_wrong(first):
-    """Count false alarms and misses over 240 networks, each with two mistakes planted."""
+    """Count false alarms and misses over 200 networks, each with two mistakes planted."""
     alarms, misses, kinks, planted = [], [], 0, 0
-    for seed in range(first, first + 40):
+    for seed in range(first, first + 20):
         net, X, y = random_net(seed)
         restore = same_draws(net)
         found = of_model(net, X, y, seed, restore)
@@ -66,17 +82,17 @@ def test_random_nets_are_right_and_their_mistakes_wrong(first):
         relu_mistake = RELU_MISTAKES[seed % len(RELU_MISTAKES)]
         twin, _, _ = random_net(seed, lambda relu_mistake=relu_mistake: WrongReLU(relu_mistake))
         for name, model in ((mistake, spoilt), (relu_mistake, twin)):
-            restore_model = restore if model is spoilt else same_draws(twin)
-            restore_model()
-            if not differ(right, model.loss(X, y)[1]):
+            if model is twin:
+                twin.rng = net.rng
+            if not shows(net, model, X, y, restore):
                 continue  # the sign of a zero, the mask of a unit that is open everywhere
             planted += 1
-            if of_model(model, X, y, seed, restore_model) != "wrong":
+            if of_model(model, X, y, seed, restore) != "wrong":
                 misses.append((seed, name))
     assert alarms == []
     assert misses == []
-    assert kinks >= 10  # or the networks would be too tame to prove anything
-    assert planted >= 50
+    assert kinks >= 4  # or the networks would be too tame to prove anything
+    assert planted >= 20
 
 
 def test_a_deep_net_of_small_weights_is_right():
