@@ -1,4 +1,4 @@
-"""For all tests: hypothesis's notes go with the process, and a test's children with the test."""
+"""For all tests: hypothesis's notes go with the process, and the children of a file with it."""
 
 import atexit
 import tempfile
@@ -12,9 +12,12 @@ atexit.register(_notes.cleanup)
 set_hypothesis_home_dir(_notes.name)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def no_child_is_left():
-    """Fail the test that left a process, and not a later one that finds its garbage."""
+    """Fail the file that left a process, and not a later one that finds its garbage.
+
+    A file, because its tests may share a child.
+    """
     before = children.left()
     yield
     left = children.left() - before
