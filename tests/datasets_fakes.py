@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import http.server
 import io
+import shlex
 import stat
 import struct
 import sys
@@ -167,8 +168,11 @@ def write_tar(path: Path, members: dict[str, bytes]) -> Path:
 
 def fake_npm(bin_folder: Path, body: str) -> None:
     """Put a program named npm on the PATH; its body is Python that sees sys.argv."""
-    script = bin_folder / "npm"
-    script.write_text(f"#!{sys.executable}\nimport sys, shutil, time, pathlib\n{body}\n")
+    script, program = bin_folder / "npm", bin_folder / "npm.py"
+    program.write_text(f"import sys, shutil, time, pathlib\n{body}\n")
+    # By a shell: a path with a blank cannot stand behind "#!".
+    python, file = shlex.quote(sys.executable), shlex.quote(str(program))
+    script.write_text(f'#!/bin/sh\nexec {python} {file} "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
 
 
