@@ -82,6 +82,7 @@ def setup(id, trials):
         searched=searched,
         control={"keep": 0.4} if id == "5.4" else {},
         search_epochs=2 if searched else 0,
+        search_rows=54_000,
         search_seeds=1,
         finalists=3 if id == "5.4" else 0,
         finalist_seeds=3 if id == "5.4" else 0,

@@ -14,13 +14,12 @@ from vgg_generated import generated, tiny
 
 from handgrad.analysis import Analysis
 from handgrad.datasets import Dataset
-from handgrad.experiments import EXPERIMENTS, RecipeBudget
+from handgrad.experiments import EXPERIMENTS, Ablation, RecipeBudget
 from handgrad.reproduce import Job, recipe_stage, reproduce
 from handgrad.reproduce.folder import opened
 from handgrad.reproduce.recipe_stage import MISSING_TORCH, RecipeStage, recipe_of
 from handgrad.reproduce.tasks import DataRequest
 from handgrad.vgg import CHANGES, RECIPES
-from handgrad.vgg.ablation import EPOCHS
 
 REQUEST = DataRequest("cifar10", None, ())
 
@@ -96,18 +95,38 @@ def test_what_is_done_is_not_done_again(images, tmp_path, monkeypatch):
 
 
 def test_the_ablation_is_judged_on_validation_rows_alone(images, tmp_path, monkeypatch):
-    some = tuple(c for c in CHANGES if c.name in ("improved", "relu", "no-flip"))
-    monkeypatch.setattr("handgrad.vgg.CHANGES", some)
+    names = ("improved", "relu", "no-flip")
+    some = tuple(c for c in CHANGES if c.name in names)
+    table = Ablation(epochs=2, changes=names, train_rows=40)
     with opened(tmp_path / "out", profile="smoke", seed=5) as folder:
-        stage = stage_of(experiment(ablation=True), folder, images, monkeypatch)
+        stage = stage_of(experiment(ablation=table), folder, images, monkeypatch)
         assert stage.candidates_left == 3
         work(stage, list(stage.waiting))
         assert [trial.params["change"] for trial in stage.record.trials] == [c.name for c in some]
         for trial in stage.record.trials:
             result = folder.runs("6.3") / "ablation" / trial.params["change"] / "result.json"
             assert json.loads(result.read_text())["test_accuracy"] is None
-        relu = recipe_of(next(t for t in _tasks(stage) if t.change == "relu"))[0]
-        assert (relu.activation, relu.epochs) == ("relu", EPOCHS)
+        relu, rows = recipe_of(next(t for t in _tasks(stage) if t.change == "relu"))
+        assert (relu.activation, relu.epochs, rows) == ("relu", 2, 40)
+        setup = stage.record.setup
+        assert (setup.train_rows, setup.search_rows, setup.search_epochs) == (60, 40, 2)
+
+
+def test_until_validation_stops_rising_the_record_says_how_long(images, tmp_path, monkeypatch):
+    monkeypatch.setitem(RECIPES, "improved", tiny(name="improved", epochs=30, patience=1))
+    with opened(tmp_path / "out", profile="smoke", seed=5) as folder:
+        stage = stage_of(experiment(), folder, images, monkeypatch)
+        work(stage, list(stage.waiting))
+        record = stage.record
+        results = [
+            json.loads((folder.runs("6.3") / f"seed-{seed}/result.json").read_text())
+            for seed in record.seeds
+        ]
+        longest = max(len(result["history"]) for result in results)
+        assert record.epochs == record.chosen["epochs"] == longest < 30
+        for result, accuracy in zip(results, record.val_accuracy.values, strict=True):
+            assert accuracy == max(line["val_accuracy"] for line in result["history"])
+        assert record.setup.validation_accuracy.startswith("the best epoch's")
 
 
 def _tasks(stage):

@@ -44,6 +44,7 @@ def setup():
         searched={"hidden_dim": (5, 9), "reg": (0.0,)},
         control={"keep": 1.0},
         search_epochs=5,
+        search_rows=500,
         search_seeds=3,
         finalists=2,
         finalist_seeds=3,

@@ -84,7 +84,8 @@ def test_a_retraining_records_what_it_trained(tmp_path, made_up):
     )  # fmt: skip
     assert found.fixed == {"momentum": 0.9, "dtype": "float64"}  # the rest was searched
     assert found.searched == {name: tuple(v) for name, v in budget.space.items()}
-    assert (found.search_epochs, found.search_seeds, run.epochs) == (5, 1, 5)
+    assert (found.search_epochs, found.search_rows, found.search_seeds) == (5, 500, 1)
+    assert run.epochs == 5
     assert "at most 1,000 evenly spaced training rows" in found.training_accuracy
     assert found.validation_accuracy.startswith("the best epoch's")
     assert Setup.of(json.loads(json.dumps(asdict(found)))) == found

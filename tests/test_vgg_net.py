@@ -79,9 +79,20 @@ def test_batch_norm_agrees_with_pytorchs_in_values_gradients_and_statistics():
     assert ours(images).is_contiguous(memory_format=torch.channels_last)
 
 
+def test_kernel_sizes_keep_every_shape():
+    net = VGG(kernel_sizes=(5, 3, 1, 3, 3, 7, 3, 3))
+    sides = [layer.kernel_size for layer in net.features if isinstance(layer, nn.Conv2d)]
+    assert sides == [(side, side) for side in (5, 3, 1, 3, 3, 7, 3, 3)]
+    assert parameter_count(VGG(kernel_sizes=(5, *(3,) * 7))) == 149_370 + 8 * 3 * (25 - 9)
+    assert net(torch.randn(2, 3, 32, 32)).shape == (2, 10)
+    assert net.features(torch.randn(2, 3, 32, 32)).shape == (2, 64, 1, 1)
+
+
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
+        ({"kernel_sizes": (3,) * 7}, r"kernel_sizes must be eight odd numbers; got \(3, 3,"),
+        ({"kernel_sizes": (4,) * 8}, "kernel_sizes must be eight odd numbers"),
         ({"widths": (8, 16)}, r"widths must be eight positive numbers; got \(8, 16\)"),
         ({"widths": (0,) * 8}, "widths must be eight positive numbers"),
         ({"activation": "tan"}, "activation must be one of relu, .*; got 'tan'"),

@@ -1,12 +1,14 @@
 """Update rules: Muon's step, what decays, and the learning rate over a run."""
 
+import copy
+
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from vgg_generated import tiny
 
-from handgrad.vgg.optimizers import Muon, make_optimizers, orthogonalize, set_rate
+from handgrad.vgg.optimizers import Average, Muon, Together, make_optimizers, orthogonalize
 
 
 @pytest.mark.parametrize("shape", [(8, 27), (32, 96), (64, 9)])
@@ -78,13 +80,27 @@ def test_only_kernels_and_matrices_decay_and_nothing_is_forgotten(optimizer):
     }
 
 
-def test_set_rate_scales_every_group_from_its_own_peak():
-    recipe = tiny(optimizer="muon", learning_rate=0.2, muon_learning_rate=0.04)
-    optimizers = make_optimizers(recipe.network(), recipe)
-    for share in (0.25, 0.5):
-        set_rate(optimizers, share)
-    rates = [group["lr"] for each in optimizers for group in each.param_groups]
-    assert rates == pytest.approx([0.02, 0.1, 0.1])
+def test_together_optimizers_step_each_at_its_share_of_its_own_peak():
+    recipe = tiny(
+        optimizer="muon", learning_rate=0.2, muon_learning_rate=0.04, schedule="linear", warmup=0.0
+    )
+    net = recipe.network()
+    optimizers, averaged = make_optimizers(net, recipe), copy.deepcopy(net)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    together = Together(optimizers, recipe, 4, scaler=scaler, average=Average(net, averaged, 0.0))
+    before = {name: p.detach().clone() for name, p in net.named_parameters()}
+    for share in (1, 0.75, 0.5):
+        together.zero_grad()
+        assert all(p.grad is None for p in net.parameters())
+        rates = [group["lr"] for each in optimizers for group in each.param_groups]
+        assert rates == pytest.approx([0.04 * share, 0.2 * share, 0.2 * share])
+        assert together.param_groups[0]["lr"] == pytest.approx(0.2 * share)
+        together.backward(net(torch.randn(20, 3, 32, 32)).square().sum())
+        together.step()
+        assert all(map(torch.equal, averaged.parameters(), net.parameters()))  # decay 0 copies
+    assert together.taken == 3
+    moved = {name for name, p in net.named_parameters() if not torch.equal(before[name], p)}
+    assert moved == set(before)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +126,7 @@ def test_the_learning_rate_over_eight_steps(schedule, warmup, shares):
         ({"schedule": "none"}, "schedule must be one of"),
         ({"flip": True}, "flip must be one of none, random, alternating; got True"),
         ({"precision": "int8"}, "precision must be one of float32, auto"),
+        ({"patience": -1}, "patience must be at least 0; got -1"),
         ({"epochs": 0}, "epochs must be at least 1; got 0"),
         ({"ema_decay": 1.0}, r"ema_decay must be in \[0, 1\); got 1.0"),
         ({"crop_padding": 32}, r"crop_padding must be in \[0, 32\); got 32"),

@@ -38,8 +38,13 @@ def test_only_the_networks_products_are_bfloat16_and_only_where_asked(
     monkeypatch.setattr(optimizers, "orthogonalize", recorded)
     recipe = tiny(precision=precision, optimizer="muon")
     alone = training._Run(recipe, generated(), 0, tmp_path, World(0, 1, torch.device("cpu")))
-    alone.net.register_forward_hook(lambda net, images, made: seen["scores"].add(made.dtype))
-    alone._step(torch.zeros(20, 3, 32, 32), torch.zeros(20, dtype=torch.int64))
+
+    def note(net, images, made):
+        if net.training:
+            seen["scores"].add(made.dtype)
+
+    alone.net.register_forward_hook(note)
+    alone.train_epoch()
     assert seen == {"scores": {scores}, "muon": {torch.float32}}
 
 

@@ -13,6 +13,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 from vgg_generated import generated, tiny
@@ -20,6 +21,7 @@ from vgg_generated import generated, tiny
 from handgrad import vgg
 from handgrad.analysis import Analysis
 from handgrad.errors import CheckpointError, DataError, NonFiniteLossError
+from handgrad.experiments import EXPERIMENTS
 from handgrad.vgg import RECIPES, RunResult, run_recipe, training
 from handgrad.vgg.ablation import CHANGES
 from handgrad.vgg.checkpoint import load_checkpoint, save_checkpoint
@@ -161,7 +163,7 @@ def test_the_test_rows_are_judged_only_when_asked(data, tmp_path):
 def test_a_finished_run_is_returned_as_it_is(data, tmp_path, monkeypatch):
     result = run(data, tmp_path, evaluate_test=True)
     monkeypatch.setattr(training, "training_batches", None)
-    monkeypatch.setattr(training, "evaluate", None)
+    monkeypatch.setattr(training, "probabilities", None)
     assert run(data, tmp_path, evaluate_test=True) == result
 
 
@@ -236,6 +238,67 @@ def test_a_diverging_recipe_stops_with_advice(data, tmp_path):
 def test_a_batch_larger_than_the_data_is_an_error(data, tmp_path):
     with pytest.raises(ValueError, match="needs 1000 training images; there are 200"):
         run(data, tmp_path, tiny(batch_size=1000))
+
+
+# Until validation accuracy stops rising
+
+# What `test` gives after each epoch; the best, and the first of the best, is epoch 2.
+RISING = (0.25, 0.5, 0.25, 0.5, 0.25, 0.75)
+
+
+def judged(monkeypatch, accuracies=RISING):
+    """Let the validation rows be judged so, epoch after epoch."""
+    left = list(accuracies)
+    monkeypatch.setattr(training, "accuracy", lambda *_: left.pop(0) if left else 1.0)
+
+
+@pytest.mark.parametrize(("patience", "epochs", "best"), [(1, 3, 2), (3, 5, 2), (4, 6, 6)])
+def test_with_patience_training_stops_and_the_best_epoch_is_kept(
+    data, tmp_path, monkeypatch, patience, epochs, best
+):
+    def keep(line):
+        kept.append({k: v.clone() for k, v in nets[-1].state_dict().items()})
+
+    kept, nets = [], []
+    build = vgg.Recipe.network
+    monkeypatch.setattr(vgg.Recipe, "network", lambda r: nets.append(build(r)) or nets[-1])
+    judged(monkeypatch)
+    recipe = tiny(epochs=6, patience=patience)
+    result = run(data, tmp_path, recipe, progress=keep)
+    assert [line["epoch"] for line in result.history] == list(range(1, epochs + 1))
+    judged_weights = load_file(tmp_path / "model.safetensors")
+    assert all(torch.equal(judged_weights[name], kept[best - 1][name]) for name in kept[0])
+    monkeypatch.setattr(training, "training_batches", None)
+    assert run(data, tmp_path, recipe) == result
+
+
+def test_a_stopped_run_with_patience_goes_on_to_the_same_bits(data, tmp_path, monkeypatch):
+    def interrupt(line):
+        if line["epoch"] == 3:
+            raise KeyboardInterrupt
+
+    recipe = tiny(epochs=9, patience=3)
+    judged(monkeypatch)
+    with pytest.raises(KeyboardInterrupt):
+        run(data, tmp_path / "stopped", recipe, progress=interrupt)
+    judged(monkeypatch, RISING[3:])
+    resumed = run(data, tmp_path / "stopped", recipe)
+    judged(monkeypatch)
+    whole = run(data, tmp_path / "whole", recipe)
+    assert len(resumed.history) == len(whole.history) == 5
+    a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("stopped", "whole"))
+    assert all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_the_accuracies_of_a_run_are_those_of_the_courses_test(data, tmp_path):
+    result = run(data, tmp_path, tiny(epochs=20, widths=(8,) * 8), evaluate_test=True)
+    net = tiny(widths=(8,) * 8).network()
+    net.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    mean = data.X_train.mean((0, 2, 3), keepdims=True)
+    std = data.X_train.std((0, 2, 3), keepdims=True)
+    images = torch.tensor((data.X_test - mean) / std, dtype=torch.float32)
+    loader = DataLoader(TensorDataset(images, torch.tensor(data.y_test)), batch_size=16)
+    assert result.test_accuracy == vgg.test(loader, net, "cpu")
 
 
 # Stopping and going on
@@ -359,8 +422,8 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkey
 def test_every_row_of_the_table_is_one_change_to_a_valid_recipe():
     improved = RECIPES["improved"]
     for change in CHANGES[1:]:
-        recipe = change.applied()
-        assert recipe.epochs == CHANGES[0].applied().epochs  # the same budget
+        recipe = change.applied(epochs=3)
+        assert recipe.epochs == 3
         fields = {name: getattr(recipe, name) for name in change.fields}
         assert fields == {name: change.fields[name] for name in fields}
         same = dataclasses.replace(improved, **change.fields)
@@ -374,4 +437,10 @@ def test_every_row_of_the_table_is_one_change_to_a_valid_recipe():
         "size",
         "learning rate",
         "architecture",
+        "convolution size",
     }
+    table = EXPERIMENTS["6.3"].budgets["standard"].ablation
+    assert set(table.changes) <= {change.name for change in CHANGES}
+    assert len(table.changes) >= 9  # the recipe itself and eight changes, of every group
+    groups = {change.group for change in CHANGES if change.name in table.changes}
+    assert groups == {change.group for change in CHANGES}

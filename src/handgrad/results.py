@@ -14,7 +14,7 @@ from typing import Any, Self
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
 
-SCHEMA = 4
+SCHEMA = 5
 
 
 def dropped(keep: float) -> str:
@@ -137,8 +137,8 @@ class Setup:
         Hyperparameter to the whole of its grid; empty without a search.
     control : mapping
         Values that make a candidate a control: it is tried and shown, and never chosen.
-    search_epochs : int
-        Of each candidate; 0 without a search.
+    search_epochs, search_rows : int
+        Of each candidate's training; 0 without a search.
     search_seeds : int
         Seeds that each candidate is tried with.
     finalists, finalist_seeds : int
@@ -165,6 +165,7 @@ class Setup:
     searched: Mapping[str, tuple[Any, ...]]
     control: Mapping[str, Any]
     search_epochs: int
+    search_rows: int
     search_seeds: int
     finalists: int
     finalist_seeds: int

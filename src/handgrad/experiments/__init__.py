@@ -1,8 +1,9 @@
-"""The assignment's experiments as data: one file per question, one entry per item."""
+"""The assignment's experiments as data: one entry per item; like items share a file."""
 
 from handgrad.experiments import binary, cifar10_vgg, mnist_conv, mnist_dense
 from handgrad.experiments.base import (
     PROFILES,
+    Ablation,
     Budget,
     Experiment,
     RecipeBudget,
@@ -24,6 +25,7 @@ __all__ = [
     "PROFILES",
     "QUESTIONS",
     "STUDIES",
+    "Ablation",
     "Budget",
     "Experiment",
     "RecipeBudget",

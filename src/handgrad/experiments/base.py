@@ -103,6 +103,25 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class Ablation:
+    """How much of question 6's table of single changes one profile does.
+
+    Attributes
+    ----------
+    epochs : int
+        Of every row of the table.
+    changes : sequence of str, optional
+        Names from ``handgrad.vgg.CHANGES``, in its order; all of them if None.
+    train_rows : int, optional
+        Use only the first so many training rows.
+    """
+
+    epochs: int
+    changes: Sequence[str] | None = None
+    train_rows: int | None = None
+
+
+@dataclass(frozen=True)
 class RecipeBudget:
     """How much of a question-6 experiment one profile does.
 
@@ -114,7 +133,7 @@ class RecipeBudget:
         How many times it is trained.
     epochs : int, optional
         In place of the recipe's own.
-    ablation : bool, default False
+    ablation : Ablation, optional
         Also train the table of single changes, judged on validation rows.
     train_rows : int, optional
         Use only the first so many training rows (smoke only).
@@ -123,7 +142,7 @@ class RecipeBudget:
     recipe: str
     seeds: int
     epochs: int | None = None
-    ablation: bool = False
+    ablation: Ablation | None = None
     train_rows: int | None = None
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +57,7 @@ class RecipeTask(Task):
         data = _rows(load(self.data), rows)
 
         def progress(line: dict[str, Any]) -> None:
-            report(line["epoch"] / recipe.epochs)
+            report(min(1.0, line["epoch"] / _expected_epochs(recipe)))
 
         return run_recipe(
             recipe,
@@ -70,7 +71,7 @@ class RecipeTask(Task):
 
 
 def _rows(data: Dataset, train_rows: int | None) -> Dataset:
-    """Keep the first so many training rows, and as many of the others (smoke only)."""
+    """Keep the first so many training rows; of the others as many at most."""
     if train_rows is None:
         return data
     return dataclasses.replace(
@@ -93,15 +94,21 @@ def recipe_of_budget(budget: RecipeBudget) -> "Recipe":
 
 
 def recipe_of(task: RecipeTask) -> "tuple[Recipe, int | None]":
-    """Give a task's recipe and how many training rows it may use."""
+    """Give a task's recipe and how many training rows it may use (None: all)."""
     from handgrad.vgg import CHANGES
 
     budget = EXPERIMENTS[task.experiment_id].budgets[task.profile]
     assert isinstance(budget, RecipeBudget)
     if task.change is None:
         return recipe_of_budget(budget), budget.train_rows
+    assert budget.ablation is not None
     change = next(change for change in CHANGES if change.name == task.change)
-    return change.applied(), budget.train_rows
+    return change.applied(budget.ablation.epochs), budget.ablation.train_rows
+
+
+def _expected_epochs(recipe: "Recipe") -> int:
+    """Epochs to plan for: with patience nobody knows when a training ends; say after a third."""
+    return math.ceil(recipe.epochs / 3) if recipe.patience else recipe.epochs
 
 
 def _epoch_seconds(recipe: "Recipe", rows: int) -> float:
@@ -151,7 +158,12 @@ class RecipeStage(Stage):
         self._seeds = range(first_seed, first_seed + self._budget.seeds)
         self._runs: dict[int, RunResult] = {}
         self._rows: dict[str, RunResult] = {}
-        self._changes = {change.name: change for change in CHANGES if self._budget.ablation}
+        table = self._budget.ablation
+        self._changes = {
+            change.name: change
+            for change in CHANGES
+            if table is not None and (table.changes is None or change.name in table.changes)
+        }
 
         planned = [
             RecipeTask(experiment.id, profile, request, folder, seed, 0.0, change)
@@ -170,7 +182,7 @@ class RecipeStage(Stage):
                 self._take(task, result)
                 continue
             recipe, rows = recipe_of(task)
-            seconds = _epoch_seconds(recipe, rows or len(data.X_train)) * recipe.epochs
+            seconds = _epoch_seconds(recipe, rows or len(data.X_train)) * _expected_epochs(recipe)
             left.append(dataclasses.replace(task, expected_seconds=seconds))
         self._left = {(task.seed, task.change): task for task in left}
         self.waiting = list(left)
@@ -210,11 +222,10 @@ class RecipeStage(Stage):
             other = EXPERIMENTS[self.experiment.reference].budgets[self._profile]
             assert isinstance(other, RecipeBudget)
             reference = (self.experiment.reference, recipe_of_budget(other))
-        changes = [change.applied().epochs for change in self._changes.values()]
         return setups.of_recipe(
             self._recipe,
             _rows(self._data, self._budget.train_rows),
-            ablation_epochs=max(changes, default=0),
+            ablation=self._budget.ablation,
             reference=reference,
         )
 
@@ -237,7 +248,7 @@ class RecipeStage(Stage):
             id=self.experiment.id,
             title=self.experiment.title,
             data=self.experiment.data,
-            chosen={"recipe": self._recipe.name, "epochs": self._recipe.epochs},
+            chosen={"recipe": self._recipe.name, "epochs": max(len(run.history) for run in runs)},
             trials=trials,
             seeds=tuple(self._seeds),
             val_accuracy=val,
@@ -245,7 +256,7 @@ class RecipeStage(Stage):
             test_accuracy_mirrored=Spread.of(mirrored),
             test_interval=Interval.wilson(test.mean, setup.test_rows),
             parameters=runs[0].parameters,
-            epochs=self._recipe.epochs,
+            epochs=max(len(run.history) for run in runs),
             train_seconds=Spread.of([run.seconds for run in runs]).mean,
             search_seconds=sum(trial.seconds for trial in trials),
             models=self._of_seeds("model.safetensors"),

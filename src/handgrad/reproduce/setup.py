@@ -2,11 +2,12 @@
 
 import inspect
 import math
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from handgrad.datasets import Dataset
-from handgrad.experiments import Budget
+from handgrad.experiments import Ablation, Budget
 from handgrad.network import Network
 from handgrad.optim import Schedule
 from handgrad.results import Difference, LayerRecord, Setup, settings_text
@@ -58,6 +59,7 @@ def of_network(
         searched={name: tuple(values) for name, values in budget.space.items()},
         control=budget.control,
         search_epochs=budget.search_epochs,
+        search_rows=len(data.X_train),
         search_seeds=budget.repeats,
         finalists=budget.finalists,
         finalist_seeds=budget.finalist_seeds if budget.finalists else 0,
@@ -97,7 +99,7 @@ def of_recipe(
     recipe: "Recipe",
     data: Dataset,
     *,
-    ablation_epochs: int = 0,
+    ablation: Ablation | None = None,
     reference: "tuple[str, Recipe] | None" = None,
 ) -> Setup:
     """Describe a training of a VGG11 by a recipe.
@@ -108,14 +110,15 @@ def of_recipe(
         The one that trained.
     data : Dataset
         The rows it used.
-    ablation_epochs : int
-        Epochs of each single change; 0 without them.
+    ablation : Ablation, optional
+        How the single changes were trained.
     reference : (str, Recipe), optional
         The experiment and its recipe that the differences are from.
     """
     shown = _fields(recipe)
     batch_size, optimizer = shown.pop("batch_size"), shown.pop("optimizer")
     schedule, warmup = shown.pop("schedule"), shown.pop("warmup")
+    kept = "best" if recipe.patience else "last"
     weights = "averaged weights" if recipe.ema_decay else "weights"
     return Setup(
         input_shape=tuple(data.X_train.shape[1:]),
@@ -130,12 +133,13 @@ def of_recipe(
         schedule=f"{schedule}: warmup {warmup}" if warmup else schedule,
         batch_size=batch_size,
         fixed=shown,
-        validation_accuracy=f"the last epoch's, of the {weights} that are tested",
+        validation_accuracy=f"the {kept} epoch's, of the {weights} that are tested",
         training_accuracy="while learning, on every training row as it was augmented",
         searched={},
         control={},
-        search_epochs=ablation_epochs,
-        search_seeds=1 if ablation_epochs else 0,
+        search_epochs=ablation.epochs if ablation else 0,
+        search_rows=min(len(data.X_train), ablation.train_rows or sys.maxsize) if ablation else 0,
+        search_seeds=1 if ablation else 0,
         finalists=0,
         finalist_seeds=0,
         reference=reference[0] if reference else None,

@@ -118,7 +118,10 @@ def _how(record: ExperimentRecord) -> Iterator[tuple[str, str]]:
         text = settings_text(setup.control)
         yield "control", f"{text}: tried and shown beside the others, never chosen"
     if setup.search_epochs:
-        text = f"every candidate for {_epochs(setup.search_epochs)}, seeds: {setup.search_seeds}"
+        text = f"every candidate for {_epochs(setup.search_epochs)}"
+        if setup.search_rows != setup.train_rows:
+            text += f" of {setup.search_rows:,} training rows"
+        text += f", seeds: {setup.search_seeds}"
         if setup.finalists:
             text += f"; the best {setup.finalists} with {setup.finalist_seeds} seeds"
         yield "search", text

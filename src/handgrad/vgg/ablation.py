@@ -7,11 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from handgrad.vgg.net import COMPACT_WIDTHS
+from handgrad.vgg.net import COMPACT_WIDTHS, KERNEL_SIZES
 from handgrad.vgg.recipes import RECIPES, Recipe
-
-# Every row's budget, a fifth of the recipe's own: 24 rows in half an hour on two cores.
-EPOCHS = 3
 
 
 @dataclass(frozen=True)
@@ -32,11 +29,11 @@ class Change:
     name: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
-    def applied(self) -> Recipe:
-        """Give `improved` with this change, under the change's name, for the table's epochs."""
+    def applied(self, epochs: int) -> Recipe:
+        """Give `improved` with this change, under the change's name, for so many epochs."""
         fields: dict[str, Any] = dict(self.fields)
         return dataclasses.replace(
-            RECIPES["improved"], name=self.name, summary=self.group, epochs=EPOCHS, **fields
+            RECIPES["improved"], name=self.name, summary=self.group, epochs=epochs, **fields
         )
 
 
@@ -65,5 +62,8 @@ CHANGES: tuple[Change, ...] = (
     Change("architecture", "average-pooling", {"pooling": "average"}),
     Change("architecture", "pool-last", {"pool_first": False}),
     Change("architecture", "one-dense-layer", {"head": ()}),
+    Change("convolution size", "first-5x5", {"kernel_sizes": (5, *KERNEL_SIZES[1:])}),
+    Change("convolution size", "first-1x1", {"kernel_sizes": (1, *KERNEL_SIZES[1:])}),
+    Change("convolution size", "all-5x5", {"kernel_sizes": (5,) * 8}),
 )
 """The rows of experiment 6.3's table."""

@@ -16,6 +16,9 @@ from handgrad.vgg.recipes import Recipe
 
 SIDE = 32
 
+EVALUATION_BATCH = 1000
+"""Images that are judged at a time."""
+
 
 class ImageData(Protocol):
     """What a run needs of a data set; `handgrad.datasets.Dataset` fits.
@@ -105,6 +108,27 @@ class Split:
     def centre(self, start: int, stop: int) -> Tensor:
         """Copy out the original images start..stop: uint8, shape (stop - start, 32, 32, 3)."""
         return self._crops[start:stop, self.padding, self.padding]
+
+    def batches(
+        self, normalize: Normalizer, start: int, stop: int
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Visit the images start..stop as they are, in order: (images, labels), as a loader would.
+
+        Parameters
+        ----------
+        normalize : Normalizer
+            Applied to each batch.
+        start, stop : int
+            The first row, and the first beyond the last.
+
+        Yields
+        ------
+        (images, labels)
+            float32 (n, 3, 32, 32) in channels_last, int64 (n,); n is at most EVALUATION_BATCH.
+        """
+        for first in range(start, stop, EVALUATION_BATCH):
+            last = min(first + EVALUATION_BATCH, stop)
+            yield normalize(self.centre(first, last)), self.labels[first:last]
 
 
 class Normalizer:

@@ -5,34 +5,48 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from handgrad.errors import DataError, NonFiniteLossError
 from handgrad.vgg.distributed import World
 from handgrad.vgg.images import Normalizer, Split
 
-EVALUATION_BATCH = 1000
-
 Batches = Iterable[tuple[Tensor, Tensor]]
 """Anything that gives (images, labels) afresh each time it is looped over: a DataLoader, a list."""
+
+
+class Stepping(Protocol):
+    """What `train` asks of an optimizer; those of torch.optim have it."""
+
+    param_groups: list[dict[str, Any]]
+
+    def zero_grad(self) -> object:
+        """Forget the gradients."""
+
+    def step(self) -> object:
+        """Change the parameters by their gradients."""
 
 
 def train(
     trainloader: Batches,
     net: nn.Module,
     criterion: Callable[[Tensor, Tensor], Tensor],
-    optimizer: Optimizer,
+    optimizer: Stepping,
     device: torch.device | str,
     *,
     epochs: int = 10,
+    first_epoch: int = 1,
     print_every: int = 100,
     report: Callable[[str], object] = print,
+    backward: Callable[[Tensor], object] = Tensor.backward,
 ) -> list[float]:
     """Train a network as the assignment does: batch after batch, epoch after epoch.
+
+    Every recipe of this package trains through this loop too.
 
     Parameters
     ----------
@@ -43,15 +57,19 @@ def train(
     criterion : callable
         (scores, labels) to a scalar loss, for example nn.CrossEntropyLoss().
     optimizer : torch.optim.Optimizer
-        Over the parameters of `net`.
+        Over the parameters of `net`; or anything else that is `Stepping`.
     device : torch.device or str
         Where to compute.
     epochs : int
         Passes over `trainloader`.
+    first_epoch : int
+        What the first of them is called in reports and errors.
     print_every : int
         Iterations between reports of the mean loss; 0 reports nothing.
     report : callable
         Receives each line.
+    backward : callable
+        Called with the loss; leaves the gradients in the parameters.
 
     Returns
     -------
@@ -65,23 +83,27 @@ def train(
     NonFiniteLossError
         If the loss becomes NaN or infinite; it says where and what to try.
     """
-    net.to(device)
+    place = torch.device(device)
+    net.to(place)
     net.train()
     losses: list[float] = []
-    for epoch in range(1, epochs + 1):
-        total, seen, recent, start = 0.0, 0, 0.0, time.perf_counter()
+    for epoch in range(first_epoch, first_epoch + epochs):
+        total = torch.zeros((), dtype=torch.float64, device=place)
+        seen, recent, start = 0, 0.0, time.perf_counter()
         for iteration, (images, labels) in enumerate(trainloader, start=1):
-            images, labels = images.to(device), labels.to(device)
+            images, labels = images.to(place), labels.to(place)
             optimizer.zero_grad()
             loss = criterion(net(images), labels)
-            value = loss.item()
-            rate = float(optimizer.param_groups[0]["lr"])
-            loss_is_finite(value, f"epoch {epoch}, iteration {iteration}", rate)
-            loss.backward()  # type: ignore[no-untyped-call]
+            # Asking for the number makes a GPU wait, so there it is asked for now and then.
+            if print_every or place.type == "cpu" or iteration % 50 == 0:
+                value = loss.item()
+                recent += value
+                where = f"epoch {epoch}, iteration {iteration}"
+                loss_is_finite(value, where, optimizer.param_groups[0]["lr"])
+            backward(loss)
             optimizer.step()
-            total += value * len(labels)
+            total += loss.detach().double() * len(labels)
             seen += len(labels)
-            recent += value
             if print_every and iteration % print_every == 0:
                 seconds = time.perf_counter() - start
                 report(
@@ -91,7 +113,8 @@ def train(
                 recent, start = 0.0, time.perf_counter()
         if not seen:
             raise DataError("train: the loader gave no batch; is it empty or already used up?")
-        losses.append(total / seen)
+        losses.append(float(total) / seen)
+        loss_is_finite(losses[-1], f"epoch {epoch}", optimizer.param_groups[0]["lr"])
     return losses
 
 
@@ -139,8 +162,14 @@ def probabilities(
 
     Parameters
     ----------
-    net, split, normalize, here
-        As `evaluate` takes them.
+    net : nn.Module
+        Left in the mode it was in.
+    split : Split
+        Shared out over the ranks.
+    normalize : Normalizer
+        The one used in training.
+    here : World
+        This process among all.
     mirror : bool
         Score every image's mirror image instead.
 
@@ -154,45 +183,39 @@ def probabilities(
     begin, end = here.share(len(split))
     scored: list[Tensor] = []
     with torch.no_grad():
-        for start in range(begin, end, EVALUATION_BATCH):
-            images = normalize(split.centre(start, min(start + EVALUATION_BATCH, end)))
-            scored.append(F.softmax(net(images.flip(3) if mirror else images), 1))
+        for images, _ in split.batches(normalize, begin, end):
+            # In float64 no two scores that differ become equal probabilities.
+            scored.append(F.softmax(net(images.flip(3) if mirror else images).double(), 1))
     net.train(was_training)
     # Every rank puts zeros where the others' rows are, so that the sum over ranks joins the parts.
     before_after = (0, 0, begin, len(split) - end)
     return here.total(F.pad(torch.cat(scored), before_after))
 
 
-def right_share(probabilities: Tensor, labels: Tensor) -> float:
-    """Share of rows whose largest probability is the label's, in [0, 1]."""
-    return int((probabilities.argmax(1) == labels).sum()) / len(labels)
-
-
-def evaluate(
-    net: nn.Module, split: Split, normalize: Normalizer, here: World
-) -> tuple[float, float]:
-    """Judge a network in eval mode: accuracy without and with the mirror image's vote.
+def accuracy(net: nn.Module, split: Split, normalize: Normalizer, here: World) -> float:
+    """Judge a split by `test`, shared out over the ranks.
 
     Parameters
     ----------
-    net : nn.Module
-        Left in the mode it was in.
-    split : Split
-        Shared out over the ranks.
-    normalize : Normalizer
-        The one used in training.
-    here : World
-        This process among all.
+    net, split, normalize, here
+        As `probabilities` takes them.
 
     Returns
     -------
-    (plain, mirrored) : tuple of float
-        Shares of rows scored right; the second from the mean of the class probabilities of the
-        image and its mirror image.
+    float
+        On every rank the share of all rows scored right, in [0, 1].
     """
-    plain = probabilities(net, split, normalize, here)
-    both = plain + probabilities(net, split, normalize, here, mirror=True)
-    return right_share(plain, split.labels), right_share(both, split.labels)
+    begin, end = here.share(len(split))
+    right = 0.0
+    if end > begin:
+        right = (end - begin) * test(split.batches(normalize, begin, end), net, here.device)
+    total = here.total(torch.tensor(right, dtype=torch.float64, device=here.device))
+    return round(float(total)) / len(split)
+
+
+def right_share(probabilities: Tensor, labels: Tensor) -> float:
+    """Share of rows whose largest probability is the label's, in [0, 1]."""
+    return int((probabilities.argmax(1) == labels).sum()) / len(labels)
 
 
 def loss_is_finite(loss: float, where: str, learning_rate: float) -> None:

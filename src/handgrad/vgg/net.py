@@ -17,6 +17,9 @@ COMPACT_WIDTHS = (8, 16, 32, 32, 64, 64, 64, 64)
 PAPER_WIDTHS = (64, 128, 256, 256, 512, 512, 512, 512)
 """Output channels of configuration A in Simonyan and Zisserman (2014), table 1."""
 
+KERNEL_SIZES = (3,) * 8
+"""Sides of the eight convolutions' kernels, there and in the assignment."""
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
     "leaky_relu": lambda: nn.LeakyReLU(0.1),
@@ -50,7 +53,7 @@ class BatchNorm(nn.BatchNorm2d):
 
 
 class VGG(nn.Module):
-    """VGG11: eight 3x3 convolutions in five blocks, a 2x2 pool after each block, a dense head.
+    """VGG11: eight convolutions, 3x3, in five blocks, a 2x2 pool after each block, a dense head.
 
     Parameters
     ----------
@@ -58,6 +61,8 @@ class VGG(nn.Module):
         Output channels of the convolutions. The default is the assignment's compact net, with
         exactly 149,370 parameters (batch normalisation adds 688 for its gains and shifts and
         makes the 344 convolution biases superfluous: 149,714).
+    kernel_sizes : sequence of 8 odd ints
+        Sides of the convolutions' kernels; each pads by half of its own, so that shapes stay.
     batch_norm : bool
         Normalise after every convolution (the convolutions then have no bias).
     activation : str
@@ -85,7 +90,8 @@ class VGG(nn.Module):
     Raises
     ------
     ValueError
-        If a choice is unknown or `widths` does not have eight positive entries.
+        If a choice is unknown, `widths` does not have eight positive entries or `kernel_sizes` not
+        eight odd ones.
 
     Notes
     -----
@@ -98,6 +104,7 @@ class VGG(nn.Module):
         self,
         *,
         widths: Sequence[int] = COMPACT_WIDTHS,
+        kernel_sizes: Sequence[int] = KERNEL_SIZES,
         batch_norm: bool = False,
         activation: str = "relu",
         pooling: str = "max",
@@ -108,10 +115,15 @@ class VGG(nn.Module):
         super().__init__()
         if len(widths) != 8 or min(widths) < 1:
             raise ValueError(f"VGG: widths must be eight positive numbers; got {tuple(widths)}")
+        if len(kernel_sizes) != 8 or any(size < 1 or size % 2 == 0 for size in kernel_sizes):
+            raise ValueError(
+                f"VGG: kernel_sizes must be eight odd numbers; got {tuple(kernel_sizes)}"
+            )
         make_activation = _choice("activation", activation, ACTIVATIONS)
         make_pool = _choice("pooling", pooling, POOLINGS)
         self.architecture: dict[str, Any] = {
             "widths": list(widths),
+            "kernel_sizes": list(kernel_sizes),
             "batch_norm": batch_norm,
             "activation": activation,
             "pooling": pooling,
@@ -122,12 +134,13 @@ class VGG(nn.Module):
 
         layers: list[nn.Module] = []
         channels = 3
-        remaining = iter(widths)
+        remaining = iter(zip(widths, kernel_sizes, strict=True))
         for count in CONVOLUTIONS_PER_BLOCK:
             for position in range(count):
-                width = next(remaining)
+                width, side = next(remaining)
                 pools = position == count - 1
-                layers.append(nn.Conv2d(channels, width, 3, padding=1, bias=not batch_norm))
+                bias = not batch_norm
+                layers.append(nn.Conv2d(channels, width, side, padding=side // 2, bias=bias))
                 if pools and pool_first:
                     layers.append(make_pool())
                 if batch_norm:

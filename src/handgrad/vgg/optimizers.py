@@ -150,8 +150,96 @@ def make_optimizers(net: nn.Module, recipe: Recipe) -> list[Optimizer]:
     return optimizers
 
 
-def set_rate(optimizers: Iterable[Optimizer], share: float) -> None:
-    """Set every learning rate to a share of its peak."""
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * share
+class Average:
+    """Averaged weights that follow those in training: mean <- d mean + (1 - d) now.
+
+    Running statistics are averaged too, step counters are not.
+
+    Parameters
+    ----------
+    net : nn.Module
+        In training.
+    averaged : nn.Module
+        Follows it, in place; if it is `net` itself, nothing is averaged.
+    decay : float
+        d in [0, 1), but for the first steps: there min(d, (1 + step) / (10 + step)).
+    """
+
+    def __init__(self, net: nn.Module, averaged: nn.Module, decay: float) -> None:
+        self._decay = decay
+        self._pairs: list[tuple[Tensor, Tensor]] = []
+        if averaged is not net:
+            self._pairs = list(zip(_floats(averaged), _floats(net), strict=True))
+
+    def follow(self, step: int) -> None:
+        """Take the weights in after a step; `step` counts from 0."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for mean, now in self._pairs:
+                mean.lerp_(now, 1 - decay)
+
+
+def _floats(net: nn.Module) -> list[Tensor]:
+    return [t for t in net.state_dict(keep_vars=True).values() if t.is_floating_point()]
+
+
+class Together:
+    """A recipe's optimizers as the one that `train` steps, with all that surrounds a step.
+
+    Before each step every rate is set to the schedule's share of its peak; after it, the averaged
+    weights follow.
+
+    Parameters
+    ----------
+    optimizers : list of Optimizer
+        From `make_optimizers`.
+    recipe : Recipe
+        Names the schedule.
+    steps : int
+        Steps of the whole run.
+    scaler : GradScaler
+        Scales the loss where gradients are in float16; switched off elsewhere.
+    average : Average
+        Follows the weights after each step.
+
+    Attributes
+    ----------
+    taken : int
+        Steps taken so far; set it to go on with a run.
+    param_groups : list of dict
+        Those of the first optimizer for whose parameters `learning_rate` is meant.
+    """
+
+    def __init__(
+        self,
+        optimizers: list[Optimizer],
+        recipe: Recipe,
+        steps: int,
+        *,
+        scaler: torch.amp.GradScaler,
+        average: Average,
+    ) -> None:
+        self.optimizers, self._recipe, self._steps = optimizers, recipe, steps
+        self._scaler, self._average = scaler, average
+        self.taken = 0
+        self.param_groups = optimizers[-1].param_groups
+
+    def zero_grad(self) -> None:
+        """Forget the gradients, and set the rates of the step to come."""
+        share = self._recipe.rate(self.taken, self._steps)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak_lr"] * share
+
+    def backward(self, loss: Tensor) -> None:
+        """Leave the gradients, scaled where float16 needs it, in the parameters."""
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+
+    def step(self) -> None:
+        """Change the parameters, and then their averages."""
+        for optimizer in self.optimizers:
+            self._scaler.step(optimizer)
+        self._scaler.update()
+        self._average.follow(self.taken)
+        self.taken += 1

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from handgrad.vgg.net import COMPACT_WIDTHS, PAPER_WIDTHS, VGG
+from handgrad.vgg.net import COMPACT_WIDTHS, KERNEL_SIZES, PAPER_WIDTHS, VGG
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Recipe:
     summary : str
         One line for people.
     epochs : int
-        Passes over the training rows.
+        Passes over the training rows; at most so many with `patience`.
     batch_size : int
         Images per step, over all processes together. The rows left over at the end of an epoch
         (fewer than one batch) are not used in that epoch.
-    widths, batch_norm, activation, pooling, pool_first, head
+    widths, kernel_sizes, batch_norm, activation, pooling, pool_first, head
         The network; see `VGG`.
     optimizer : str
         "adam" (plain Adam), "adamw", "sgd" (Nesterov momentum) or "muon" (Muon on convolution
@@ -65,6 +65,9 @@ class Recipe:
         Run the network through torch.compile; its start-up counts into the run's seconds.
     validate_every : int
         Epochs between looks at the validation rows (the last epoch is always judged).
+    patience : int
+        Stop after so many epochs without a new best validation accuracy, and keep the weights of
+        the best epoch; 0 trains all epochs and keeps the last weights.
     """
 
     name: str
@@ -72,6 +75,7 @@ class Recipe:
     epochs: int
     batch_size: int = 250
     widths: tuple[int, ...] = COMPACT_WIDTHS
+    kernel_sizes: tuple[int, ...] = KERNEL_SIZES
     batch_norm: bool = True
     activation: str = "relu"
     pooling: str = "max"
@@ -94,6 +98,7 @@ class Recipe:
     precision: str = "float32"
     compile: bool = False
     validate_every: int = 1
+    patience: int = 0
 
     def __post_init__(self) -> None:
         """Refuse impossible values, naming the field."""
@@ -104,6 +109,8 @@ class Recipe:
         for field in ("epochs", "batch_size", "validate_every"):
             if getattr(self, field) < 1:
                 raise ValueError(f"Recipe: {field} must be at least 1; got {getattr(self, field)}")
+        if self.patience < 0:
+            raise ValueError(f"Recipe: patience must be at least 0; got {self.patience}")
         for field in ("warmup", "label_smoothing", "ema_decay"):
             if not 0 <= getattr(self, field) < 1:
                 raise ValueError(f"Recipe: {field} must be in [0, 1); got {getattr(self, field)}")
@@ -115,6 +122,7 @@ class Recipe:
         """Build the recipe's network with fresh weights from PyTorch's global generator."""
         return VGG(
             widths=self.widths,
+            kernel_sizes=self.kernel_sizes,
             batch_norm=self.batch_norm,
             activation=self.activation,
             pooling=self.pooling,
@@ -180,8 +188,9 @@ RECIPES = {
     for recipe in (
         Recipe(
             "as-given",
-            "6.2: plain Adam at 1e-3, no augmentation, 10 epochs",
-            epochs=10,
+            "6.2: plain Adam at 1e-3, no augmentation, until validation stops rising",
+            epochs=60,
+            patience=5,
             batch_size=100,
             batch_norm=False,
             pool_first=False,

@@ -6,7 +6,7 @@ import contextlib
 import copy
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim import Optimizer
 
 from handgrad import pictures
 from handgrad.analysis import CLASS_NAMES, Analysis, analyse
@@ -30,15 +29,9 @@ from handgrad.vgg.checkpoint import (
 )
 from handgrad.vgg.distributed import World, join
 from handgrad.vgg.images import ImageData, Normalizer, Split, training_batches
-from handgrad.vgg.loops import (
-    arithmetic,
-    evaluate,
-    loss_is_finite,
-    probabilities,
-    right_share,
-)
+from handgrad.vgg.loops import accuracy, arithmetic, probabilities, right_share, train
 from handgrad.vgg.net import VGG, parameter_count
-from handgrad.vgg.optimizers import make_optimizers, set_rate
+from handgrad.vgg.optimizers import Average, Together, make_optimizers
 from handgrad.vgg.recipes import Recipe
 
 ANALYSIS = "analysis.json"
@@ -139,7 +132,7 @@ def run_recipe(
         torch.set_num_threads(threads)
     here = join(device)
     run = _Run(recipe, data, seed, Path(out), here)
-    while run.epoch < recipe.epochs:
+    while not run.is_finished:
         line = run.train_epoch()
         if progress is not None and here.leads:
             progress(line)
@@ -192,39 +185,51 @@ class _Run:
             net = recipe.network()
         self.net: VGG = net.to(here.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.net) if recipe.ema_decay else self.net
-        self._pairs = list(zip(_floats(self.averaged), _floats(self.net), strict=True))
-        self.optimizers: list[Optimizer] = make_optimizers(self.net, recipe)
         self.dtype = arithmetic(recipe.precision, here.device)
         self.scaler = torch.amp.GradScaler(here.device.type, enabled=self.dtype == torch.float16)
+        self.optimizer = Together(
+            make_optimizers(self.net, recipe),
+            recipe,
+            recipe.epochs * self.steps_per_epoch,
+            scaler=self.scaler,
+            average=Average(self.net, self.averaged, recipe.ema_decay),
+        )
         # Order and augmentation come from their own generator, apart from the weights'.
         self.generator = torch.Generator().manual_seed(seed)
         self.epoch = 0
         self.history: list[dict[str, Any]] = []
+        self.best: dict[str, Tensor] | None = None
         if here.leads:
             out.mkdir(parents=True, exist_ok=True)
         self._resume()
-        self.was_finished = self.epoch == recipe.epochs
+        self.was_finished = self.is_finished
         self.model = self._wrap()
 
-    def _wrap(self) -> Callable[[Tensor], Tensor]:
+    def _wrap(self) -> nn.Module:
         model: Any = self.net
         if self.recipe.compile:
             model = torch.compile(model)
         if self.here.size > 1:
             model = DistributedDataParallel(model)
-        wrapped: Callable[[Tensor], Tensor] = model
-        return wrapped
+        return _Autocast(model, self.here.device.type, self.dtype)
+
+    @property
+    def best_line(self) -> dict[str, Any] | None:
+        """The history's line of the best validation accuracy, the first of equals."""
+        judged = [line for line in self.history if "val_accuracy" in line]
+        return max(judged, key=lambda line: float(line["val_accuracy"]), default=None)
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every epoch is done, or validation accuracy has stopped rising."""
+        best, patience = self.best_line, self.recipe.patience
+        stopped = bool(patience and best and self.epoch - best["epoch"] >= patience)
+        return stopped or self.epoch == self.recipe.epochs
 
     def train_epoch(self) -> dict[str, Any]:
         """Visit the training rows once; judge, write the checkpoint, give the history's line."""
         recipe, here = self.recipe, self.here
         began = time.perf_counter()
-        steps = recipe.epochs * self.steps_per_epoch
-        first = self.epoch * self.steps_per_epoch
-        sums = torch.zeros(2, dtype=torch.float64, device=here.device)
-        seen = 0
-        share = 0.0
-        self.net.train()
         batches = training_batches(
             self.train_split,
             self.normalize,
@@ -234,57 +239,36 @@ class _Run:
             rank=here.rank,
             ranks=here.size,
         )
-        for number, (images, labels) in enumerate(batches):
-            share = recipe.rate(first + number, steps)
-            set_rate(self.optimizers, share)
-            loss, right = self._step(images, labels)
-            # Asking for the number makes a GPU wait, so there it is asked for now and then.
-            if here.device.type == "cpu" or number % 50 == 0:
-                where = f"epoch {self.epoch + 1}, iteration {number + 1}"
-                loss_is_finite(loss.item(), where, share * recipe.learning_rate)
-            self._average(first + number)
-            sums += torch.stack([loss.detach().double() * len(labels), right])
-            seen += len(labels)
+        tally = _Tally(recipe.label_smoothing, here.device)
+        self.optimizer.taken = self.epoch * self.steps_per_epoch
+        train(
+            batches,
+            self.model,
+            tally,
+            self.optimizer,
+            here.device,
+            epochs=1,
+            first_epoch=self.epoch + 1,
+            print_every=0,
+            backward=self.optimizer.backward,
+        )
         here.same_statistics(self.net, self.averaged)
-        sums = here.total(sums) / (seen * here.size)
-        loss_is_finite(float(sums[0]), f"epoch {self.epoch + 1}", share * recipe.learning_rate)
+        loss, right, seen = here.total(tally.sums).tolist()
         self.epoch += 1
         line: dict[str, Any] = {
             "epoch": self.epoch,
-            "learning_rate": share * recipe.learning_rate,
-            "train_loss": float(sums[0]),
-            "train_accuracy": float(sums[1]),
+            "learning_rate": self.optimizer.param_groups[0]["lr"],
+            "train_loss": loss / seen,
+            "train_accuracy": right / seen,
         }
         if self.epoch % recipe.validate_every == 0 or self.epoch == recipe.epochs:
-            scored = probabilities(self.averaged, self.val_split, self.normalize, here)
-            line["val_accuracy"] = right_share(scored, self.val_split.labels)
+            line["val_accuracy"] = accuracy(self.averaged, self.val_split, self.normalize, here)
         line["seconds"] = round(time.perf_counter() - began, 3)
         self.history.append(line)
+        if recipe.patience and self.best_line is line:
+            self.best = copy.deepcopy(self.averaged.state_dict())
         self._save()
         return line
-
-    def _step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        with torch.autocast(
-            self.here.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32
-        ):
-            scores = self.model(images)
-        loss = F.cross_entropy(scores.float(), labels, label_smoothing=self.recipe.label_smoothing)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad()
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        for optimizer in self.optimizers:
-            self.scaler.step(optimizer)
-        self.scaler.update()
-        return loss, (scores.argmax(1) == labels).sum().double()
-
-    def _average(self, step: int) -> None:
-        """Update averaged <- d averaged + (1 - d) net; d rises to its value at the start."""
-        if self.averaged is self.net:
-            return
-        decay = min(self.recipe.ema_decay, (1 + step) / (10 + step))
-        with torch.no_grad():
-            for mean, now in self._pairs:
-                mean.lerp_(now, 1 - decay)
 
     def finish(self, evaluate_test: bool) -> RunResult:
         """Judge the finished network and write result.json."""
@@ -297,17 +281,14 @@ class _Run:
         known = self.here.from_leader(known)
         if known and (known.test_accuracy is not None or not evaluate_test):
             return known
-        val, val_tta = evaluate(self.averaged, self.val_split, self.normalize, self.here)
+        if self.best is not None:
+            self.averaged.load_state_dict(self.best)
+        val, val_tta, _ = self._judge(self.val_split)
         test: float | None = None
         test_tta: float | None = None
         if evaluate_test:
             split = Split(self.data.X_test, self.data.y_test, device=self.here.device)
-            plain = probabilities(self.averaged, split, self.normalize, self.here)
-            mirrored = probabilities(self.averaged, split, self.normalize, self.here, mirror=True)
-            test, test_tta = (
-                right_share(plain, split.labels),
-                right_share(plain + mirrored, split.labels),
-            )
+            test, test_tta, plain = self._judge(split)
             if self.here.leads:
                 self._analyse(plain).write(self.out / ANALYSIS)
         result = RunResult(
@@ -326,6 +307,16 @@ class _Run:
             write_atomically(self.out / "model.safetensors", safetensors.torch.save(weights))
             write_atomically(path, json.dumps(vars(result), indent=1) + "\n")
         return self.here.from_leader(result)
+
+    def _judge(self, split: Split) -> tuple[float, float, Tensor]:
+        """Give a split's accuracy, that with the mirror images' votes, and its probabilities."""
+        plain = probabilities(self.averaged, split, self.normalize, self.here)
+        mirrored = probabilities(self.averaged, split, self.normalize, self.here, mirror=True)
+        return (
+            accuracy(self.averaged, split, self.normalize, self.here),
+            right_share(plain + mirrored, split.labels),
+            plain,
+        )
 
     def _analyse(self, test_probabilities: Tensor) -> Analysis:
         """Summarise the pass over the test rows, and draw the first filters."""
@@ -357,7 +348,8 @@ class _Run:
                 "seconds": self.clock.seconds(),
                 "net": self.net.state_dict(),
                 "averaged": self.averaged.state_dict(),
-                "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "best": self.best,
+                "optimizers": [one.state_dict() for one in self.optimizer.optimizers],
                 "scaler": self.scaler.state_dict(),
                 "generator": self.generator.get_state(),
             },
@@ -375,8 +367,9 @@ class _Run:
         load_weights(self.net, content, path)
         check_same_run(content.get("run"), self._identity(), path)
         load_weights(self.averaged, content, path, part="averaged")
-        for optimizer, state in zip(self.optimizers, content["optimizers"], strict=True):
-            optimizer.load_state_dict(state)
+        self.best = content["best"]
+        for one, state in zip(self.optimizer.optimizers, content["optimizers"], strict=True):
+            one.load_state_dict(state)
         self.scaler.load_state_dict(content["scaler"])
         self.generator.set_state(content["generator"])
         self.epoch = content["epoch"]
@@ -384,8 +377,32 @@ class _Run:
         self.clock.before = content["seconds"]
 
 
-def _floats(net: nn.Module) -> Iterator[Tensor]:
-    """Walk over parameters and running statistics, not over step counters."""
-    for tensor in net.state_dict(keep_vars=True).values():
-        if tensor.is_floating_point():
-            yield tensor
+class _Tally:
+    """The recipe's loss, which counts what it sees: summed losses, rows scored right, rows."""
+
+    def __init__(self, label_smoothing: float, device: torch.device) -> None:
+        self._label_smoothing = label_smoothing
+        self.sums = torch.zeros(3, dtype=torch.float64, device=device)
+
+    def __call__(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Give the mean loss of a batch."""
+        loss = F.cross_entropy(scores, labels, label_smoothing=self._label_smoothing)
+        right = (scores.detach().argmax(1) == labels).sum().double()
+        rows = right.new_tensor(len(labels))
+        self.sums += torch.stack([loss.detach().double() * rows, right, rows])
+        return loss
+
+
+class _Autocast(nn.Module):
+    """A network whose products are made in another format; its scores come in float32."""
+
+    def __init__(self, net: nn.Module, device: str, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.net, self._device, self._dtype = net, device, dtype
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Score images."""
+        reduced = self._dtype != torch.float32
+        with torch.autocast(self._device, dtype=self._dtype, enabled=reduced):
+            scores: Tensor = self.net(images)
+        return scores.float()
