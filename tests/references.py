@@ -141,7 +141,7 @@ def softmax_loss_exact(x, y):
 
 
 def check_contract(forward: Callable, backward: Callable, args: tuple, tolerance: float) -> None:
-    """Hold a forward/backward pair to what API.md promises of every layer.
+    """Hold a forward/backward pair to what is promised of every layer.
 
     In float32 and in float64: the results have the arguments' dtype, a gradient has its argument's
     shape, no argument is modified, a second backward on the same cache says the same, and float32

@@ -1,4 +1,4 @@
-"""The assignment's classes: API.md's signatures, names, shapes, first losses, regularisation."""
+"""The assignment's classes: signatures, names, shapes, first losses, regularisation."""
 
 import inspect
 

@@ -26,7 +26,7 @@ def images(N=3, shape=(2, 7, 7), seed=1):
 
 
 def vgg11(batchnorm=False):
-    """The assignment's compact VGG11: API.md's widths, 3x3 convolutions with padding and bias."""
+    """The assignment's compact VGG11: 3x3 convolutions with padding and bias."""
     net = []
     for width in (8, "P", 16, "P", 32, 32, "P", 64, 64, "P", 64, 64, "P"):
         if width == "P":

@@ -158,7 +158,7 @@ class Network:
             for own, size in wanted.items():
                 self.params[names[own]] = self._initial(own, size, weight_scale)
             for own in layer.state_names:
-                # A mean of 0 and a variance of 0, as API.md's bn_param has them when absent.
+                # A mean of 0 and a variance of 0, as batchnorm_forward takes them when absent.
                 self.state[names[own]] = np.zeros(wanted["gamma"], dtype=self.dtype)
             steps.append((layer, names))
             shape = next_shape

@@ -2,9 +2,9 @@
 
 from handgrad.experiments.base import Ablation, RecipeBudget, RecipeExperiment
 
-# One change or two of each kind that the question lists, on a quarter of the rows: a minute or two.
+# One change or two of each kind that the question lists, on a fifth of the rows: two minutes.
 _SHORT_TABLE = Ablation(
-    epochs=3,
+    epochs=2,
     changes=(
         "improved",
         "adamw",
@@ -16,7 +16,7 @@ _SHORT_TABLE = Ablation(
         "average-pooling",
         "first-5x5",
     ),
-    train_rows=11_250,
+    train_rows=9_000,
 )
 
 EXPERIMENTS = (
@@ -26,7 +26,7 @@ EXPERIMENTS = (
         "cifar10",
         {
             "smoke": RecipeBudget("as-given", 1, epochs=1, train_rows=2000),
-            "standard": RecipeBudget("as-given", 3),
+            "standard": RecipeBudget("as-given", 2),
             "full": RecipeBudget("as-given", 3),
         },
     ),
@@ -36,7 +36,7 @@ EXPERIMENTS = (
         "cifar10",
         {
             "smoke": RecipeBudget("improved", 1, epochs=1, train_rows=2000),
-            "standard": RecipeBudget("improved", 3, epochs=4, ablation=_SHORT_TABLE),
+            "standard": RecipeBudget("improved", 2, epochs=4, ablation=_SHORT_TABLE),
             "full": RecipeBudget("improved", 3, ablation=Ablation(epochs=3)),
         },
         reference="6.2",

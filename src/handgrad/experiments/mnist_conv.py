@@ -96,9 +96,9 @@ EXPERIMENTS = (
         {
             "smoke": Budget({"hidden_dim": [50], "filter_size": [5, 7]}, 1, 2, 1, train_rows=6000),
             "standard": Budget(
-                {"hidden_dim": [100, 300, 600], "filter_size": [3, 5, 7, 9]},
-                2,
-                10,
+                {"hidden_dim": [100, 200, 400], "filter_size": [3, 5, 7, 9]},
+                1,
+                8,
                 3,
                 finalists=3,
             ),
@@ -128,8 +128,8 @@ EXPERIMENTS = (
             ),
             "standard": Budget(
                 {"architecture": list(ARCHITECTURES), "keep": [0.55, 0.7, 0.85, 1.0]},
-                2,
-                14,
+                1,
+                10,
                 3,
                 finalists=3,
                 control=_CONTROL,

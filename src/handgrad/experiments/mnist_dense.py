@@ -82,12 +82,12 @@ EXPERIMENTS = (
             ),
             "standard": Budget(
                 {
-                    "hidden_dim": [50, 100, 200, 400, 800, 1600],
+                    "hidden_dim": [50, 100, 200, 400, 800],
                     "reg": [1e-3, 3e-4, 1e-4],
                     "learning_rate": [0.05, 0.1, 0.2],
                 },
-                4,
-                20,
+                2,
+                15,
                 3,
                 finalists=3,
             ),

@@ -1,4 +1,4 @@
-"""VGG11 on CIFAR-10 in PyTorch: the network, the loops, the recipes; the only room with torch."""
+"""VGG11 on CIFAR-10 in PyTorch: the network, the loops, the recipes."""
 
 from handgrad.vgg.ablation import CHANGES, Change
 from handgrad.vgg.command import main

@@ -190,7 +190,7 @@ RECIPES = {
             "as-given",
             "6.2: plain Adam at 1e-3, no augmentation, until validation stops rising",
             epochs=60,
-            patience=5,
+            patience=3,
             batch_size=100,
             batch_norm=False,
             pool_first=False,
