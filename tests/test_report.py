@@ -434,3 +434,11 @@ def test_a_run_that_learned_nothing_does_not_press_the_others_together():
     assert _left_end(near) == 72.0
     assert _left_end([9.7, *near]) == pytest.approx(71.0)
     assert _left_end([80.0]) == 80.0
+
+
+def test_every_derivation_that_a_question_points_at_is_there():
+    from handgrad.report.assignment import QUESTIONS
+
+    slugs = {page.slug for page in theory.pages()}
+    for question in QUESTIONS:
+        assert set(question.theory) <= slugs, question.number

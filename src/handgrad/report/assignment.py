@@ -40,7 +40,7 @@ QUESTIONS = (
             ("model", "handgrad.logistic.LogisticClassifier"),
             ("training loop", "handgrad.solver.Solver"),
         ),
-        ("losses",),
+        ("losses", "composition", "weight-penalty"),
     ),
     Question(
         3,
@@ -73,7 +73,7 @@ QUESTIONS = (
             ("dropout", "handgrad.layers.dropout_forward, dropout_backward"),
             ("model", "handgrad.cnn.ConvNet"),
         ),
-        ("convolution", "max-pooling"),
+        ("convolution", "max-pooling", "channel-bias"),
     ),
     Question(
         6,

@@ -59,6 +59,16 @@ def rows(results: Results) -> Iterator[Row]:
         )
 
 
+def training_minutes(results: Results, *questions: int) -> float:
+    """Minutes that the trainings of some questions, or of all, took: worker time over workers."""
+    taken = sum(
+        record.search_seconds + record.train_seconds * len(record.seeds)
+        for record in results.experiments
+        if not questions or int(record.id.split(".")[0]) in questions
+    )
+    return taken / 60 / int(results.environment["worker_processes"])
+
+
 def _mirrored(results: Results) -> Iterator[str]:
     for record in results.experiments:
         if record.test_accuracy_mirrored is not None:
@@ -174,6 +184,8 @@ def markdown(results: Results) -> str:
         "is for the mean test accuracy and comes from the number of test rows (Wilson, 95 %).",
         "Hyperparameters were chosen on validation rows; each retraining saw the test rows once.",
         *_validation(results),
+        f"All trainings together took {training_minutes(results):.1f} minutes of "
+        f"{results.environment['worker_processes']} worker processes.",
         *_mirrored(results),
         "",
         "## Data",
