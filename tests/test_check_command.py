@@ -14,8 +14,7 @@ from check_runs import FAST, GOOD, PLANTED, called, environment, ran, spoilt, wa
 from click.testing import CliRunner
 
 import handgrad
-from handgrad import cli_check_run
-from handgrad.cli import cli
+from handgrad.cli import check_run, cli
 
 
 @pytest.fixture
@@ -174,7 +173,7 @@ def test_a_fault_of_the_checker_is_never_the_submissions(place, monkeypatch):
     def faulty(path, **options):
         raise ZeroDivisionError("division by zero")
 
-    monkeypatch.setattr(cli_check_run, "check_submission", faulty)
+    monkeypatch.setattr(check_run, "check_submission", faulty)
     monkeypatch.chdir(place)
     result = CliRunner().invoke(cli, ["check", "layers.py"], standalone_mode=False)
     assert result.return_value == 3

@@ -17,7 +17,7 @@ from datasets_fakes import course_rows, idx, isolate, python2_pickle, write_all
 from reproduce_runs import Silent
 
 import handgrad
-from handgrad.cli import cli, main
+from handgrad.cli import COMMANDS, cli, main
 from handgrad.errors import HandgradError
 from handgrad.reproduce import Job, folder, reproduce
 from handgrad.reproduce.folder import code_hash
@@ -288,8 +288,8 @@ def test_a_damaged_file_of_the_folder_is_named(tmp_path, monkeypatch, name):
 def commands(command=cli, path=()):
     yield path, command
     if isinstance(command, click.Group):
-        for name, below in command.commands.items():
-            yield from commands(below, (*path, name))
+        for name in command.list_commands(None):
+            yield from commands(command.get_command(None, name), (*path, name))
 
 
 @pytest.mark.parametrize(("path", "command"), list(commands()), ids=str)
@@ -299,8 +299,24 @@ def test_help_explains_the_command_and_names_its_options(path, command):
     assert command.help.splitlines()[0][:40] in result.output
     for option in command.params:
         assert all(spelling in result.output for spelling in option.opts if spelling[0] == "-")
-    for name in getattr(command, "commands", {}):
+    for name in command.list_commands(None) if isinstance(command, click.Group) else ():
         assert f"\n  {name} " in result.output
+
+
+def test_the_list_of_commands_has_each_ones_own_line_and_imports_none(tmp_path):
+    shown = called(tmp_path, "--help").stdout
+    for name, (_, line) in COMMANDS.items():
+        command = cli.get_command(None, name)
+        assert command.name == name
+        assert line == " ".join(command.help.split("\n\n")[0].split())
+        assert line[:40] in shown
+    code = (
+        "import sys; from handgrad.cli import cli; cli.main(['--help'], standalone_mode=False); "
+        "heavy = {'numpy', 'optuna', 'rich', 'torch', 'matplotlib', 'handgrad.datasets'}; "
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
 
 
 def test_help_of_reproduce_says_the_defaults_and_the_choices():

@@ -19,7 +19,7 @@ from datasets_fakes import (
     write_tar,
 )
 
-from handgrad.cli_data import data_group
+from handgrad.cli.data import data_group
 from handgrad.datasets import load_cifar10, load_course, load_mnist
 from handgrad.errors import DataError
 

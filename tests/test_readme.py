@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from handgrad.bench.workloads import WORKLOADS
-from handgrad.cli import cli
+from handgrad.cli import COMMANDS
+from handgrad.experiments import EXPERIMENTS, Experiment
 from handgrad.reproduce import summary
 from handgrad.results import Results
 
@@ -58,6 +59,21 @@ def test_as_many_networks_are_timed_as_is_said():
     assert len(re.findall(r"\n\| (?!-|workload)", table[: table.index("\n\n")])) == len(WORKLOADS)
 
 
+def test_the_guide_says_how_often_candidates_are_tried():
+    text = " ".join((ROOT / "docs" / "guide.md").read_text(encoding="utf-8").split())
+    budgets = {
+        id: experiment.budgets["standard"]
+        for id, experiment in EXPERIMENTS.items()
+        if isinstance(experiment, Experiment)
+    }
+    thrice = [id for id, budget in budgets.items() if budget.repeats == 3]
+    assert f"In {' and '.join(thrice)} every candidate is tried with three seeds" in text
+    assert {budget.repeats for id, budget in budgets.items() if id not in thrice} == {1}
+    again = [(id, b.finalists, b.finalist_seeds) for id, b in budgets.items() if b.finalists]
+    assert again == [("4.4", 3, 3), ("5.3", 3, 3), ("5.4", 3, 3)]
+    assert "in 4.4, 5.3 and 5.4 the best three are then tried with two more" in text
+
+
 def commands(path):
     text = path.read_text(encoding="utf-8")
     code = re.findall(r"```(?:sh)?\n(.*?)```", text, flags=re.S) + re.findall(r"`([^`\n]+)`", text)
@@ -67,7 +83,7 @@ def commands(path):
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_command_that_is_named_exists(path):
     named = set(re.findall(r"(?<![\w.])handgrad ([a-z]+)", commands(path)))
-    assert named <= set(cli.commands)
+    assert named <= set(COMMANDS)
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.M))
     assert set(re.findall(r"(?<![\w.])make ([a-z]+)", commands(path))) <= targets
 

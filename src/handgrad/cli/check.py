@@ -17,7 +17,7 @@ from handgrad.check.cases import GROUPS, all_cases
 from handgrad.check.formats.output import FORMATS
 from handgrad.check.rubric import read_rubric
 from handgrad.check.starter import write_starter
-from handgrad.cli_check_run import Asked, check_folder, check_once, watch_and_check
+from handgrad.cli.check_run import Asked, check_folder, check_once, watch_and_check
 from handgrad.terminal import say
 
 _SECTIONS = {

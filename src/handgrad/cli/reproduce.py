@@ -1,9 +1,4 @@
-"""The command line: options, printing, exit codes; no maths.
-
-Exit codes: 0 done; 2 something the user can mend (bad input, data, folder; one line on standard
-error says what and how); 130 interrupted. `check` has two more: 1 some case failed, 3 the checker
-itself failed.
-"""
+"""`handgrad reproduce`: what to run, where to, with how many processes."""
 
 import shlex
 import sys
@@ -12,17 +7,10 @@ from typing import Any
 
 import click
 
-import handgrad
-from handgrad.cli_bench import bench_command
-from handgrad.cli_check import check_command
-from handgrad.cli_data import data_group
-from handgrad.cli_progress import TerminalWatcher
-from handgrad.cli_report import report_command
-from handgrad.errors import HandgradError
+from handgrad.cli.progress import TerminalWatcher
 from handgrad.experiments import PROFILES, QUESTIONS
 from handgrad.reproduce import Job, reproduce
 from handgrad.reproduce.environment import processors
-from handgrad.terminal import escape_what_streams_cannot_take, say
 
 
 class Questions(click.ParamType[tuple[int, ...]]):
@@ -44,19 +32,7 @@ class Questions(click.ParamType[tuple[int, ...]]):
         return tuple(sorted({int(part) for part in parts}))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(handgrad.__version__, prog_name="handgrad")
-def cli() -> None:
-    """Deep learning whose every gradient is derived by hand, proved, checked and fast."""
-
-
-cli.add_command(data_group)
-cli.add_command(bench_command)
-cli.add_command(report_command)
-cli.add_command(check_command)
-
-
-@cli.command("reproduce")
+@click.command("reproduce")
 @click.option(
     "--questions",
     type=Questions(),
@@ -127,25 +103,3 @@ def reproduce_command(
     with TerminalWatcher(job) as watcher:
         results = reproduce(job, watcher)
     watcher.conclude(results)
-
-
-def main() -> None:
-    """Run the command; a user's mistake is one line and exit code 2, never a traceback."""
-    escape_what_streams_cannot_take()
-    try:
-        code = cli.main(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        say(error.ctx.get_help() if error.ctx else "", err=True)
-        sys.exit(2)
-    except click.ClickException as error:
-        say(f"handgrad: error: {' '.join(error.format_message().split())}", err=True)
-        sys.exit(error.exit_code)
-    except HandgradError as error:
-        say(f"handgrad: error: {error}", err=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
-        say("\nhandgrad: interrupted; the same command goes on where it was", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        sys.exit(141)
-    sys.exit(code if isinstance(code, int) else 0)
