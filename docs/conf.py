@@ -11,8 +11,8 @@ from docutils import nodes
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
 
 import handgrad
-from handgrad.report.theory import mathml
-from handgrad.report.theory.pages import ORDER, formula_numbers, source
+from handgrad.theory import mathml
+from handgrad.theory.pages import ORDER, formula_numbers, source
 
 NUMBERS = formula_numbers()
 
@@ -31,7 +31,7 @@ for page in ORDER:
     text = re.sub(r"\[([^\]]+)\]\(#formula-([\w-]+)\)", _linked, text)
     if not copy.exists() or copy.read_text(encoding="utf-8") != text:
         copy.write_text(text, encoding="utf-8")
-FIGURES = Path(handgrad.__file__).parent / "report" / "theory" / "figures"
+FIGURES = Path(handgrad.__file__).parent / "theory" / "figures"
 if FIGURES.is_dir():
     shutil.copytree(FIGURES, THEORY / "figures", dirs_exist_ok=True)
 

@@ -1,6 +1,6 @@
 r"""Evaluate the theory's formulas as they are displayed, with numbers or with SymPy's symbols.
 
-The language is the LaTeX that the pages of ``handgrad.report.theory`` use, and no more: indexed
+The language is the LaTeX that the pages of ``handgrad.theory`` use, and no more: indexed
 symbols (``x_{nc,\,i+k,\,j+l}``, read as 0 outside the array), sums, fractions, brackets [n = k],
 derivatives, expectations over coins, the two convolutions. Anything else is an error, so that a
 formula that cannot be checked cannot be displayed.
@@ -18,8 +18,8 @@ import numpy as np
 import sympy
 
 from handgrad.layers import convolve_full, filter_valid
-from handgrad.report.theory.pages import ORDER, source
-from handgrad.report.theory.render import WORDS, formulas
+from handgrad.theory.pages import ORDER, source
+from handgrad.theory.render import WORDS, formulas
 
 BLOCKS = {label: latex for name in ORDER for label, latex in formulas(source(name)).items()}
 

@@ -47,7 +47,7 @@ def test_three_mistakes_can_be_mended_from_the_output_alone(place):
         assert said.startswith(head)
         assert re.search(r"received \S+, expected \S+", said)
         assert cause in said[said.index("Likely cause:") :]
-        assert "read: handgrad/report/theory/" in said
+        assert "read: handgrad/theory/" in said
     # Each repeat command repeats its failure, and passes once its line is mended.
     repeats = re.findall(r"(?m)^ +repeat: handgrad check (.*)$", text)
     for repeat, mistake in zip(repeats, PLANTED, strict=True):

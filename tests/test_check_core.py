@@ -98,7 +98,7 @@ def test_three_planted_mistakes_are_named(tmp_path):
         assert found[key].status == "passed"
     wrong = [case for case in report.cases if case.status != "passed"]
     assert all(case.diagnosis in CAUSES for case in wrong)
-    assert all("report/theory/" in case.read for case in wrong)
+    assert all("theory/" in case.read for case in wrong)
     assert all(case.read == case.repeat == "" for case in report.cases if case.status == "passed")
 
 

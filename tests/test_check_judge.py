@@ -204,7 +204,7 @@ def test_every_cause_has_its_sentence():
 def test_what_to_read_is_there():
     """The sections of the derivations, and the names that pydoc is to show."""
     for case in all_cases(Setting(parse("handgrad"), 0)):
-        section = re.search(r'^(handgrad/report/theory/\w+\.md), "(.*)"', case.read)
+        section = re.search(r'^(handgrad/theory/\w+\.md), "(.*)"', case.read)
         if section:
             theory = (ROOT / "src" / section[1]).read_text(encoding="utf-8")
             assert theory.startswith(f"# {section[2]}\n"), case.read

@@ -21,7 +21,8 @@ html5lib = pytest.importorskip("html5lib")
 for library in ("jinja2", "matplotlib", "latex2mathml", "markdown_it"):
     pytest.importorskip(library)
 
-from handgrad.report import formats, plots, records, theory  # noqa: E402
+from handgrad import theory  # noqa: E402
+from handgrad.report import formats, plots, records  # noqa: E402
 
 SMALL = 5_000_000  # bytes
 

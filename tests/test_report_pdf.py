@@ -6,7 +6,8 @@ import zlib
 
 import pytest
 
-from handgrad.report import pdf, theory
+from handgrad import theory
+from handgrad.report import pdf
 
 # WeasyPrint finds its style sheet by a function that Python 3.11 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:path is deprecated:DeprecationWarning")

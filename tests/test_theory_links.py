@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from handgrad import layers
+from handgrad import layers, theory
 from handgrad.check.cases import GROUPS
 from handgrad.network import Network
-from handgrad.report import theory
-from handgrad.report.theory.pages import ORDER, formula_numbers, source
+from handgrad.theory.pages import ORDER, formula_numbers, source
 
 THEORY = Path(theory.__file__).parent
 

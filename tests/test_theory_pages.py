@@ -16,8 +16,8 @@ from latex_values import BLOCKS, Formula, equations
 from theory_proofs import PROVED
 
 from handgrad.errors import HandgradError
-from handgrad.report.theory import mathml, pages as theory_pages, render
-from handgrad.report.theory.pages import ORDER, formula_numbers, source
+from handgrad.theory import mathml, pages as theory_pages, render
+from handgrad.theory.pages import ORDER, formula_numbers, source
 
 
 def test_every_displayed_formula_is_checked():

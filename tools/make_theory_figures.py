@@ -1,4 +1,4 @@
-"""Draw the figures of the theory's pages into src/handgrad/report/theory/figures/.
+"""Draw the figures of the theory's pages into src/handgrad/theory/figures/.
 
 Run from the root of the repository, with the extra ``report`` or ``bench`` (matplotlib):
 
@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-FOLDER = Path(__file__).parents[1] / "src" / "handgrad" / "report" / "theory" / "figures"
+FOLDER = Path(__file__).parents[1] / "src" / "handgrad" / "theory" / "figures"
 GREY, BLUE, ORANGE = "#808080", "#2f86d1", "#d9772b"
 STYLE = {
     "svg.hashsalt": "handgrad",

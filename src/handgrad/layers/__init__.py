@@ -10,7 +10,7 @@ NumPy can turn into numbers is computed in float64. No function modifies an argu
 ``batchnorm_forward``, which writes the running statistics into ``bn_param``. A wrong shape or
 parameter is a ValueError that states the rule and what was received.
 
-Each backward's docstring states its derivative in the code's own symbols; handgrad.report.theory
+Each backward's docstring states its derivative in the code's own symbols; handgrad.theory
 proves it.
 """
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from handgrad.report import formats, plots, records, theory
+from handgrad import theory
+from handgrad.report import formats, plots, records
 from handgrad.report.assignment import QUESTIONS, Question
 from handgrad.report.records import Ref
 from handgrad.report.svg import Plot

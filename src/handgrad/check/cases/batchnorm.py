@@ -10,7 +10,7 @@ from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, Wa
 from handgrad.check.cases.pairs import Pair, Sample, pair_cases, tolerance_of
 from handgrad.check.hypotheses import as_numbers
 
-READ = 'handgrad/report/theory/batch_normalisation.md, "1.4 Batch normalisation"'
+READ = 'handgrad/theory/batch_normalisation.md, "1.4 Batch normalisation"'
 _EPS = 1e-5
 
 

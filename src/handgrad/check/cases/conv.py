@@ -15,7 +15,7 @@ from handgrad.check.cases.pairs import Pair, Sample, pair_cases
 from handgrad.check.hypotheses import as_numbers, close
 from handgrad.check.judge import compare
 
-READ = 'handgrad/report/theory/convolution.md, "1.5 Convolution"'
+READ = 'handgrad/theory/convolution.md, "1.5 Convolution"'
 _TIMED = "100x1x28x28 images, 32 filters of 7x7, forward and backward in time"
 
 _SPECS = (  # x (N, C, H, W), w (F, C, HH, WW)

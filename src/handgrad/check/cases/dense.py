@@ -9,8 +9,8 @@ from handgrad.check import references as right
 from handgrad.check.case import Case, Setting, Variant, Want, call, shape_text
 from handgrad.check.cases.pairs import Pair, Sample, pair_cases
 
-READ_FC = 'handgrad/report/theory/fully_connected.md, "1.1 The fully connected layer"'
-READ_RELU = 'handgrad/report/theory/relu.md, "1.2 ReLU, and what happens at 0"'
+READ_FC = 'handgrad/theory/fully_connected.md, "1.1 The fully connected layer"'
+READ_RELU = 'handgrad/theory/relu.md, "1.2 ReLU, and what happens at 0"'
 
 
 def _fc(rng: np.random.Generator, spec: Any, dtype: str) -> Sample:

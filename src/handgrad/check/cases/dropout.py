@@ -10,7 +10,7 @@ from handgrad.check.conventions import Convention
 from handgrad.check.hypotheses import as_numbers, dtype_cause
 from handgrad.check.judge import compare
 
-READ = 'handgrad/report/theory/dropout.md, "1.3 Dropout, in training and in testing"'
+READ = 'handgrad/theory/dropout.md, "1.3 Dropout, in training and in testing"'
 FORWARD, BACKWARD = ("layers", "dropout_forward"), ("layers", "dropout_backward")
 
 

@@ -27,7 +27,7 @@ from handgrad.check.cases.losses_wrong import (
 from handgrad.check.cases.pairs import agree, tolerance_of
 from handgrad.check.hypotheses import as_numbers, close
 
-READ = 'handgrad/report/theory/losses.md, "2–4 The losses"'
+READ = 'handgrad/theory/losses.md, "2–4 The losses"'
 Loss = Callable[[Array, Array], tuple[float, Array]]
 Wrongs = Callable[[Array, Array], tuple[Mapping[str, Any], Mapping[str, Any]]]
 

@@ -9,7 +9,7 @@ from handgrad.check import references as right
 from handgrad.check.case import Array, Case, Setting, Variant, Want, call
 from handgrad.check.cases.pairs import Pair, Sample, pair_cases
 
-READ = 'handgrad/report/theory/max_pooling.md, "5 Max pooling"'
+READ = 'handgrad/theory/max_pooling.md, "5 Max pooling"'
 
 _SPECS = (  # x (N, C, H, W), window, stride, all pixels negative
     ((2, 3, 4, 6), (2, 2), 2, False),

@@ -4,7 +4,7 @@ The same files are the derivations of the documentation, and tests/test_theory*.
 formulas in them: what is displayed is what is checked.
 """
 
-from handgrad.report.theory.pages import Page, pages
-from handgrad.report.theory.render import mathml
+from handgrad.theory.pages import Page, pages
+from handgrad.theory.render import mathml
 
 __all__ = ["Page", "mathml", "pages"]

@@ -161,5 +161,5 @@ def to_html(markdown: str, *, first_heading: int, number: str = "0") -> str:
 
 def _picture(source: str) -> str:
     """Give a figure of this folder as an address that holds all of it."""
-    file = importlib.resources.files("handgrad.report.theory") / source
+    file = importlib.resources.files("handgrad.theory") / source
     return f"data:image/svg+xml;base64,{base64.b64encode(file.read_bytes()).decode()}"

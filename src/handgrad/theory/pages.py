@@ -4,7 +4,7 @@ import functools
 import importlib.resources
 from dataclasses import dataclass
 
-from handgrad.report.theory.render import formula_number, formulas, to_html
+from handgrad.theory.render import formula_number, formulas, to_html
 
 # File name without .md, in reading order.
 ORDER = (
@@ -49,7 +49,7 @@ class Page:
 
 def source(name: str) -> str:
     """Return the markdown of a page, by its name in ORDER."""
-    folder = importlib.resources.files("handgrad.report.theory")
+    folder = importlib.resources.files("handgrad.theory")
     return (folder / f"{name}.md").read_text(encoding="utf-8")
 
 
