@@ -148,7 +148,8 @@ def of_recipe(
 
 
 def _fields(recipe: "Recipe") -> dict[str, Any]:
-    return {name: v for name, v in recipe.to_dict().items() if name not in _NO_NAMES}
+    fields = {name: v for name, v in recipe.to_dict().items() if name not in _NO_NAMES}
+    return {**fields, "epochs": f"at most {recipe.epochs}"} if recipe.patience else fields
 
 
 def differences(reference: "Recipe", recipe: "Recipe") -> tuple[Difference, ...]:

@@ -128,13 +128,14 @@ def _how(record: ExperimentRecord) -> Iterator[tuple[str, str]]:
         text = settings_text(setup.control)
         yield "control", f"{text}: tried and shown beside the others, never chosen"
     if setup.search_epochs:
-        text = f"every candidate for {_epochs(setup.search_epochs)}"
+        which = "every candidate" if setup.searched else "each"
+        text = f"{which} for {_epochs(setup.search_epochs)}"
         if setup.search_rows != setup.train_rows:
             text += f" of {setup.search_rows:,} training rows"
         text += f", seeds: {setup.search_seeds}"
         if setup.finalists:
             text += f"; the best {setup.finalists} with {setup.finalist_seeds} seeds"
-        yield "search", text
+        yield "search" if setup.searched else "single changes", text
     seeds = ", ".join(map(str, record.seeds))
     yield "retraining" if setup.searched else "training", f"{_epochs(record.epochs)}, seeds {seeds}"
     yield "training accuracy in history.jsonl", setup.training_accuracy
