@@ -9,7 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "check"))
 
 from check_corpus import verdicts
 from check_corpus.corpus import ALTERNATIVES, MUTANTS

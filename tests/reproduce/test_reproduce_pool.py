@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from children import SUPPORT
 from reproduce_runs import NAPPING, finished, gone, nap, running
 
 from handgrad.reproduce import pool
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 
 def test_workers_in_the_middle_of_a_long_task_follow_their_parent(tmp_path):
     program = (sys.executable, "-c", NAPPING)
-    with running(tmp_path, Path(__file__).parent, program=program) as run:
+    with running(tmp_path, SUPPORT, program=program) as run:
         assert run.until((tmp_path / "begun").exists), run.stderr
         children = run.children()
         assert len(children) >= 2
@@ -83,7 +84,7 @@ GUARD = (
 def test_a_script_without_the_guard_is_told_of_it(tmp_path, before):
     script = tmp_path / "script.py"
     script.write_text(before + CALL)
-    words = (script, Path(__file__).parent)
+    words = (script, SUPPORT)
     run = finished(tmp_path, *words, expected=1, program=(sys.executable,))
     lines = run.stderr.splitlines()
     assert lines[-1] == GUARD
@@ -95,7 +96,7 @@ def test_a_script_with_the_guard_works(tmp_path):
     script = tmp_path / "script.py"
     body = CALL.strip().replace("\n", "\n    ")
     script.write_text(f"import sys\nif __name__ == '__main__':\n    {body}\n")
-    finished(tmp_path, script, Path(__file__).parent, program=(sys.executable,))
+    finished(tmp_path, script, SUPPORT, program=(sys.executable,))
     assert (tmp_path / "out/results.json").exists()
 
 

@@ -14,7 +14,7 @@ from handgrad import kernels
 from handgrad.errors import KernelsError, ResultsError
 from handgrad.reproduce.folder import opened
 
-HERE = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 SETTINGS = ("HANDGRAD_KERNELS", "NUMBA_", "XDG_CACHE_HOME", "PYTHONWARNINGS", "PYTHONPATH")
 
 
@@ -161,11 +161,11 @@ def test_the_core_of_the_suite_passes_without_numba():
     """Networks, their gradients, the Solver and its checkpoints, in plain NumPy."""
     code = (
         f"{BLOCKED}import pytest; "
-        "sys.exit(pytest.main(['-q', '-n', '0', '-p', 'no:cacheprovider', 'test_network.py', "
-        "'test_network_modes.py', 'test_dense_training.py', 'test_solver.py', 'test_models.py', "
-        "'test_layers_conv.py']))"
+        "sys.exit(pytest.main(['-q', '-n', '0', '-p', 'no:cacheprovider', "
+        "'networks', 'kernels/test_dense_training.py', 'training/test_solver.py', "
+        "'layers/test_layers_conv.py']))"
     )
-    run = python(code, cwd=HERE)
+    run = python(code, cwd=TESTS)
     assert run.returncode == 0, run.stdout[-2000:]
 
 

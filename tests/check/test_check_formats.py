@@ -150,7 +150,7 @@ def test_text_says_all_that_a_learner_needs():
         assert words in text
     assert "Conventions recognised in it: dropout: inverted, p keeps" in text
     assert "containment, not a security boundary" in text
-    docs = (Path(__file__).parents[1] / "docs/check.md").read_text()
+    docs = (Path(__file__).parents[2] / "docs/check.md").read_text()
     assert f"   {CONTAINER}" in lines
     assert CONTAINER.replace("PATH", "layers.py") in docs.splitlines()
     assert lines[-1] == (

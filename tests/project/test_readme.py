@@ -11,7 +11,7 @@ from handgrad.experiments import EXPERIMENTS, Experiment
 from handgrad.reproduce import summary
 from handgrad.results import Results
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # The half of the library that is there to be read.

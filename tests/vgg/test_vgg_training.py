@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
+import children
 import numpy as np
 import pytest
 
@@ -316,7 +316,7 @@ RESUMED = tiny(epochs=3, ema_decay=0.9, optimizer="muon", flip="alternating", cu
 def test_a_killed_run_goes_on_to_the_same_bits(data, tmp_path):
     killed = subprocess.run(
         [sys.executable, "-c", KILLED_AFTER_ONE_EPOCH, str(tmp_path / "killed")],
-        cwd=Path(__file__).parent,
+        env=children.importing(__file__),
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL

@@ -13,7 +13,7 @@ from check_corpus.mutants import Mutant
 from handgrad.check import CaseResult, check_submission, session
 from handgrad.check.runner import Runner
 
-PAGE = Path(__file__).parents[2] / "docs" / "check_tables.md"
+PAGE = Path(__file__).parents[3] / "docs" / "check_tables.md"
 
 # True of any wrong gradient or model: these say that something is wrong, not what.
 GENERAL = {"backward-of-another-forward", "does-not-learn", "raises", "nonfinite", "wrong-shape"}
@@ -110,9 +110,9 @@ _HEAD = """\
 Made by `python tools/make_check_tables.py`; the tests run every line again and compare.
 
 A *mistake* is one exact replacement in a submission that is right: a plain one, written as a
-student would write it (`tests/check_corpus/baseline`), or handgrad's own layers and update rules.
-It counts as *named* (yes) when a stated cause is the mistake that was made and no stated cause is
-false of it. Causes that hold for any wrong answer (`wrong-shape`, `raises`, `nonfinite`,
+student would write it (`tests/check/check_corpus/baseline`), or handgrad's own layers and update
+rules. It counts as *named* (yes) when a stated cause is the mistake that was made and no stated
+cause is false of it. Causes that hold for any wrong answer (`wrong-shape`, `raises`, `nonfinite`,
 `backward-of-another-forward`) do not count; *no* means that the answer is rejected without its
 cause, *misled* that a false cause is stated, too, and *missed* that the mistake passes.
 """

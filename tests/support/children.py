@@ -18,6 +18,15 @@ INTERRUPTIBLE = (
 )  # fmt: skip
 
 
+SUPPORT = Path(__file__).parent
+
+
+def importing(test_file, **variables):
+    """Give the environment of a child that imports a test's file, and what helps the tests."""
+    places = os.pathsep.join([str(Path(test_file).parent), str(SUPPORT)])
+    return {**os.environ, "PYTHONPATH": places, **variables}
+
+
 @contextmanager
 def started(words, **options):
     """Start a command in a session of its own; afterwards nothing of it is left.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
+import children
 import numpy as np
 import pytest
 
@@ -232,8 +233,7 @@ def test_functions_and_objects_are_known_again_in_another_process(tmp_path):
     for space in ("10", "5000"):
         done = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path / "run")],
-            cwd=Path(__file__).parent,
-            env={**os.environ, "SPACE": space},
+            env=children.importing(__file__, SPACE=space),
             capture_output=True,
             text=True,
             timeout=120,

@@ -1,9 +1,7 @@
 """Two gloo processes under torchrun: one result, one writer, and an error that ends the job."""
 
-import os
 import subprocess
 import sys
-from pathlib import Path
 
 import children
 import pytest
@@ -52,8 +50,7 @@ def torchrun(*arguments):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     with children.started(
         [*command, "--nproc-per-node", "2", *arguments],
-        cwd=Path(__file__).parent,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env=children.importing(__file__, OMP_NUM_THREADS="1"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -68,7 +65,7 @@ def torchrun(*arguments):
 
 def test_two_processes_end_where_one_does_and_ranks_agree(tmp_path):
     script = tmp_path / "rank.py"
-    script.write_text("import sys\nsys.path.insert(0, '.')\n" + RANK)
+    script.write_text(RANK)
     code, output = torchrun(script, tmp_path)
     assert code == 0, output
     for name in RECIPES:
@@ -92,7 +89,6 @@ FAILING_RANK = """
 import os, sys
 from pathlib import Path
 from types import SimpleNamespace
-sys.path.insert(0, ".")
 from test_vgg_distributed import generated, tiny
 import handgrad.datasets
 from handgrad.vgg import main

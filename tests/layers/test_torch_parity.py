@@ -12,7 +12,7 @@ import pytest
 
 from handgrad import layers, optim
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def frozen_cases():

@@ -23,7 +23,7 @@ import pytest
 from handgrad.datasets import cifar10_files, course, mnist_files
 from handgrad.datasets.files import KnownFile
 
-COURSE_FILE = Path(__file__).parents[1] / "../shared/data/course/data.pkl"
+COURSE_FILE = Path(__file__).parents[2] / "../shared/data/course/data.pkl"
 
 
 def sha(data: bytes) -> str:

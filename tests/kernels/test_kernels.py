@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 
+import children
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -274,5 +275,6 @@ def test_a_forked_process_works():
         "    os._exit(0 if same else 1)\n"
         "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
     )
-    here = os.path.dirname(__file__)  # noqa: PTH120
-    assert subprocess.run([sys.executable, "-c", code], cwd=here, timeout=300).returncode == 0
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=children.importing(__file__), timeout=300, check=False)
+    assert done.returncode == 0

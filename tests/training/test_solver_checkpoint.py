@@ -134,7 +134,7 @@ def start_child(path, rule, moment, count):
     code = "import sys, test_solver_checkpoint as t; t.child(*sys.argv[1:])"
     return children.started(
         [sys.executable, "-c", code, path, rule, moment, count],
-        cwd=Path(__file__).parent,
+        env=children.importing(__file__),
         stdout=subprocess.PIPE,
         text=True,
     )

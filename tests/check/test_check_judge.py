@@ -19,9 +19,9 @@ from handgrad.check.hypotheses import explain
 from handgrad.check.judge import compare, judge
 from handgrad.check.runner import Runner
 
-import references as loops  # isort: skip  (tests/references.py)
+import references as loops  # isort: skip  (tests/support/references.py)
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 # -- references against naive loops -------------------------------------------------------------
