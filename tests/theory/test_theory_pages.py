@@ -81,6 +81,14 @@ def test_formulas_are_numbered_and_linkable():
     assert len({number for _, number in numbers.values()}) == len(numbers)
 
 
+@pytest.mark.parametrize("name", ORDER)
+def test_a_column_has_words_in_its_heading(name):
+    """A screen reader that reads no formula says at least what a column is."""
+    for heading in re.findall(r"^\|(.*)\|\n\|(?:---\|)+$", source(name), flags=re.M):
+        for cell in heading.split("|"):
+            assert re.search(r"\w", re.sub(r"\$[^$]*\$", "", cell)) or not cell.strip(), heading
+
+
 def test_a_formula_becomes_mathml_with_names_of_the_code_in_one_piece():
     element = ElementTree.fromstring(mathml(r"d\gamma = \sum_n dout_n < x^{dx}", display=True))
     space = "{http://www.w3.org/1998/Math/MathML}"
