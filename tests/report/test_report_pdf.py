@@ -60,6 +60,9 @@ def test_every_formula_of_the_theory_can_be_drawn():
         assert "<math" not in with_pictures
         count = len(re.findall(r"<math\b", page.html))
         assert with_pictures.count('<img class="formula" alt="') == count
+        heights = re.findall(r'<img class="formula"[^>]* height: ([\d.]+)em', with_pictures)
+        assert len(heights) == count
+        assert max(map(float, heights)) < 4  # ems: two lines of fractions
 
 
 def test_a_formula_keeps_its_latex_as_alternative_text():

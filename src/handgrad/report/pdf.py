@@ -20,6 +20,8 @@ _VARIABLE = re.compile(r"--([\w-]+):\s*([^;}]+)")
 _USE = re.compile(r"var\(--([\w-]+)\)")
 _SVG_SIZE = re.compile(r'viewBox="(\S+) (\S+) (\S+) (\S+)"')
 _POINTS = 20.0  # any size will do: pictures are scaled to the text around them
+# In a root with a sum, ziamath 0.13 stretches the bars of a norm to 99 em.
+_UPRIGHT_BARS = ("<mi>&#x02016;</mi>", '<mo stretchy="false">&#x02016;</mo>')
 _STYLE = """
 @page {
     size: A4; margin: 18mm 16mm;
@@ -103,7 +105,7 @@ def _picture(element: str, attributes: str) -> str:
     except ImportError as error:
         raise _missing(error) from None
     config.svg2 = False  # plain paths
-    svg = Math(element, size=_POINTS).svg()
+    svg = Math(element.replace(*_UPRIGHT_BARS), size=_POINTS).svg()
     size = _SVG_SIZE.search(svg)
     assert size is not None, "ziamath gave an SVG without a viewBox"
     _, top, width, height = (float(number) / _POINTS for number in size.groups())
