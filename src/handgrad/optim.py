@@ -18,7 +18,6 @@ import numpy as np
 
 from handgrad.arrays import Array, floating, underflow_is_zero
 from handgrad.kernels import rules
-from handgrad.kernels.parts import blas_on_one_thread
 
 Config = dict[str, Any]
 Rule = Callable[[Array, Array, Config | None], tuple[Array, Config]]
@@ -166,8 +165,7 @@ def clipped(grads: Mapping[str, Array], max_norm: float) -> dict[str, Array]:
     if not 0 < largest < math.inf:
         return {name: g.copy() for name, g in grads.items()}
     units = {name: np.divide(g, largest, dtype=np.float64) for name, g in grads.items()}
-    with blas_on_one_thread():  # on more it adds up in other parts
-        length = math.sqrt(sum(float(np.vdot(unit, unit)) for unit in units.values()))
+    length = math.sqrt(sum(float(np.square(unit).sum()) for unit in units.values()))
     if length * largest <= max_norm:
         return {name: g.copy() for name, g in grads.items()}
     return {name: (units[name] * (max_norm / length)).astype(g.dtype) for name, g in grads.items()}

@@ -146,26 +146,6 @@ def test_blocks_with_batch_norm_are_the_layers_composed(engine, data):
             close(one, two, dtype, 1000)
 
 
-@needs_numba
-@CASES
-@given(st.data())
-def test_the_layers_kernels_agree(data):
-    x, w, _, _, options, rng = draw_block(data)
-    images, stride = np.ascontiguousarray(x.transpose(0, 3, 1, 2)), options["stride"]
-    size = options["pool"][0]
-    out = plain.conv_forward(images, w, stride)
-    close(compiled.conv_forward(images, w, stride), out, x.dtype)
-    dout = rng.standard_normal(out.shape).astype(x.dtype)
-    for name, last in (("conv_backward_w", (images, w.shape)), ("conv_backward_x", None)):
-        arguments = (dout, *last, stride) if last else (dout, w, images.shape, stride)
-        close(getattr(compiled, name)(*arguments), getattr(plain, name)(*arguments), x.dtype, 10)
-    pooled = plain.max_pool_forward(images, (size, 1), stride)
-    np.testing.assert_array_equal(compiled.max_pool_forward(images, (size, 1), stride), pooled)
-    dpooled = rng.standard_normal(pooled.shape).astype(x.dtype)
-    arguments = (dpooled, images, pooled, (size, 1), stride)
-    close(compiled.max_pool_backward(*arguments), plain.max_pool_backward(*arguments), x.dtype)
-
-
 @pytest.mark.parametrize("engine", ENGINES, ids=lambda e: e.__name__)
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("pool", [(1, 1), (2, 2), (2, 1)])

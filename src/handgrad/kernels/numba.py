@@ -16,7 +16,6 @@ from handgrad.kernels import (
     dropout,
     norm_rows,
     numpy as plain_numpy,
-    pooling,
     sparse,
     training,
 )
@@ -25,9 +24,6 @@ from handgrad.kernels.calls import do, numbas_threads, plain, share, share_numbe
 from handgrad.kernels.numba_blocks import (
     block_backward as block_backward,
     block_forward as block_forward,
-    conv_backward_w as conv_backward_w,
-    conv_backward_x as conv_backward_x,
-    conv_forward as conv_forward,
     norm_block_backward as norm_block_backward,
     norm_block_forward as norm_block_forward,
     swap_last_axes as swap_last_axes,
@@ -218,21 +214,3 @@ def dense_steps(
             second, t, threads, True if together else None, shift, losses,
         )  # fmt: skip
     return losses[: done + 1]
-
-
-def max_pool_forward(x: Array, window: tuple[int, int], stride: int) -> Array:
-    """Take the largest pixel of each window; a NaN in the window comes through."""
-    x = plain(x)
-    N, C, H, W = x.shape
-    out = np.empty((N, C, (H - window[0]) // stride + 1, (W - window[1]) // stride + 1), x.dtype)
-    pooling.max_pool_forward(x, window[0], window[1], stride, out)
-    return out
-
-
-def max_pool_backward(
-    dout: Array, x: Array, out: Array, window: tuple[int, int], stride: int
-) -> Array:
-    """Pay each window's gradient to its largest pixel; in a tie, to the first."""
-    dx = np.zeros(x.shape, dout.dtype)
-    pooling.max_pool_backward(plain(dout), plain(x), plain(out), *window, stride, dx)
-    return dx

@@ -277,36 +277,3 @@ def _images_last(x: Array) -> Array:
 def _images_first(x: Array) -> Array:
     N, H, W, C = x.shape
     return swap_last_axes(x.reshape(N, H * W, C)).reshape(N, C, H, W)
-
-
-def conv_forward(x: Array, w: Array, stride: int) -> Array:
-    """Cross-correlate: see numpy.py."""
-    settings: Any = {"stride": stride, "padding": 0, "pool": (1, 1)}
-    return _images_first(block_forward(_images_last(x), w, None, relu=False, **settings)[0])
-
-
-def conv_backward_w(
-    dout: Array, x: Array, w_shape: tuple[int, int, int, int], stride: int
-) -> Array:
-    """Sum dout times the patch under it: see numpy.py."""
-    dout = _images_last(dout)
-    no_cut = np.zeros(dout.shape, np.uint8)
-    settings: Any = {"stride": stride, "padding": 0, "pool": (1, 1), "need_dx": False}
-    w = np.empty(w_shape, dout.dtype)
-    return block_backward(dout, no_cut, _images_last(x), w, **settings)[1]
-
-
-def conv_backward_x(
-    dout: Array, w: Array, x_shape: tuple[int, int, int, int], stride: int
-) -> Array:
-    """Give each pixel the gradient of every window that read it: see numpy.py."""
-    N, C, H, W = x_shape
-    dx = np.empty((N, H, W, C), dout.dtype)
-    block = _Block(dx, w, stride, 0, (1, 1))
-    with blas_on_one_thread() as threads:
-        do(
-            blocks.spread_part, blocks.spread_parts,
-            share(threads, block.products, PART_PRODUCTS), block.pixels(_images_last(dout)),
-            upside_down(block.w), block.numbers, dx,
-        )  # fmt: skip
-    return _images_first(dx)

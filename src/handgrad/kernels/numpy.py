@@ -5,11 +5,9 @@ HH x WW filter or pooling window, OH x OW output. No function checks its argumen
 has done so); only those that step parameters modify any, and say so.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from handgrad.kernels.numpy_blocks import (
@@ -26,126 +24,6 @@ from handgrad.kernels.numpy_steps import (
 from handgrad.kernels.parts import in_parts
 
 Array = NDArray[Any]
-
-# A convolution gathers patches for a few images at a time: about this many numbers, so that the
-# patches stay in the L2 cache between being written here and being read by the matrix product.
-# Measured on 100 images of 28 x 28 with 7 x 7 filters: any value from 2**17 to 2**19 is as fast.
-_PATCH_NUMBERS = 2**18
-
-
-def _patch_chunks(x: Array, window: tuple[int, int], stride: int) -> Iterator[tuple[slice, Array]]:
-    """Yield (which images, their patches of shape (images, C*HH*WW, OH*OW))."""
-    view = sliding_window_view(x, window, axis=(2, 3))[:, :, ::stride, ::stride]
-    view = view.transpose(0, 1, 4, 5, 2, 3)  # (N, C, HH, WW, OH, OW)
-    N, C, HH, WW, OH, OW = view.shape
-    images = max(1, _PATCH_NUMBERS // (C * HH * WW * OH * OW))
-    for start in range(0, N, images):
-        chunk = slice(start, min(start + images, N))
-        yield chunk, view[chunk].reshape(-1, C * HH * WW, OH * OW)
-
-
-def conv_forward(x: Array, w: Array, stride: int) -> Array:
-    """Cross-correlate: out[n, f, i, j] = sum_{c,k,l} x[n, c, s*i + k, s*j + l] * w[f, c, k, l]."""
-    N, _, H, W = x.shape
-    F, _, HH, WW = w.shape
-    OH, OW = (H - HH) // stride + 1, (W - WW) // stride + 1
-    out = np.empty((N, F, OH * OW), dtype=x.dtype)
-    w_rows = w.reshape(F, -1)
-
-    def part(some: slice) -> None:
-        for chunk, patches in _patch_chunks(x[some], (HH, WW), stride):
-            np.matmul(w_rows, patches, out=out[some][chunk])
-
-    in_parts(N, out.size * w_rows.shape[1], part)
-    return out.reshape(N, F, OH, OW)
-
-
-def conv_backward_w(
-    dout: Array, x: Array, w_shape: tuple[int, int, int, int], stride: int
-) -> Array:
-    """Sum dout times the patch under it: dw[f] = sum_{n,i,j} dout[n, f, i, j] * patch[n, i, j]."""
-    N, F, OH, OW = dout.shape
-    _, C, HH, WW = w_shape
-    # With stride > 1 the last rows of x may lie under no window: keep to what the forward read.
-    read = x[:, :, : (OH - 1) * stride + HH, : (OW - 1) * stride + WW]
-    dout_rows = dout.reshape(N, F, OH * OW)
-
-    def part(some: slice) -> Array:
-        dw = np.zeros((F, C * HH * WW), dtype=dout.dtype)
-        for chunk, patches in _patch_chunks(read[some], (HH, WW), stride):
-            dw += np.matmul(dout_rows[some][chunk], patches.transpose(0, 2, 1)).sum(axis=0)
-        return dw
-
-    first, *more = in_parts(N, dout.size * C * HH * WW, part)
-    return np.asarray(sum(more, first)).reshape(w_shape)
-
-
-def conv_backward_x(
-    dout: Array, w: Array, x_shape: tuple[int, int, int, int], stride: int
-) -> Array:
-    """Give each pixel the gradient of every window that read it: dx = dout *full w."""
-    N, F, OH, OW = dout.shape
-    _, C, HH, WW = w.shape
-    dx = np.zeros(x_shape, dtype=dout.dtype)
-    w_columns = w.reshape(F, -1).T  # (C*HH*WW, F)
-    images = max(1, _PATCH_NUMBERS // (C * HH * WW * OH * OW))
-
-    def part(some: slice) -> None:
-        for start in range(some.start, some.stop, images):
-            chunk = slice(start, min(start + images, some.stop))
-            dpatches = np.matmul(w_columns, dout[chunk].reshape(-1, F, OH * OW))
-            dpatches = dpatches.reshape(-1, C, HH, WW, OH, OW)
-            for k in range(HH):
-                for l in range(WW):  # noqa: E741 (k, l are the indices of the formula)
-                    rows = slice(k, k + stride * OH, stride)
-                    columns = slice(l, l + stride * OW, stride)
-                    dx[chunk, :, rows, columns] += dpatches[:, :, k, l]
-
-    in_parts(N, dout.size * C * HH * WW, part)
-    return dx
-
-
-def _pool_views(
-    x: Array, window: tuple[int, int], stride: int, out_size: tuple[int, int]
-) -> Iterator[Array]:
-    """Yield pixel 1, 2, ... (in reading order) of all windows at once, each (N, C, OH, OW)."""
-    OH, OW = out_size
-    for k in range(window[0]):
-        for l in range(window[1]):  # noqa: E741
-            yield x[
-                :, :, k : k + stride * (OH - 1) + 1 : stride, l : l + stride * (OW - 1) + 1 : stride
-            ]
-
-
-def max_pool_forward(x: Array, window: tuple[int, int], stride: int) -> Array:
-    """Take the largest pixel of each window; a NaN in the window comes through."""
-    H, W = x.shape[2:]
-    out_size = ((H - window[0]) // stride + 1, (W - window[1]) // stride + 1)
-    views = _pool_views(x, window, stride, out_size)
-    out = next(views).copy()
-    for pixel in views:
-        np.maximum(out, pixel, out=out)
-    return out
-
-
-def max_pool_backward(
-    dout: Array, x: Array, out: Array, window: tuple[int, int], stride: int
-) -> Array:
-    """Pay each window's gradient to its largest pixel; in a tie, to the first."""
-    out_size = (out.shape[2], out.shape[3])
-    overlapping = stride < max(window)
-    dx = np.zeros(x.shape, dtype=dout.dtype)
-    unpaid = np.ones(out.shape, dtype=bool)
-    targets = _pool_views(dx, window, stride, out_size)
-    for pixel, dpixel in zip(_pool_views(x, window, stride, out_size), targets, strict=True):
-        wins = pixel == out
-        wins &= unpaid
-        unpaid ^= wins
-        if overlapping:
-            dpixel += np.where(wins, dout, 0)
-        else:  # each pixel is in one window: write it once, 2.5 times faster than adding
-            dpixel[...] = np.where(wins, dout, 0)
-    return dx
 
 
 def dense_forward(x: Array, w: Array, b: Array, *, relu: bool) -> Array:

@@ -189,14 +189,3 @@ def split(threads: int, count: int, work: int, do: Callable[[slice], Result]) ->
     # Each in the caller's context: np.errstate holds there, too.
     done = [_pool(threads).submit(copy_context().run, do, some) for some in slices]
     return [part.result() for part in done]
-
-
-def product(a: Array, b: Array) -> Array:
-    """Matrix product, the rows of ``a`` in parts: unlike a @ b, the same bits in any thread."""
-    work = a.size * b.shape[1]
-    with blas_on_one_thread() as threads:
-        if not worth(threads, work):
-            return np.asarray(a @ b)
-        out = np.empty((len(a), b.shape[1]), np.result_type(a, b))
-        split(threads, len(a), work, lambda some: np.matmul(a[some], b, out=out[some]))
-    return out

@@ -1,12 +1,17 @@
 """The convolution layer, its channel bias, and the assignment's two operations on matrices."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
-from handgrad import kernels
 from handgrad.layers._checks import Array, floating, require, underflow_is_zero
+
+# Patches are laid out for a few images at a time: about this many numbers, so that they stay in the
+# processor's cache between being written here and being read by the matrix product.
+_PATCH_NUMBERS = 2**18
 
 
 class ConvCache(NamedTuple):
@@ -76,7 +81,33 @@ def conv_forward(
         x_padded[:, :, padding:-padding, padding:-padding] = x
     else:
         x_padded = x
-    return kernels.conv_forward(x_padded, w, stride), ConvCache(x_padded, w, stride, padding)
+    return _filtered(x_padded, w, stride), ConvCache(x_padded, w, stride, padding)
+
+
+def _filtered(x: Array, w: Array, stride: int) -> Array:
+    """Filter padded images: with the patches P of an image side by side, out = w P."""
+    F, _, HH, WW = w.shape
+    OH, OW = (x.shape[2] - HH) // stride + 1, (x.shape[3] - WW) // stride + 1
+    out = np.empty((len(x), F, OH * OW), dtype=x.dtype)
+    for images, patches in _patches(x, (HH, WW), stride):
+        out[images] = w.reshape(F, -1) @ patches
+    return out.reshape(len(x), F, OH, OW)
+
+
+def _patches(x: Array, window: tuple[int, int], stride: int) -> Iterator[tuple[slice, Array]]:
+    """Yield (which images, their patches (images, C*HH*WW, OH*OW)): what each window sees."""
+    seen = sliding_window_view(x, window, axis=(2, 3))[:, :, ::stride, ::stride]
+    seen = seen.transpose(0, 1, 4, 5, 2, 3)  # (N, C, HH, WW, OH, OW)
+    N, C, HH, WW, OH, OW = seen.shape
+    for images in _few_at_a_time(N, C * HH * WW * OH * OW):
+        yield images, seen[images].reshape(-1, C * HH * WW, OH * OW)
+
+
+def _few_at_a_time(N: int, numbers: int) -> Iterator[slice]:
+    """Yield slices of N images whose patches are so many numbers each."""
+    images = max(1, _PATCH_NUMBERS // numbers)
+    for start in range(0, N, images):
+        yield slice(start, min(start + images, N))
 
 
 @underflow_is_zero
@@ -118,13 +149,26 @@ def conv_backward(
         f"dout must be (N, F, OH, OW) = {expected}",
         dout=dout,
     )
-    dw = kernels.conv_backward_w(dout, x, (F, C, HH, WW), stride)
+    OH, OW = expected[2:]
+    d = dout.reshape(N, F, OH * OW)
+    # With a stride the last rows and columns of x may lie under no window.
+    read = x[:, :, : (OH - 1) * stride + HH, : (OW - 1) * stride + WW]
+    dw = np.zeros((F, C * HH * WW), dtype=x.dtype)
+    for images, patches in _patches(read, (HH, WW), stride):
+        dw += (d[images] @ patches.transpose(0, 2, 1)).sum(axis=0)  # out = w P
     if not need_dx:
-        return None, dw
-    dx = kernels.conv_backward_x(dout, w, (N, C, H, W), stride)
+        return None, dw.reshape(w.shape)
+    dx = np.zeros_like(x)
+    for images in _few_at_a_time(N, C * HH * WW * OH * OW):
+        dpatches = (w.reshape(F, -1).T @ d[images]).reshape(-1, C, HH, WW, OH, OW)
+        for k in range(HH):  # a pixel stands in P once for each window that reads it
+            for l in range(WW):  # noqa: E741 (k, l are the indices of the formula)
+                rows = slice(k, k + stride * OH, stride)
+                columns = slice(l, l + stride * OW, stride)
+                dx[images, :, rows, columns] += dpatches[:, :, k, l]
     if padding:
         dx = dx[:, :, padding:-padding, padding:-padding]
-    return dx, dw
+    return dx, dw.reshape(w.shape)
 
 
 @underflow_is_zero
@@ -162,7 +206,8 @@ def filter_valid(a: ArrayLike, b: ArrayLike) -> Array:
         0 < small <= big for small, big in zip(b.shape, a.shape, strict=True)
     )
     require(fits, "filter_valid", "a and b must be 2-D, and b must fit into a", a=a, b=b)
-    return np.asarray(kernels.conv_forward(a[None, None], b[None, None], 1)[0, 0])
+    out: Array = _filtered(a[None, None], b[None, None], 1)[0, 0]
+    return out
 
 
 @underflow_is_zero

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handgrad.kernels.parts import product
 from handgrad.layers._checks import Array, floating, require, underflow_is_zero
 from handgrad.randomness import require_generator
 
@@ -44,7 +43,7 @@ def fc_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[Array, FCCache
     D = int(np.prod(x.shape[1:]))
     rule = f"each example of x must have w.shape[0] = {w.shape[0]} entries"
     require(w.shape[0] == D, "fc_forward", rule, x=x, w=w)
-    out = product(x.reshape(len(x), D), w)  # (N, M)
+    out = x.reshape(len(x), D) @ w  # (N, M)
     out += b
     return out, FCCache(x, w)
 
@@ -76,8 +75,8 @@ def fc_backward(
         f"dout must be (N, M) = ({len(x)}, {w.shape[1]})",
         dout=dout,
     )
-    dx = product(dout, w.T).reshape(x.shape) if need_dx else None
-    dw = product(x.reshape(len(x), w.shape[0]).T, dout)  # (D, M)
+    dx = (dout @ w.T).reshape(x.shape) if need_dx else None
+    dw = x.reshape(len(x), w.shape[0]).T @ dout  # (D, M)
     db = dout.sum(axis=0)
     return dx, dw, db
 

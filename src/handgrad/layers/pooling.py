@@ -1,12 +1,11 @@
 """Max pooling."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handgrad import kernels
 from handgrad.layers._checks import Array, floating, require, underflow_is_zero
 
 
@@ -54,8 +53,22 @@ def max_pool_forward(x: ArrayLike, pool_param: Mapping[str, int]) -> tuple[Array
     )
     fits = ph <= x.shape[2] and pw <= x.shape[3]
     require(fits, "max_pool_forward", f"the window ({ph}, {pw}) must fit into the image", x=x)
-    out = kernels.max_pool_forward(x, (ph, pw), stride)
+    out_size = ((x.shape[2] - ph) // stride + 1, (x.shape[3] - pw) // stride + 1)
+    pixels = _pixels(x, (ph, pw), stride, out_size)
+    out = next(pixels).copy()
+    for pixel in pixels:
+        np.maximum(out, pixel, out=out)  # a NaN in the window comes through
     return out, MaxPoolCache(x, out, (ph, pw), stride)
+
+
+def _pixels(
+    x: Array, window: tuple[int, int], stride: int, out_size: tuple[int, int]
+) -> Iterator[Array]:
+    """Yield pixel 1, 2, ... (in reading order) of all windows at once, as views (N, C, OH, OW)."""
+    rows, columns = (stride * (size - 1) + 1 for size in out_size)
+    for k in range(window[0]):
+        for l in range(window[1]):  # noqa: E741 (k, l are the indices of the formula)
+            yield x[:, :, k : k + rows : stride, l : l + columns : stride]
 
 
 @underflow_is_zero
@@ -83,4 +96,13 @@ def max_pool_backward(dout: ArrayLike, cache: MaxPoolCache) -> Array:
         f"dout must be (N, C, OH, OW) = {out.shape}",
         dout=dout,
     )
-    return np.asarray(kernels.max_pool_backward(dout, x, out, window, stride))
+    out_size = (out.shape[2], out.shape[3])
+    dx = np.zeros(x.shape, dtype=x.dtype)
+    waiting = np.ones(out.shape, dtype=bool)  # windows whose largest pixel is still to come
+    for pixel, dpixel in zip(
+        _pixels(x, window, stride, out_size), _pixels(dx, window, stride, out_size), strict=True
+    ):
+        largest = waiting & (pixel == out)
+        dpixel += np.where(largest, dout, 0)
+        waiting &= ~largest
+    return dx
