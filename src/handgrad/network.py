@@ -17,14 +17,13 @@ loss at the end and an L2 penalty on the weights. A VGG-like net is a list:
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from typing import Any, Literal, overload
+from collections.abc import Mapping, Sequence
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from handgrad import kernels, layers
+from handgrad import layers
 from handgrad.arrays import Array, underflow_is_zero
 from handgrad.descriptions import (
     BatchNorm,
@@ -38,7 +37,6 @@ from handgrad.descriptions import (
     ReLU,
     Sigmoid,
 )
-from handgrad.fused import ConvBlock, DenseBlock, fuse
 from handgrad.randomness import default_rng
 
 __all__ = [
@@ -55,23 +53,10 @@ __all__ = [
 ]
 
 
-def _softmax_loss(x: Array, y: ArrayLike) -> tuple[float, Array]:
-    """layers.softmax_loss: by the kernel, where the labels are classes; refused by the layer."""
-    y = np.asarray(y)
-    if y.dtype.kind in "biuf" and y.shape == x.shape[:1] and len(y):
-        with np.errstate(invalid="ignore"):  # a NaN is no class
-            classes = y.astype(np.int64, copy=False)
-        whole = y.dtype.kind != "f" or bool((classes == y).all())
-        if whole and classes.min() >= 0 and classes.max() < x.shape[1]:
-            loss, dx = kernels.softmax(x, classes)
-            return loss, dx
-    return layers.softmax_loss(x, y)
-
-
 _LOSSES = {
     "logistic": layers.logistic_loss,
     "svm": layers.svm_loss,
-    "softmax": _softmax_loss,
+    "softmax": layers.softmax_loss,
 }
 _BINARY = ("logistic", "svm")
 
@@ -108,6 +93,10 @@ class Network:
     rng : numpy.random.Generator
     output_shape : tuple of int
         Of one example: (C,).
+    named_layers : tuple of (Layer, dict)
+        Each layer, its own parameters' names mapped to those in ``params`` and ``state``.
+    penalised : tuple of str
+        The weights that ``reg`` is on.
     """
 
     def __init__(
@@ -139,7 +128,6 @@ class Network:
         self.rng = default_rng(rng, "Network")
         self.params: dict[str, Array] = {}
         self.state: dict[str, Array] = {}
-        # Each layer with its own parameter names mapped to the names in params.
         steps: list[tuple[Layer, dict[str, str]]] = []
 
         shape = self.input_shape
@@ -166,17 +154,11 @@ class Network:
         if len(shape) != 1 or (loss in _BINARY and shape != (1,)):
             needed = "(1,)" if loss in _BINARY else "(C,)"
             raise ValueError(f"Network: {loss} needs outputs of shape {needed}; got {shape}")
-        self._layers_alone = steps
-        self._steps = fuse(steps)
-        with_parameters = [i for i, (_, names) in enumerate(self._steps) if names]
+        self.named_layers = tuple(steps)
+        self.penalised = tuple(names["W"] for _, names in steps if "W" in names)
+        with_parameters = [i for i, (_, names) in enumerate(steps) if names]
         # The backward pass ends here: nothing below has a parameter to move.
-        self._first = with_parameters[0] if with_parameters else len(self._steps)
-        self._steps = [
-            (replace(step, first=True), names)
-            if position == self._first and isinstance(step, ConvBlock)
-            else (step, names)
-            for position, (step, names) in enumerate(self._steps)
-        ]
+        self._first = with_parameters[0] if with_parameters else len(steps)
 
     def _initial(
         self, own: str, size: tuple[int, ...], weight_scale: float | Literal["he"]
@@ -221,70 +203,39 @@ class Network:
         loss, grads : float, dict keyed as ``params``
             With y: training mode; running statistics move and dropout draws from ``rng``.
         """
-        out, caches = self._forward(X, "test" if y is None else "train")
+        out = self.examples(X)
+        context = Context("test" if y is None else "train", self.rng)
+        caches = []
+        for layer, names in self.named_layers:
+            out, cache = layer.forward(self.cast(out), self.arrays_of(names), context)
+            caches.append(cache)
+            self.keep_moved(names, context)
         if y is None:
-            return out[:, 0] if self.loss_name in _BINARY else out
-        loss, dout = _LOSSES[self.loss_name](self._ours(out), y)
+            return self.as_scores(out)
+        loss, dout = _LOSSES[self.loss_name](self.cast(out), y)
         dx: Array | None = dout
         grads: dict[str, Array] = {}
-        for layer, names, need_dx in self._backwards():
+        for position in range(len(self.named_layers) - 1, self._first - 1, -1):
+            layer, names = self.named_layers[position]
             assert dx is not None  # only the first layer is asked for none
-            dx, own_grads = layer.backward(self._ours(dx), caches.pop(), need_dx=need_dx)
+            dx, own_grads = layer.backward(
+                self.cast(dx), caches[position], need_dx=position > self._first
+            )
             grads.update({names[own]: grad for own, grad in own_grads.items()})
-        if self.reg:
-            for name, w in self.params.items():
-                if name.startswith("W"):
-                    grads[name] = np.ascontiguousarray(grads[name], self.dtype)  # changed in place
-                    loss += 0.5 * self.reg * kernels.add_l2(grads[name], self._ours(w), self.reg)
+        for name in self.penalised if self.reg else ():
+            w = self.cast(self.params[name])
+            loss += 0.5 * self.reg * float(np.square(w, dtype=np.float64).sum())
+            grads[name] = self.cast(grads[name]) + w.dtype.type(self.reg) * w
         return loss, {name: grads[name] for name in self.params}
 
-    @underflow_is_zero
-    def learn(self, X: Array, y: Array, stepping: Callable[[str], tuple[Any, ...]]) -> float:
-        """Take a training step: each parameter is stepped, in place, where its gradient is made.
+    def examples(self, X: ArrayLike) -> Array:
+        """Give X as the layers take it: (N, *input_shape), in the network's dtype.
 
-        No gradient is kept, and a dense layer's weights are read once for their gradient, their
-        penalty and their step. Up to rounding, the parameters after it are those that ``loss`` and
-        ``kernels.update`` make.
-
-        Parameters
-        ----------
-        X, y : as ``loss`` takes them
-        stepping : function (name of a parameter) to what `optim.InPlace.next_step` gives
-            Called once for each parameter.
-
-        Returns
-        -------
-        loss : float
-            With the penalty, before the step. Where the data's part of it is not finite, it is
-            returned by itself, and nothing was stepped.
+        Raises
+        ------
+        ValueError
+            Unless each example has the input shape, or is a row of as many entries.
         """
-        out, caches = self._forward(X, "train")
-        loss, dout = _LOSSES[self.loss_name](self._ours(out), y)
-        dx: Array | None = dout
-        if not math.isfinite(loss):
-            return loss
-        for layer, names, need_dx in self._backwards():
-            assert dx is not None  # only the first layer is asked for none
-            to_step = [own for own, name in names.items() if name in self.params]
-            if isinstance(layer, DenseBlock):
-                to_step.remove("W")
-                dx, own_grads, squares = layer.learn(
-                    dx, caches.pop(), stepping(names["W"]), need_dx=need_dx, reg=self.reg
-                )
-                loss += 0.5 * self.reg * squares
-            else:
-                dx, own_grads = layer.backward(self._ours(dx), caches.pop(), need_dx=need_dx)
-            for own in to_step:
-                w = self.params[names[own]]
-                grad = np.ascontiguousarray(own_grads[own], self.dtype)  # changed in place
-                if self.reg and names[own].startswith("W"):
-                    loss += 0.5 * self.reg * kernels.add_l2(grad, w, self.reg)
-                kind, *rest = stepping(names[own])
-                kernels.update(kind, w, grad, *rest)
-        return loss
-
-    def _forward(self, X: ArrayLike, mode: Literal["test", "train"]) -> tuple[Array, list[Any]]:
-        """Scores (N, C), and for the backward pass what each step has kept."""
         X = np.asarray(X)
         entries = math.prod(self.input_shape)
         rows = X.ndim == 2 and X.shape[1] == entries
@@ -295,21 +246,17 @@ class Network:
                 f"{type(self).__name__}.loss: each example of X must have the shape "
                 f"{self.input_shape}, or be a row of {entries}; got X of shape {X.shape}"
             )
-        out = X.astype(self.dtype, copy=False).reshape(len(X), *self.input_shape)
-        context = Context(mode, self.rng)
-        caches = []
-        for layer, names in self._steps:
-            out, cache = layer.forward(self._ours(out), self._own(names), context)
-            caches.append(cache)
-            if context.moved:  # a batch norm in training mode
-                self.state.update({names[own]: new for own, new in context.moved.items()})
-                context.moved = {}
-        return out, caches
+        return X.astype(self.dtype, copy=False).reshape(len(X), *self.input_shape)
 
-    def _backwards(self) -> Iterator[tuple[Any, dict[str, str], bool]]:
-        """Each step from the last to the first with parameters: (it, its names, dx needed?)."""
-        for position in range(len(self._steps) - 1, self._first - 1, -1):
-            yield *self._steps[position], position > self._first
+    def as_scores(self, out: Array) -> Array:
+        """Give the last layer's output as scores: (N,) for the binary losses."""
+        return out[:, 0] if self.loss_name in _BINARY else out
+
+    def keep_moved(self, names: Mapping[str, str], context: Context) -> None:
+        """Take the statistics over that a batch norm has moved in training mode."""
+        if context.moved:
+            self.state.update({names[own]: new for own, new in context.moved.items()})
+            context.moved = {}
 
     @underflow_is_zero
     def activations(self, X: Array) -> list[Array]:
@@ -317,19 +264,19 @@ class Network:
         out = np.asarray(X).astype(self.dtype, copy=False)
         context = Context("test", self.rng)
         outputs = []
-        for layer, names in self._layers_alone:
-            out, _ = layer.forward(self._ours(out), self._own(names), context)
+        for layer, names in self.named_layers:
+            out, _ = layer.forward(self.cast(out), self.arrays_of(names), context)
             outputs.append(out)
         return outputs
 
-    def _own(self, names: dict[str, str]) -> dict[str, Array]:
+    def arrays_of(self, names: Mapping[str, str]) -> dict[str, Array]:
         """A layer's parameters and state, under its own names."""
         return {
-            own: self._ours(self.params[name] if name in self.params else self.state[name])
+            own: self.cast(self.params[name] if name in self.params else self.state[name])
             for own, name in names.items()
         }
 
-    def _ours(self, array: Array) -> Array:
+    def cast(self, array: Array) -> Array:
         """An array in the network's dtype: itself where it has that, as almost always."""
         return np.asarray(array, self.dtype)
 

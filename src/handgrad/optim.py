@@ -12,12 +12,11 @@ next w, and all products are by element.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from handgrad.arrays import Array, floating, underflow_is_zero
-from handgrad.kernels import rules
 
 Config = dict[str, Any]
 Rule = Callable[[Array, Array, Config | None], tuple[Array, Config]]
@@ -169,72 +168,6 @@ def clipped(grads: Mapping[str, Array], max_norm: float) -> dict[str, Array]:
     if length * largest <= max_norm:
         return {name: g.copy() for name, g in grads.items()}
     return {name: (units[name] * (max_norm / length)).astype(g.dtype) for name, g in grads.items()}
-
-
-# For a Solver, which owns its arrays: the same steps in place, in one pass over memory.
-
-_KINDS: dict[Rule, int] = {
-    sgd: rules.SGD,
-    sgd_momentum: rules.MOMENTUM,
-    nesterov: rules.NESTEROV,
-    rmsprop: rules.RMSPROP,
-    adam: rules.ADAM,
-    adamw: rules.ADAM,
-}
-_STATE: dict[Rule, tuple[str, ...]] = {
-    sgd: (),
-    sgd_momentum: ("velocity",),
-    nesterov: ("velocity",),
-    rmsprop: ("cache",),
-    adam: ("m", "v"),
-    adamw: ("m", "v"),
-}
-
-
-class InPlace(NamedTuple):
-    """A rule of RULES as kernels take it.
-
-    Attributes
-    ----------
-    kind : int, of kernels.rules
-    a, b, epsilon, decay : float
-        Momentum or decay_rate or beta1; beta2; epsilon; weight_decay: those the rule has.
-    state : names of its state arrays in a config
-    """
-
-    kind: int
-    a: float
-    b: float
-    epsilon: float
-    decay: float
-    state: tuple[str, ...]
-
-    def next_step(self, w: Array, config: Config, rate: float) -> tuple[Any, ...]:
-        """Say how w is to be stepped, as kernels take it, and count the step in the config.
-
-        Adam's bias corrections are multiplied in another order than in ``adam``: the last digits
-        may differ.
-        """
-        first = config[self.state[0]] if self.state else w
-        second = config[self.state[1]] if len(self.state) > 1 else w
-        t = config.get("t", 0) + 1
-        if self.kind == rules.ADAM:
-            config["t"] = t
-        return self.kind, first, second, rate, self.a, self.b, self.epsilon, self.decay, t
-
-
-def owned(rule: Rule, w: Array, config: Config) -> tuple[InPlace, Config]:
-    """Give a rule of RULES in place, and a config with its defaults and state arrays of its own."""
-    given = {name: value for name, value in config.items() if name not in _STATE[rule]}
-    _, full = rule(np.zeros(1), np.zeros(1), given)
-    if "t" in full:
-        full["t"] = config.get("t", 0)
-    for name in _STATE[rule]:
-        state = config.get(name)
-        full[name] = np.zeros_like(w) if state is None else np.array(state, dtype=w.dtype)
-    a = next((full[name] for name in ("momentum", "decay_rate", "beta1") if name in full), 0.0)
-    b, epsilon, decay = (full.get(name, 0.0) for name in ("beta2", "epsilon", "weight_decay"))
-    return InPlace(_KINDS[rule], float(a), b, epsilon, decay, _STATE[rule]), full
 
 
 # A schedule maps progress, the fraction of training done in [0, 1), to a factor on the rate.

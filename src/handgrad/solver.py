@@ -14,8 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from handgrad import kernels, optim, solver_checkpoint
-from handgrad.dense_training import DenseTraining
+from handgrad import engine, optim, solver_checkpoint
 from handgrad.errors import NonFiniteLossError
 from handgrad.network import BatchNorm, Network
 from handgrad.randomness import default_rng
@@ -36,6 +35,49 @@ class Model(Protocol):
 
     def loss(self, X: Any, y: Any = None) -> Any:
         """Return test-mode scores, or with y the training loss and its gradients."""
+
+
+class Readable:
+    """Steps of any model as they are told: its loss and gradients, then the rule.
+
+    Takes what `handgrad.engine.stepper` takes, and is what stands behind that door, in plain
+    words: ``run`` gives the losses of its batches up to one that is not finite.
+    """
+
+    batches_at_once = 1
+
+    def __init__(
+        self, model: Model, rule: optim.Rule, configs: dict[str, optim.Config], X: Array, y: Array,
+        batch_size: int, augment: Callable[[Array], Array] | None,
+    ) -> None:  # fmt: skip
+        self._model, self._rule, self._configs = model, rule, configs
+        self._X, self._y, self._batch_size, self._augment = X, y, batch_size, augment
+
+    def own(self) -> None:
+        """Nothing is changed in place."""
+
+    def run(self, rows: Array, rates: list[float | None]) -> list[float]:
+        """Step once for each batch of these rows."""
+        losses: list[float] = []
+        for batch, rate in enumerate(rates):
+            chosen = rows[batch * self._batch_size : (batch + 1) * self._batch_size]
+            X = self._X[chosen]
+            if self._augment is not None:
+                X = self._augment(X)
+            loss, grads = self._model.loss(X, self._y[chosen])
+            losses.append(float(loss))
+            if not math.isfinite(losses[-1]):
+                break
+            for name, w in self._model.params.items():
+                if rate is not None:
+                    self._configs[name]["learning_rate"] = rate
+                stepped = self._rule(w, grads[name], self._configs[name])
+                self._model.params[name], self._configs[name] = stepped
+        return losses
+
+    def scores(self, X: ArrayLike) -> Any:
+        """The model's test-mode scores."""
+        return self._model.loss(X)
 
 
 class Solver:
@@ -151,6 +193,7 @@ class Solver:
                 f"Solver: optim_config of {self.rule.__name__} may hold {', '.join(defaults)}; "
                 f"got also {', '.join(sorted(unknown))}"
             )
+        self._stepper: engine.Stepper | None = None
         self.epoch = 0
         self.loss_history: list[float] = []
         self.history: list[dict[str, Any]] = []
@@ -192,6 +235,7 @@ class Solver:
         if self.checkpoint is not None and self.checkpoint.exists():
             solver_checkpoint.resume(self, self.checkpoint)
         seconds_before = self.history[-1]["seconds"] if self.history else 0.0
+        self._stepper = None  # a checkpoint has replaced what the last one had
         start = _copies(self.model.params), _copies(getattr(self.model, "state", {}))
         try:
             self._epochs(seconds_before)
@@ -254,65 +298,35 @@ class Solver:
         """Visit every row once; return the learning rate of the last step."""
         rows = self.rng.permutation(len(self.X_train))
         batches = math.ceil(len(rows) / self.batch_size)
+        stepper = self._stepper = self._stepper or self._new_stepper()
+        stepper.own()
         rate = self._base_rate
-        self._own_arrays()
-        if self._dense is not None:
-            return self._dense_epoch(self._dense, rows, batches, show)
-        for batch in range(batches):
-            chosen = rows[batch * self.batch_size : (batch + 1) * self.batch_size]
-            X, y = self.X_train[chosen], self.y_train[chosen]
-            if self.augment is not None:
-                X = self.augment(X, self.rng)
-            if self._base_rate is not None:
-                rate = self._rate(self._base_rate, batch, batches)
-            self._step(X, y, rate)
-            if len(self.loss_history) % self.print_every == 0:
+        for first in range(0, batches, stepper.batches_at_once):
+            last = min(first + stepper.batches_at_once, batches)
+            rates = [self._rate(batch, batches) for batch in range(first, last)]
+            shown = len(self.loss_history) // self.print_every
+            losses = stepper.run(rows[first * self.batch_size : last * self.batch_size], rates)
+            for loss, rate in zip(losses, rates, strict=False):
+                self._note(loss, rate)
+            if len(self.loss_history) // self.print_every > shown:
                 show()
         return rate
 
-    def _rate(self, base: float, batch: int, batches: int) -> float:
-        return base * float(self.schedule((self.epoch + batch / batches) / self.num_epochs))
+    def _rate(self, batch: int, batches: int) -> float | None:
+        """The learning rate of a step, if the rule has one."""
+        if self._base_rate is None:
+            return None
+        progress = (self.epoch + batch / batches) / self.num_epochs
+        return self._base_rate * float(self.schedule(progress))
 
-    def _own_arrays(self) -> None:
-        """Before an epoch, copy what its steps will change in place: nobody else sees it change.
-
-        Only for networks and rules of ours; another's are stepped by the rule itself.
-        """
-        self._in_place: dict[str, optim.InPlace] = {}
-        self._dense: DenseTraining | None = None
-        self._learner: Network | None = None
-        if not isinstance(self.model, Network) or self.rule not in optim.RULES.values():
-            return
-        plain = getattr(self.model.loss, "__func__", None) is Network.loss
-        fits = DenseTraining.fits(self.model, self.X_train, self.y_train)
-        if plain and fits and self.augment is None:
-            self._dense = DenseTraining(
-                self.model, self.X_train, self.y_train, self.rule, self.optim_configs,
-                self.batch_size,
-            )  # fmt: skip
-            return
-        for name, w in self.model.params.items():
-            self.model.params[name] = w = w.copy()
-            self._in_place[name], self.optim_configs[name] = optim.owned(
-                self.rule, w, self.optim_configs[name]
-            )
-        dtypes = {array.dtype for array in self.model.params.values()}
-        if plain and dtypes == {self.model.dtype}:
-            self._learner = self.model
-
-    def _dense_epoch(
-        self, dense: DenseTraining, rows: Array, batches: int, show: Callable[[], None]
-    ) -> float:
-        assert self._base_rate is not None
-        rate = self._base_rate
-        for first in range(0, batches, dense.batches_at_once):
-            last = min(first + dense.batches_at_once, batches)
-            rates = [self._rate(self._base_rate, batch, batches) for batch in range(first, last)]
-            losses = dense.run(rows[first * self.batch_size : last * self.batch_size], rates)
-            for loss, rate in zip(losses, rates, strict=False):
-                self._note(loss, rate)
-            show()
-        return rate
+    def _new_stepper(self) -> engine.Stepper:
+        """The engine's stepper, or the readable one."""
+        augment = self.augment and (lambda X: self.augment(X, self.rng))  # type: ignore[misc]
+        arguments = (
+            self.model, self.rule, self.optim_configs, self.X_train, self.y_train,
+            self.batch_size, augment,
+        )  # fmt: skip
+        return engine.stepper(*arguments) or Readable(*arguments)
 
     def _note(self, loss: float, rate: float | None) -> None:
         """Keep a finite loss; refuse another."""
@@ -320,32 +334,6 @@ class Solver:
             at = f"iteration {len(self.loss_history) + 1} (epoch {self.epoch + 1})"
             raise _diverged(f"the loss became {loss} at {at}", rate)
         self.loss_history.append(loss)
-
-    def _step(self, X: Array, y: Array, rate: float | None) -> None:
-        if self._learner is not None:
-            assert rate is not None  # each of our rules has one
-            self._learn(self._learner, X, y, rate)
-            return
-        loss, grads = self.model.loss(X, y)
-        self._note(float(loss), rate)
-        params = self.model.params
-        for name, w in params.items():
-            config, dw, in_place = self.optim_configs[name], grads[name], self._in_place.get(name)
-            if rate is not None:
-                config["learning_rate"] = rate
-            if in_place is not None and rate is not None and dw.dtype == w.dtype:
-                kind, *rest = in_place.next_step(w, config, rate)
-                kernels.update(kind, w, dw, *rest)
-            else:
-                params[name], self.optim_configs[name] = self.rule(w, dw, config)
-
-    def _learn(self, network: Network, X: Array, y: Array, rate: float) -> None:
-        def stepping(name: str) -> tuple[Any, ...]:
-            config = self.optim_configs[name]
-            config["learning_rate"] = rate
-            return self._in_place[name].next_step(network.params[name], config, rate)
-
-        self._note(float(network.learn(X, y, stepping)), rate)
 
     def _require_finite(self, rate: float | None) -> None:
         """An epoch's last step has no loss after it to tell that it went astray."""
@@ -380,7 +368,7 @@ class Solver:
             X, y = X[chosen], y[chosen]
         correct = 0
         for start in range(0, len(X), batch_size):
-            scores = np.asarray(self.model.loss(X[start : start + batch_size]))
+            scores = np.asarray(self._scores(X[start : start + batch_size]))
             labels = y[start : start + batch_size].reshape(-1)
             binary = scores.ndim == 1 or scores.shape[1] == 1
             _require_labels(labels, (-1, 0, 1) if binary else range(scores.shape[1]), len(scores))
@@ -389,6 +377,10 @@ class Solver:
             else:
                 correct += int(np.sum(scores.argmax(axis=1) == labels))
         return correct / len(X)
+
+    def _scores(self, X: Array) -> Any:
+        """Test-mode scores: the stepper's, once there is one."""
+        return self.model.loss(X) if self._stepper is None else self._stepper.scores(X)
 
     # -- progress ---------------------------------------------------------------------------
 

@@ -144,7 +144,7 @@ def by_layers(network, X, y):
     """Loss and gradients, one layer after the other; the network's rng is left as it was."""
     context = Context("train", copy.deepcopy(network.rng))
     out, kept, grads = X, [], {}
-    for layer, names in network._layers_alone:
+    for layer, names in network.named_layers:
         own = {o: network.params.get(n, network.state.get(n)) for o, n in names.items()}
         out, cache = layer.forward(out, own, context)
         kept.append((layer, names, cache))

@@ -1,11 +1,14 @@
-"""What the tests of the kernels share: both engines, and what it means that two results agree."""
+"""What the tests of the engine share: its kernels, and what it means that two results agree."""
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
-from handgrad import kernels
-from handgrad.kernels import numpy as plain
+from handgrad import layers
+from handgrad.engine import kernels
+from handgrad.engine.graph import Graph
+from handgrad.engine.kernels import numpy as plain
+from handgrad.network import Network
 
 try:
     compiled = kernels.load("numba")
@@ -15,12 +18,26 @@ needs_numba = pytest.mark.skipif(compiled is None, reason="numba is not installe
 ENGINES = [plain, *([compiled] if compiled else [])]
 
 
-@pytest.fixture(params=ENGINES, ids=lambda engine: engine.__name__.rpartition(".")[2])
+def by_the_engine(network, X, y=None):
+    """Stand for Network.loss: what the engine makes of it."""
+    return Graph(network).scores(X) if y is None else Graph(network).loss(X, y)
+
+
+@pytest.fixture(params=[layers, *ENGINES], ids=lambda way: way.__name__.rpartition(".")[2])
 def each_engine(request, monkeypatch):
-    """Let layers, networks and the Solver use this engine's kernels."""
-    for name in kernels.KERNELS:
-        monkeypatch.setattr(kernels, name, getattr(request.param, name), raising=False)
+    """Let networks and the Solver go by their layers, or by the engine with these kernels."""
+    if request.param is layers:
+        monkeypatch.setenv("HANDGRAD_ENGINE", "layers")
+        return layers
+    take_kernels(request.param, monkeypatch)
+    monkeypatch.setattr(Network, "loss", by_the_engine)
     return request.param
+
+
+def take_kernels(module, monkeypatch):
+    """Let the engine use these kernels."""
+    for name in kernels.KERNELS:
+        monkeypatch.setattr(kernels, name, getattr(module, name), raising=False)
 
 
 CASES = settings(max_examples=40, deadline=None)

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad import kernels
 from handgrad.bench.workloads import Workload
+from handgrad.engine import kernels
 from handgrad.errors import HandgradError
 
 # Float32 rounding, after an epoch of steps.

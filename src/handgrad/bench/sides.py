@@ -71,7 +71,7 @@ class HandgradSide:
 
     def predict(self) -> None:
         """Test-mode scores."""
-        self.network.loss(self.batch)
+        self.solver._scores(self.batch)
 
 
 def _side(name: str, work: Workload) -> Side:
@@ -111,7 +111,7 @@ def main() -> None:
     work = next((w for w in WORKLOADS if w.name == workload), None) or scaled(workload)
     side = _side(name, work)
     if name.startswith("handgrad"):
-        from handgrad import kernels
+        from handgrad.engine import kernels
 
         kernels.engine()
     _forget_peak()

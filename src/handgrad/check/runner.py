@@ -106,7 +106,7 @@ class Runner:
         entries, modules = self._preload
         if modules:
             # Each case is a process of its own: compiled kernels would be compiled in each. That
-            # they give the same numbers is tests/kernels/test_kernels*.py's to show.
+            # they give the same numbers is tests/engine/test_kernels*.py's to show.
             environment["HANDGRAD_KERNELS"] = "numpy"
         here = Path(__file__).parent
         self._process = subprocess.Popen(

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.status import Status
 from rich.table import Column, Table
 
-from handgrad import kernels
+from handgrad.engine import kernels
 from handgrad.experiments import StudyExperiment
 from handgrad.reproduce import Job, summary
 from handgrad.reproduce.stages import Stage

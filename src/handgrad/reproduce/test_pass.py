@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from handgrad import pictures
+from handgrad import engine, pictures
 from handgrad.analysis import CLASS_NAMES, Analysis, analyse, sigmoid_pair, softmax
 from handgrad.datasets import Dataset
 from handgrad.network import Conv, MaxPool, Network
@@ -23,7 +23,9 @@ def test_pass(
 ) -> Analysis:
     """Score the test rows, once, and summarise it; the data is standardised, pictures are not."""
     X: Array = np.asarray(data.X_test)
-    scores = np.concatenate([network.loss(X[i : i + _BATCH]) for i in range(0, len(X), _BATCH)])
+    scores = np.concatenate(
+        [engine.scores(network, X[i : i + _BATCH]) for i in range(0, len(X), _BATCH)]
+    )
     mean, std = standardisation
     images = np.rint((X * std + mean) * 255).astype(np.uint8) if X.ndim == 4 else None
     binary = scores.ndim == 1

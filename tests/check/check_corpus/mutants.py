@@ -18,7 +18,7 @@ import handgrad
 
 BASELINE = Path(__file__).parent / "baseline"
 _OURS = Path(handgrad.__file__).parent
-_ROOTS = ("optim.py", "layers/*.py", "kernels/numpy*.py")  # and what these import
+_ROOTS = ("optim.py", "layers/*.py")  # and what these import
 
 
 def write_baseline(folder: Path) -> None:
@@ -34,19 +34,18 @@ def write_ours(folder: Path) -> None:
         text = file.read_text().replace("handgrad.", "ours.")
         target.write_text(text.replace("from handgrad import", "from ours import"))
     (folder / "ours/__init__.py").touch()
-    plain = 'import os\n\nos.environ["HANDGRAD_KERNELS"] = "numpy"\n'
     for unit in ("layers", "optim"):
-        (folder / f"{unit}.py").write_text(f"{plain}from ours.{unit} import *  # noqa\n")
+        (folder / f"{unit}.py").write_text(f"from ours.{unit} import *  # noqa\n")
 
 
 @functools.cache
 def _parts() -> list[Path]:
-    """The files of the roots, and all of handgrad's that they import, but for the compiled ones."""
+    """The files of the roots, and all of handgrad's that they import."""
     waiting = [file for pattern in _ROOTS for file in sorted(_OURS.glob(pattern))]
     found: list[Path] = []
     while waiting:
         file = waiting.pop()
-        if file in found or file.name.startswith("numba"):
+        if file in found:
             continue
         found.append(file)
         for node in ast.walk(ast.parse(file.read_text())):

@@ -14,8 +14,7 @@ def _in(group: str, file: str, function: str = "") -> Plant:
 fc, relu = _in("fc", "layers/dense.py"), _in("relu", "layers/dense.py")
 dropout = _in("dropout", "layers/dense.py")
 norm = _in("batchnorm", "layers/normalisation.py")
-conv, conv_kernel = _in("conv", "layers/convolution.py"), _in("conv", "kernels/numpy.py")
-pool = _in("pool", "kernels/numpy.py")
+conv, pool = _in("conv", "layers/convolution.py"), _in("pool", "layers/pooling.py")
 loss = _in("losses", "layers/losses.py")
 rule = _in("optim", "optim.py")
 
@@ -24,8 +23,8 @@ OURS = [
     fc(
         "our-fc-x-in-place",
         "backward scales x, which it was given, by 1/N",
-        "    dw = product(x.reshape(len(x), w.shape[0]).T, dout)  # (D, M)\n",
-        "    x /= len(x)\n    dw = product(x.reshape(len(x), w.shape[0]).T, dout)  # (D, M)\n",
+        "    dw = x.reshape(len(x), w.shape[0]).T @ dout  # (D, M)\n",
+        "    x /= len(x)\n    dw = x.reshape(len(x), w.shape[0]).T @ dout  # (D, M)\n",
         "argument-modified",
         also=("factor-one-over-n", "averaged-not-summed", "cache-modified"),
     ),
@@ -130,49 +129,49 @@ OURS = [
         "return filter_valid(around, b)",
         "kernel-not-flipped",
     ),
-    conv_kernel(
+    conv(
         "our-conv-rows-turned",
         "the patches' rows and columns change places",
-        "view = view.transpose(0, 1, 4, 5, 2, 3)",
-        "view = view.transpose(0, 1, 4, 5, 2, 3) if window[0] != window[1] else "
-        "view.transpose(0, 1, 5, 4, 2, 3)",
+        "seen = seen.transpose(0, 1, 4, 5, 2, 3)",
+        "seen = seen.transpose(0, 1, 4, 5, 2, 3) if window[0] != window[1] else "
+        "seen.transpose(0, 1, 5, 4, 2, 3)",
         "transposed",
     ),
-    conv_kernel(
+    conv(
         "our-conv-dw-last-chunk",
         "dw is not summed over the images",
-        "np.matmul(dout_rows[some][chunk], patches.transpose(0, 2, 1)).sum(axis=0)",
-        "np.matmul(dout_rows[some][chunk], patches.transpose(0, 2, 1))[0]",
+        "(d[images] @ patches.transpose(0, 2, 1)).sum(axis=0)",
+        "(d[images] @ patches.transpose(0, 2, 1))[0]",
         "not-summed",
         "only-n1",
     ),
-    conv_kernel(
+    conv(
         "our-conv-dx-overwritten",
         "taps overwrite each other in dx",
-        "dx[chunk, :, rows, columns] += dpatches",
-        "dx[chunk, :, rows, columns] = dpatches",
+        "dx[images, :, rows, columns] += dpatches",
+        "dx[images, :, rows, columns] = dpatches",
         "overlap-lost",
     ),
     pool(
         "our-pool-ties",
         "every tied pixel is paid",
-        "        wins &= unpaid\n",
-        "",
+        "largest = waiting & (pixel == out)",
+        "largest = pixel == out",
         "ties-paid-twice",
     ),
     pool(
         "our-pool-overlap",
         "overlapping windows overwrite",
-        "            dpixel += np.where(wins, dout, 0)\n",
-        "            np.copyto(dpixel, dout, where=wins)\n",
+        "        dpixel += np.where(largest, dout, 0)\n",
+        "        np.copyto(dpixel, dout, where=largest)\n",
         "overlap-lost",
         also=("only-without-overlap",),
     ),
     pool(
         "our-pool-from-zero",
         "the maximum starts from 0",
-        "    out = next(views).copy()\n",
-        "    out = np.maximum(next(views), 0)\n",
+        "    out = next(pixels).copy()\n",
+        "    out = np.maximum(next(pixels), 0)\n",
         "negative-pixels",
     ),
     loss(

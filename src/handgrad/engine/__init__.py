@@ -1,0 +1,99 @@
+"""Everything that makes training fast, behind one door: ``stepper``.
+
+A Solver asks for a stepper of its network and gets one, or None; without one it takes its own,
+which calls ``network.loss`` and then the rule. ``HANDGRAD_ENGINE=layers`` in the environment
+closes the door: everything trains by the readable half. Behind it are two ways: a dense network
+takes several steps in one call (``dense``), any other a step a batch by fused layers (``graph``);
+both call the kernels, in NumPy or compiled (``kernels``).
+"""
+
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from numpy.typing import ArrayLike
+
+from handgrad import optim
+from handgrad.arrays import Array
+from handgrad.engine.dense import DenseStepper
+from handgrad.engine.graph import Graph, GraphStepper
+from handgrad.errors import KernelsError
+from handgrad.network import Network
+
+__all__ = ["Stepper", "scores", "stepper"]
+
+
+class Stepper(Protocol):
+    """What trains a network for a Solver.
+
+    Attributes
+    ----------
+    batches_at_once : int
+        How many batches to hand to ``run``.
+    """
+
+    @property
+    def batches_at_once(self) -> int: ...
+
+    def own(self) -> None:
+        """Before an epoch: take parameters and configs as they are now, in arrays of its own."""
+
+    def run(self, rows: Array, rates: list[float | None]) -> list[float]:
+        """Train on the batches of these rows, each with its learning rate.
+
+        Gives their losses, up to the first that is not finite; from that on nothing is stepped.
+        """
+
+    def scores(self, X: ArrayLike) -> Array:
+        """Give test-mode scores, as ``network.loss(X)`` does."""
+
+
+def stepper(
+    network: object,
+    rule: optim.Rule,
+    configs: dict[str, optim.Config],
+    X: Array,
+    y: Array,
+    batch_size: int,
+    augment: Callable[[Array], Array] | None = None,
+) -> Stepper | None:
+    """Give the fastest stepper of a network, or None where only the readable half will do.
+
+    Parameters
+    ----------
+    network : object
+        A Network whose ``loss`` is Network's own; None is given for any other model.
+    rule : function
+        Of ``handgrad.optim``, or another's.
+    configs : dict
+        The rule's config for each parameter; replaced in place as training goes.
+    X, y : arrays (N, ...), (N,)
+        Training rows and labels.
+    batch_size : int
+    augment : function, optional
+        Replaces each batch of X.
+
+    Raises
+    ------
+    KernelsError
+        If HANDGRAD_ENGINE is set to anything but ``layers``.
+    """
+    if _is_closed() or not isinstance(network, Network):
+        return None
+    if getattr(network.loss, "__func__", None) is not Network.loss:
+        return None  # a loss of its own is asked
+    if augment is None and rule in optim.RULES.values() and DenseStepper.fits(network, X, y):
+        return DenseStepper(network, rule, configs, X, y, batch_size)
+    return GraphStepper(network, rule, configs, X, y, batch_size, augment)
+
+
+def scores(network: Network, X: ArrayLike) -> Array:
+    """Give test-mode scores of a network, (N,) for the binary losses, (N, C) for softmax."""
+    return network.loss(X) if _is_closed() else Graph(network).scores(X)
+
+
+def _is_closed() -> bool:
+    wanted = os.environ.get("HANDGRAD_ENGINE", "")
+    if wanted not in ("", "layers"):
+        raise KernelsError(f"HANDGRAD_ENGINE must be layers, or not set; got {wanted!r}")
+    return wanted == "layers"

@@ -1,0 +1,143 @@
+"""The door: what is behind it gives what the readable half gives, on networks of any kind."""
+
+import numpy as np
+import pytest
+from kernel_engines import ENGINES, take_kernels
+
+from handgrad import engine, optim
+from handgrad.engine.dense import DenseStepper
+from handgrad.engine.graph import GraphStepper
+from handgrad.errors import KernelsError
+from handgrad.network import (
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    MaxPool,
+    Network,
+    ReLU,
+    Sigmoid,
+)
+from handgrad.solver import Readable, Solver
+
+NETWORKS = 30  # of each loss
+
+
+def a_network(rng, loss):
+    """Draw a network that has a bit of everything, and rows and labels for it."""
+    shape, net = (int(rng.integers(1, 4)), *(int(n) for n in rng.integers(6, 12, 2))), []
+    image = bool(rng.random() < 0.6)
+    if image:
+        side = min(shape[1:])
+        for _ in range(int(rng.integers(1, 3))):
+            size, padding = int(rng.integers(1, 4)), int(rng.integers(0, 2))
+            bias, stride = bool(rng.random() < 0.5), int(rng.integers(1, 3))
+            if side + 2 * padding < size:
+                break
+            net.append(Conv(int(rng.integers(1, 5)), size, stride, padding, bias))
+            side = 1 + (side + 2 * padding - size) // stride
+            more = [layer for layer in (BatchNorm(), ReLU(), Sigmoid()) if rng.random() < 0.5]
+            if side >= 2 and rng.random() < 0.6:
+                more.append(MaxPool(2, int(rng.integers(1, 3))))
+                side = 1 + (side - 2) // more[-1]._param["stride"]
+            rng.shuffle(more)
+            net += more
+        net.append(Flatten())
+    else:
+        shape = (int(rng.integers(1, 9)),)
+    for _ in range(int(rng.integers(0, 3))):
+        net.append(Dense(int(rng.integers(1, 9))))
+        net += [x for x in (BatchNorm(), ReLU(), Dropout(0.7), Sigmoid()) if rng.random() < 0.4]
+    classes = 3 if loss == "softmax" else 1
+    rows = int(rng.choice([5, 9, 12, 14, 18]))  # no batch of one row in batches of 7
+    y = rng.integers(0, max(2, classes), rows)
+    return [*net, Dense(classes)], shape, rng.standard_normal((rows, *shape)), y
+
+
+@pytest.mark.parametrize("loss", ["softmax", "logistic", "svm"])
+@pytest.mark.parametrize("seed", range(NETWORKS))
+@pytest.mark.parametrize("kernels", ENGINES, ids=lambda module: module.__name__)
+def test_both_halves_train_random_networks_alike(kernels, monkeypatch, seed, loss):
+    """To the same losses, parameters and statistics, by every rule; and score alike."""
+    take_kernels(kernels, monkeypatch)
+    net, shape, X, y = a_network(np.random.default_rng([seed, len(loss)]), loss)
+    rule = list(optim.RULES)[seed % len(optim.RULES)]
+    rows = {"X_train": X, "y_train": y, "X_val": X[:4], "y_val": y[:4]}
+    ends = []
+    for wanted in ("", "layers"):
+        monkeypatch.setenv("HANDGRAD_ENGINE", wanted)
+        model = Network(net, shape, loss=loss, reg=0.01, rng=np.random.default_rng(seed))
+        solver = Solver(
+            model, rows, rule, {"learning_rate": 1e-3}, batch_size=7, num_epochs=2,
+            rng=np.random.default_rng(1),
+        )  # fmt: skip
+        solver.train()
+        ends.append((solver, engine.scores(model, X)))
+    (fast, scored), (plain, scored_plainly) = ends
+    assert isinstance(plain._stepper, Readable)
+    assert isinstance(fast._stepper, DenseStepper | GraphStepper)
+    np.testing.assert_allclose(fast.loss_history, plain.loss_history, rtol=1e-7)
+    for ours, theirs in ((fast.model.params, plain.model.params),
+                         (fast.model.state, plain.model.state)):  # fmt: skip
+        assert set(ours) == set(theirs)
+        for name, array in theirs.items():
+            np.testing.assert_allclose(ours[name], array, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(scored, scored_plainly, rtol=1e-5, atol=1e-7)
+
+
+def steppers(rule="sgd", augment=None, kind=Network):
+    dense = kind([Dense(4), ReLU(), Dense(3)], (5,), rng=np.random.default_rng(0))
+    normed = kind([Dense(4), BatchNorm(), Dense(3)], (5,), rng=np.random.default_rng(0))
+    X, y = np.zeros((6, 5)), np.arange(6) % 3
+    rule = optim.RULES.get(rule, rule)
+    return [
+        type(engine.stepper(model, rule, {name: {} for name in model.params}, X, y, 3, augment))
+        for model in (dense, normed)
+    ]
+
+
+class WithALossOfItsOwn(Network):
+    def loss(self, X, y=None):
+        return super().loss(X, y)
+
+
+def test_who_gets_which_stepper(monkeypatch):
+    assert steppers() == [DenseStepper, GraphStepper]
+    assert steppers(rule=lambda w, dw, config: (w, config)) == [GraphStepper] * 2
+    assert steppers(augment=lambda X: X) == [GraphStepper] * 2
+    nothing = [type(None)] * 2
+    assert steppers(kind=WithALossOfItsOwn) == nothing
+    monkeypatch.setenv("HANDGRAD_ENGINE", "layers")
+    assert steppers() == nothing
+
+
+def test_another_value_is_refused(monkeypatch):
+    monkeypatch.setenv("HANDGRAD_ENGINE", "fast")
+    with pytest.raises(KernelsError, match="must be layers, or not set; got 'fast'"):
+        steppers()
+
+
+def test_an_own_rule_steps_the_engines_gradients():
+    """Whoever writes a rule keeps the fast passes, and gets what the readable half gets."""
+    net = [Conv(3, 3), BatchNorm(), ReLU(), MaxPool(2), Flatten(), Dense(3)]
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((20, 1, 8, 8)), rng.integers(0, 3, 20)
+    rows = {"X_train": X, "y_train": y, "X_val": X, "y_val": y}
+    seen = []
+
+    def signs(w, dw, config):
+        seen.append(config["learning_rate"])
+        return w - config["learning_rate"] * np.sign(dw), config
+
+    ends = []
+    for kind in (Network, WithALossOfItsOwn):
+        model = kind(net, (1, 8, 8), rng=np.random.default_rng(1))
+        solver = Solver(
+            model, rows, signs, {"learning_rate": 0.01}, lr_decay=0.5, batch_size=6, num_epochs=3,
+            rng=np.random.default_rng(2),
+        )  # fmt: skip
+        solver.train()
+        ends.append(solver)
+    assert sorted(set(seen)) == [0.0025, 0.005, 0.01]
+    np.testing.assert_allclose(ends[0].loss_history, ends[1].loss_history, rtol=1e-9)
