@@ -9,17 +9,15 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handgrad import pictures
+from handgrad.arrays import Array
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
 from handgrad.pictures import Sheet
-
-Array = NDArray[Any]
 
 CLASS_NAMES = {
     "course": ("0", "1"),

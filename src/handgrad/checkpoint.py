@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from handgrad.arrays import Array
 from handgrad.errors import CheckpointError
 from handgrad.files import write_atomically
-
-Array = NDArray[Any]
 
 # What safetensors keeps of NumPy's dtypes, and gives back.
 _DTYPES = (

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handgrad import layers
+from handgrad.arrays import Array
 
-Array = NDArray[Any]
 Shape = tuple[int, ...]
 Own = Mapping[str, Array]
 Grads = dict[str, Array]

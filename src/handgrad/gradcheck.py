@@ -23,12 +23,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handgrad import kinks
+from handgrad.arrays import Array
 from handgrad.randomness import require_generator
-
-Array = NDArray[Any]
 
 
 class GradientMismatchError(AssertionError):

@@ -17,12 +17,12 @@ both sides of them, a mistake that only shows between them is passed, as perhaps
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from handgrad.arrays import Array
+
 Index = tuple[int, ...]
 Along = Callable[[float], float]  # a number at the point moved by t along one entry
 

@@ -4,12 +4,10 @@ import base64
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from handgrad.arrays import Array
 
 # Below zero blue, zero white, above zero orange: told apart also by colour-blind readers.
 _BELOW, _ZERO, _ABOVE = (33, 90, 168), (255, 255, 255), (190, 80, 10)

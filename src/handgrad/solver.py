@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handgrad import engine, optim, solver_checkpoint
+from handgrad.arrays import Array
 from handgrad.errors import NonFiniteLossError
 from handgrad.network import BatchNorm, Network
 from handgrad.randomness import default_rng
-
-Array = NDArray[Any]
 
 _ROWS = ("X_train", "y_train", "X_val", "y_val")
 

@@ -14,13 +14,11 @@ from reprlib import recursive_repr
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handgrad import checkpoint as checkpoints
+from handgrad.arrays import Array
 from handgrad.errors import CheckpointError
 from handgrad.randomness import require_generator
-
-Array = NDArray[Any]
 
 _LONGEST = 1000  # characters of a setting that are kept as they are
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.datasets import load_mnist
 
-Array = NDArray[Any]
 Trainer = Callable[[Array, Array, Array, Array, float], float]
 
 _EPOCHS = 40

@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
+from handgrad.arrays import Array
 from handgrad.bench.workloads import Workload
 from handgrad.descriptions import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, ReLU
-
-Array = NDArray[Any]
 
 RATE = 1e-3
 

@@ -10,15 +10,13 @@ import json
 import sys
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.bench.scaling import scaled
 from handgrad.bench.workloads import WORKLOADS, Workload
-
-Array = NDArray[Any]
 
 RATE = 1e-3  # Adam's, everywhere
 _REFS = Path("/proc/self/clear_refs")

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.datasets import load_course, load_mnist, scaling
 from handgrad.descriptions import BatchNorm, Conv, Dense, Dropout, Flatten, Layer, MaxPool, ReLU
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.check.conventions import Convention
 
-Array = NDArray[Any]
 Step = dict[str, Any]
 Wrong = Mapping[str, Any]
 """Cause to the value that this well-known mistake gives (an array, or a function giving it)."""

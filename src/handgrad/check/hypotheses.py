@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from handgrad.check.case import Array, Want
+from handgrad.arrays import Array
+from handgrad.check.case import Want
 
 _TIGHT = 1e-6
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Array, Case, Variant, Want
+from handgrad.arrays import Array
+from handgrad.check.case import Case, Variant, Want
 from handgrad.check.diagnosis import CAUSES
 from handgrad.check.hypotheses import Explanation, as_numbers, close, dtype_cause, explain
 from handgrad.check.records import Status

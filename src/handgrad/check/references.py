@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from handgrad.arrays import Array
 
 
 def wide(x: Any) -> Array:

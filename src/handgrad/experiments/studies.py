@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handgrad import layers, optim
+from handgrad.arrays import Array
 from handgrad.datasets import Dataset, scaling
 from handgrad.network import BatchNorm, Dense, Layer, Network, ReLU, Sigmoid
 from handgrad.results import Series
-
-Array = NDArray[Any]
 
 _UNITS = 100  # of every hidden layer here
 _BATCH = 100

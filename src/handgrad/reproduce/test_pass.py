@@ -1,17 +1,13 @@
 """The one pass of a finished model over the test rows, and what its weights look like."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from handgrad import engine, pictures
 from handgrad.analysis import CLASS_NAMES, Analysis, analyse, sigmoid_pair, softmax
+from handgrad.arrays import Array
 from handgrad.datasets import Dataset
 from handgrad.network import Conv, MaxPool, Network
 from handgrad.pictures import Sheet
-
-Array = NDArray[Any]
 
 _BATCH = 500
 _SHOWN_UNITS = 40

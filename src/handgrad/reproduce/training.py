@@ -10,12 +10,11 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from handgrad import checkpoint as checkpoints
+from handgrad.arrays import Array
 from handgrad.datasets import Dataset, scaling
 from handgrad.errors import NonFiniteLossError, ResultsError
 from handgrad.experiments import Budget, Experiment
@@ -28,7 +27,6 @@ from handgrad.results import Setup
 from handgrad.selection import Params, Search
 from handgrad.solver import Solver
 
-Array = NDArray[Any]
 Report = Callable[[float], None]  # told the fraction of the run that is done
 
 # A run on the 500 rows of data.pkl takes less time than the checkpoints would.

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.arrays import Array
 from handgrad.check import references as right
-from handgrad.check.case import Array, Case, Setting, Variant, Verdict, Want, call, shape_text
+from handgrad.check.case import Case, Setting, Variant, Verdict, Want, call, shape_text
 from handgrad.check.cases.pairs import Pair, Sample, pair_cases
 from handgrad.check.hypotheses import as_numbers, close
 from handgrad.check.judge import compare

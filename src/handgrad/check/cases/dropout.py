@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, Want, call, ref
+from handgrad.arrays import Array
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
 from handgrad.check.conventions import Convention
 from handgrad.check.hypotheses import as_numbers, dtype_cause
 from handgrad.check.judge import compare

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Array, Step, Variant, Verdict, call
+from handgrad.arrays import Array
+from handgrad.check.case import Step, Variant, Verdict, call
 from handgrad.check.hypotheses import as_numbers, close
 
 IN_TURN = "two layers in turn"

@@ -5,18 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.arrays import Array
 from handgrad.check import references as right
-from handgrad.check.case import (
-    Array,
-    Case,
-    Setting,
-    Step,
-    Variant,
-    Verdict,
-    Want,
-    call,
-    shape_text,
-)
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, shape_text
 from handgrad.check.cases.in_turn import differs, is_right, same
 from handgrad.check.cases.losses_wrong import (
     wrong_logistic,

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.arrays import Array
 from handgrad.check import references as right
-from handgrad.check.case import Array
 
 
 def wrong_logistic(x: Array, positive: Array) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from handgrad.arrays import Array
 from handgrad.check import references as right
-from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, ref
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, ref
 from handgrad.check.cases.convnet import BATCHNORM
 from handgrad.check.cases.in_turn import differs, same
 from handgrad.check.cases.models import READ, draw, new

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.arrays import Array
 from handgrad.check import references as right
-from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, Want, call, ref
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
 from handgrad.check.cases.networks import Net, conv_net, dense_net
 from handgrad.check.hypotheses import as_numbers
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.arrays import Array
 from handgrad.check import references as right
-from handgrad.check.case import Array
 
 
 @dataclass(frozen=True)

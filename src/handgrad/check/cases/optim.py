@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, Want, call, ref
+from handgrad.arrays import Array
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
 from handgrad.check.cases.in_turn import differs, same
 from handgrad.check.hypotheses import as_numbers
 

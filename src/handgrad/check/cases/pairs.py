@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, Want, call
+from handgrad.arrays import Array
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call
 from handgrad.check.cases.in_turn import IN_TURN, Turn, in_turn
 from handgrad.check.hypotheses import as_numbers
 

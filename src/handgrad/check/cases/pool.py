@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from handgrad.arrays import Array
 from handgrad.check import references as right
-from handgrad.check.case import Array, Case, Setting, Variant, Want, call
+from handgrad.check.case import Case, Setting, Variant, Want, call
 from handgrad.check.cases.pairs import Pair, Sample, pair_cases
 
 READ = 'handgrad/theory/max_pooling.md, "5 Max pooling"'

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, call, ref
+from handgrad.arrays import Array
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, ref
 from handgrad.check.hypotheses import as_numbers
 
 READ = "what a Solver does: python -m pydoc handgrad.solver.Solver"

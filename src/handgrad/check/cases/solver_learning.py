@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Array, Case, Setting, Step, Variant, Verdict, call, ref
+from handgrad.arrays import Array
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, ref
 from handgrad.check.cases.convnet import BATCHNORM
 from handgrad.check.cases.solver import TRAIN, new_solver, number, read, solver_case
 from handgrad.check.hypotheses import as_numbers

@@ -8,13 +8,11 @@ from typing import Any
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.engine.kernels import in_a_line
 from handgrad.engine.kernels.parts import blas_threads
 from handgrad.engine.kernels.training import PART_NUMBERS
-
-Array = NDArray[Any]
 
 _lock = threading.Lock()
 _forked = False

@@ -1,11 +1,8 @@
 """Images far from zero, brought near it before they are convolved and normalised."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from handgrad.arrays import Array
 
 _SAMPLE = 256  # pixels that tell whether a channel is far from zero
 _FAR = 0.8  # of the mean square is the mean's: it is two standard deviations from zero

@@ -19,12 +19,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.engine.kernels.blas import compiled, parallel
 from handgrad.engine.kernels.vectors import Writer
-
-Array = NDArray[Any]
 
 STRIDES = 4
 _MULTIPLIER = 0x2360ED051FC65DA44385DF649FCCF645

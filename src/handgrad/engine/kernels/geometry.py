@@ -10,12 +10,10 @@ offsets. That takes a quarter of the patches, and the pool is the maximum of fou
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from handgrad.arrays import Array
 
 # From this many channels on, copying patches is cheap beside multiplying them, and the larger
 # patches of window cells cost more than they save.

@@ -9,8 +9,8 @@ gives the same bits.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.engine.kernels import (
     dense,
     dropout,
@@ -30,8 +30,6 @@ from handgrad.engine.kernels.numba_blocks import (
 )
 from handgrad.engine.kernels.parts import blas_on_one_thread
 from handgrad.engine.kernels.training import PART_PRODUCTS
-
-Array = NDArray[Any]
 
 # A draw takes as long as this many numbers take that are only touched.
 _NUMBERS_OF_A_DRAW = 16

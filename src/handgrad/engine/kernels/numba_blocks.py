@@ -8,16 +8,14 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.engine.kernels import blocks, dense, norm_blocks, patch_moments, winners
 from handgrad.engine.kernels.calls import do, plain, share, share_numbers
 from handgrad.engine.kernels.centring import centred, inside, mean_before
 from handgrad.engine.kernels.offsets import filters, matrix, offsets, padded, upside_down
 from handgrad.engine.kernels.parts import blas_on_one_thread
 from handgrad.engine.kernels.training import PART_PRODUCTS
-
-Array = NDArray[Any]
 
 
 class _Block:

@@ -8,8 +8,8 @@ has done so); only those that step parameters modify any, and say so.
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.engine.kernels.numpy_blocks import (
     block_backward as block_backward,
     block_forward as block_forward,
@@ -22,8 +22,6 @@ from handgrad.engine.kernels.numpy_steps import (
     update as update,
 )
 from handgrad.engine.kernels.parts import in_parts
-
-Array = NDArray[Any]
 
 
 def dense_forward(x: Array, w: Array, b: Array, *, relu: bool) -> Array:

@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.engine.kernels.centring import centred, inside, mean_before
 from handgrad.engine.kernels.geometry import Geometry, geometry
 from handgrad.engine.kernels.parts import in_parts
-
-Array = NDArray[Any]
 
 # As many numbers of patches at a time as stay in the cache, to be read back by the product.
 _PATCH_NUMBERS = 2**18

@@ -7,12 +7,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.engine.kernels.parts import blas_on_one_thread, split, worth
 from handgrad.engine.kernels.rules import ADAM, MOMENTUM, NESTEROV, RMSPROP, SGD
-
-Array = NDArray[Any]
 
 # A step passes over its arrays some ten times: so many numbers at a time stay in the cache.
 _IN_CACHE = 2**14

@@ -5,12 +5,10 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.engine.kernels.blas import compiled
 from handgrad.engine.kernels.direct import NARROW
-
-Array = NDArray[Any]
 
 # A few images go through a block together: so many numbers, 256 KiB of float32, stay in the cache.
 _CHUNK_NUMBERS = 2**16

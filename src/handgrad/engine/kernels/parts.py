@@ -17,10 +17,8 @@ from operator import call
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import ThreadpoolController
 
-Array = NDArray[Any]
 Result = TypeVar("Result")
 
 

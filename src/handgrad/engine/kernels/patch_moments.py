@@ -23,12 +23,10 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.engine.kernels.blas import compiled, parallel
 from handgrad.engine.kernels.vectors import clear
-
-Array = NDArray[Any]
 
 # Up to so many channels of the images it is less work than the convolution itself.
 FEW_CHANNELS = 3

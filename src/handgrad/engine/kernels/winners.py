@@ -22,12 +22,10 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
+from handgrad.arrays import Array
 from handgrad.engine.kernels.blas import ZERO, compiled, parallel
 from handgrad.engine.kernels.vectors import Writer, copy, transpose
-
-Array = NDArray[Any]
 
 SHORT, LONG = 8, 16
 _LINE = 16  # numbers of float32 in a line of the cache
