@@ -84,11 +84,11 @@ class Dense:
         return (self.units,)
 
     def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
-        """fc_forward."""
+        """Give what `layers.fc_forward` gives."""
         return layers.fc_forward(x, own["W"], own["b"])
 
     def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
-        """fc_backward."""
+        """Give what `layers.fc_backward` gives."""
         dx, dw, db = layers.fc_backward(dout, cache, need_dx=need_dx)
         return dx, {"W": dw, "b": db}
 
@@ -184,11 +184,11 @@ class ReLU(_WithoutParameters):
     """max(0, x)."""
 
     def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
-        """relu_forward."""
+        """Give what `layers.relu_forward` gives."""
         return layers.relu_forward(x)
 
     def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
-        """relu_backward."""
+        """Give what `layers.relu_backward` gives."""
         return layers.relu_backward(dout, cache), {}
 
 
@@ -197,11 +197,11 @@ class Sigmoid(_WithoutParameters):
     """1 / (1 + exp(-x)); for question 7.1, which shows why ReLU replaced it."""
 
     def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
-        """sigmoid_forward."""
+        """Give what `layers.sigmoid_forward` gives."""
         return layers.sigmoid_forward(x)
 
     def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
-        """sigmoid_backward."""
+        """Give what `layers.sigmoid_backward` gives."""
         return layers.sigmoid_backward(dout, cache), {}
 
 
@@ -228,11 +228,11 @@ class MaxPool(_WithoutParameters):
         return (C, 1 + (H - self.size) // stride, 1 + (W - self.size) // stride)
 
     def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
-        """max_pool_forward."""
+        """Give what `layers.max_pool_forward` gives."""
         return layers.max_pool_forward(x, self._param)
 
     def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
-        """max_pool_backward."""
+        """Give what `layers.max_pool_backward` gives."""
         return layers.max_pool_backward(dout, cache), {}
 
 
@@ -254,7 +254,7 @@ class Dropout(_WithoutParameters):
         return layers.dropout_forward(x, param)
 
     def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
-        """dropout_backward."""
+        """Give what `layers.dropout_backward` gives."""
         return layers.dropout_backward(dout, cache), {}
 
 

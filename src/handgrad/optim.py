@@ -6,8 +6,9 @@ and goes into the next step. w, float32 or float64, decides the dtype of all arr
 
     w, config = adam(w, dw, config)
 
-(Keeping the old config instead starts the rule afresh each time.) In the docstrings w' is the
-next w, and all products are by element.
+(Keeping the old config instead starts the rule afresh each time.) w, dw and the state arrays have
+one shape, any; a config of None is a rule's first. In the docstrings w' is the next w, and all
+products are by element.
 """
 
 import math
@@ -49,7 +50,7 @@ def _start(
 def sgd(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, Config]:
     """Stochastic gradient descent: w' = w - learning_rate * dw.
 
-    config: learning_rate 1e-2.
+    config: learning_rate 1e-2. Robbins & Monro, "A stochastic approximation method", 1951.
     """
     w, dw = _pair(w, dw)
     config = _start(w, config, (), learning_rate=1e-2)
@@ -62,6 +63,7 @@ def sgd_momentum(w: Array, dw: Array, config: Config | None = None) -> tuple[Arr
 
     config: learning_rate 1e-2, momentum 0.9; state velocity. The learning rate is inside the
     velocity, as in the course; PyTorch keeps it outside, which differs once the rate changes.
+    Polyak, "Some methods of speeding up the convergence of iteration methods", 1964.
     """
     w, dw = _pair(w, dw)
     config = _start(w, config, ("velocity",), learning_rate=1e-2, momentum=0.9)
@@ -76,7 +78,8 @@ def nesterov(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, 
     w' = w - learning_rate * (dw + momentum * velocity').
 
     config: learning_rate 1e-2, momentum 0.9; state velocity. PyTorch's form: the learning rate
-    is outside the velocity, so that a schedule acts at once.
+    is outside the velocity, so that a schedule acts at once. Sutskever et al., "On the importance
+    of initialization and momentum in deep learning", ICML 2013.
     """
     w, dw = _pair(w, dw)
     config = _start(w, config, ("velocity",), learning_rate=1e-2, momentum=0.9)
@@ -90,7 +93,8 @@ def rmsprop(w: Array, dw: Array, config: Config | None = None) -> tuple[Array, C
     """RMSProp: cache' = decay_rate * cache + (1 - decay_rate) * dw^2;
     w' = w - learning_rate * dw / (sqrt(cache') + epsilon).
 
-    config: learning_rate 1e-2, decay_rate 0.99, epsilon 1e-8; state cache.
+    config: learning_rate 1e-2, decay_rate 0.99, epsilon 1e-8; state cache. Tieleman & Hinton,
+    Coursera lecture 6.5, 2012.
     """
     w, dw = _pair(w, dw)
     config = _start(w, config, ("cache",), learning_rate=1e-2, decay_rate=0.99, epsilon=1e-8)
@@ -193,7 +197,7 @@ def one_cycle(warm_up: float = 0.3, start: float = 0.04, final: float = 1e-4) ->
     training, then one down to ``final``.
 
     Smith & Topin, "Super-convergence", 2018, with cosines in place of straight lines, as in
-    PyTorch's OneCycleLR; the momentum is left alone.
+    PyTorch's OneCycleLR; the momentum is left alone. Raises ValueError unless warm_up is in (0, 1).
     """
     if not 0 < warm_up < 1:
         raise ValueError(f"one_cycle: warm_up must be in (0, 1); got {warm_up}")

@@ -4,23 +4,18 @@ import copy
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from handgrad import engine, optim, solver_checkpoint
+from handgrad import engine, optim, solver_checkpoint, solver_inputs
 from handgrad.arrays import Array
 from handgrad.errors import NonFiniteLossError
-from handgrad.network import BatchNorm, Network
 from handgrad.randomness import default_rng
-
-_ROWS = ("X_train", "y_train", "X_val", "y_val")
+from handgrad.solver_progress import progress_bar
 
 
 class Model(Protocol):
@@ -151,8 +146,8 @@ class Solver:
         augment: Callable[[Array, np.random.Generator], Array] | None = None,
     ) -> None:
         self.model = model
-        self.X_train, self.y_train, self.X_val, self.y_val = _rows(data)
-        self.rule = _rule(update_rule)
+        self.X_train, self.y_train, self.X_val, self.y_val = solver_inputs.rows(data)
+        self.rule = solver_inputs.named_rule(update_rule)
         self.optim_config = dict(optim_config or {})
         counts = {"batch_size": batch_size, "num_epochs": num_epochs}
         if num_train_samples is not None:
@@ -165,7 +160,7 @@ class Solver:
                 f"Solver: give schedule or lr_decay, not both; got lr_decay={lr_decay}"
             )
         self.lr_decay, self.batch_size, self.num_epochs = lr_decay, int(batch_size), int(num_epochs)
-        if _norm_of_one_row(model, len(self.X_train), self.batch_size):
+        if solver_inputs.norm_of_one_row(model, len(self.X_train), self.batch_size):
             warnings.warn(
                 f"Solver: of {len(self.X_train)} training rows a batch_size of {self.batch_size} "
                 "leaves a batch of one row, of which batch norm makes its beta: no gradient goes "
@@ -185,7 +180,7 @@ class Solver:
         # The rate that the schedule multiplies: the given one, or the rule's own default.
         _, probed = self.rule(np.zeros(1), np.zeros(1), dict(self.optim_config))
         self._base_rate: float | None = (probed or {}).get("learning_rate")
-        defaults = _defaults(self.rule)
+        defaults = solver_inputs.defaults(self.rule)
         unknown = set(self.optim_config) - set(defaults) if defaults else set()
         if unknown:
             raise ValueError(
@@ -260,7 +255,7 @@ class Solver:
         started = time.perf_counter()
         # A diverging run overflows on its way to infinity; the check of the loss reports it.
         quiet = np.errstate(over="ignore", invalid="ignore", under="ignore")
-        with self._progress_bar() as show, quiet:
+        with progress_bar(self) as show, quiet:
             while self.epoch < self.num_epochs:
                 first = len(self.loss_history)
                 rate = self._one_epoch(show)
@@ -353,6 +348,11 @@ class Solver:
         num_samples : int, optional
             Use only so many rows, evenly spaced.
         batch_size : int, default 100
+
+        Raises
+        ------
+        ValueError
+            If X and y do not belong together, or a label is none of the model's.
         """
         X, y = np.asarray(X), np.asarray(y)
         if len(X) == 0 or len(X) != len(y):
@@ -370,7 +370,9 @@ class Solver:
             scores = np.asarray(self._scores(X[start : start + batch_size]))
             labels = y[start : start + batch_size].reshape(-1)
             binary = scores.ndim == 1 or scores.shape[1] == 1
-            _require_labels(labels, (-1, 0, 1) if binary else range(scores.shape[1]), len(scores))
+            solver_inputs.require_labels(
+                labels, (-1, 0, 1) if binary else range(scores.shape[1]), len(scores)
+            )
             if binary:
                 correct += int(np.sum((scores.reshape(-1) > 0) == (labels > 0)))
             else:
@@ -381,92 +383,6 @@ class Solver:
         """Test-mode scores: the stepper's, once there is one."""
         return self.model.loss(X) if self._stepper is None else self._stepper.scores(X)
 
-    # -- progress ---------------------------------------------------------------------------
-
-    @contextmanager
-    def _progress_bar(self) -> Iterator[Callable[[], None]]:
-        console = Console(stderr=True)
-        if not (self.verbose and console.is_terminal):
-            yield lambda: None
-            return
-        steps = math.ceil(len(self.X_train) / self.batch_size) * self.num_epochs
-        columns = (
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            TextColumn("loss {task.fields[loss]}, validation {task.fields[accuracy]}"),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task("", total=steps, epoch="", loss="", accuracy="")
-
-            def show() -> None:
-                accuracy = f"{self.history[-1]['val_accuracy']:.2%}" if self.history else "-"
-                bar.update(
-                    task,
-                    completed=len(self.loss_history),
-                    epoch=f"{min(self.epoch + 1, self.num_epochs)}/{self.num_epochs}",
-                    loss=f"{self.loss_history[-1]:.4f}" if self.loss_history else "-",
-                    accuracy=accuracy,
-                )
-
-            show()
-            yield show
-            show()
-
-
-def _rows(data: Any) -> tuple[Array, Array, Array, Array]:
-    """Take the four arrays out of the data and check that they belong together."""
-    is_mapping = isinstance(data, Mapping)
-    missing = [n for n in _ROWS if not (n in data if is_mapping else hasattr(data, n))]
-    if missing:
-        raise ValueError(f"Solver: data must have {', '.join(_ROWS)}; missing {', '.join(missing)}")
-    rows = [np.asarray(data[name] if is_mapping else getattr(data, name)) for name in _ROWS]
-    for X, y, part in ((rows[0], rows[1], "train"), (rows[2], rows[3], "val")):
-        if len(X) == 0 or len(X) != len(y):
-            raise ValueError(
-                f"Solver: X_{part} and y_{part} must have the same number of rows, at least 1; "
-                f"got {len(X)} and {len(y)}"
-            )
-    return rows[0], rows[1], rows[2], rows[3]
-
-
-def _norm_of_one_row(model: Model, rows: int, batch_size: int) -> bool:
-    """Whether an epoch has a batch of which a batch norm sees one number a feature."""
-    last = rows % batch_size or batch_size
-    if last > 1 or not isinstance(model, Network):
-        return False
-    shape = model.input_shape
-    for layer in model.layers:
-        if isinstance(layer, BatchNorm) and math.prod(shape[1:]) == 1:
-            return True
-        shape = layer.output_shape(shape)
-    return False
-
-
-def _rule(update_rule: str | optim.Rule) -> optim.Rule:
-    if callable(update_rule):
-        return update_rule
-    if update_rule not in optim.RULES:
-        raise ValueError(
-            f"Solver: update_rule must be one of {', '.join(optim.RULES)}, or a function; "
-            f"got {update_rule!r}"
-        )
-    return optim.RULES[update_rule]
-
-
-def _require_labels(labels: Array, known: Sequence[int], count: int) -> None:
-    """Refuse labels that the model cannot mean: they would only look like bad accuracy."""
-    if len(labels) != count:
-        raise ValueError(
-            f"check_accuracy: y must be (N,), one label a row; got {len(labels)} for {count} rows"
-        )
-    unknown = np.setdiff1d(labels, known)
-    if unknown.size:
-        shown = ", ".join(str(label) for label in unknown[:10].tolist())
-        raise ValueError(
-            f"check_accuracy: the model's labels are {', '.join(map(str, known))}; got {shown}"
-        )
-
 
 def _diverged(what: str, rate: float | None) -> NonFiniteLossError:
     with_rate = "" if rate is None else f", learning rate {rate:.3g}"
@@ -474,13 +390,6 @@ def _diverged(what: str, rate: float | None) -> NonFiniteLossError:
         f"{what}{with_rate}: try a learning rate 3 to 10 times smaller, smaller initial weights, "
         "or batch normalisation; and check that the inputs are finite and scaled"
     )
-
-
-def _defaults(rule: optim.Rule) -> dict[str, Any]:
-    """Return the config that one of our own rules starts with; nothing is known of another's."""
-    if rule not in optim.RULES.values():
-        return {}
-    return rule(np.zeros(1), np.zeros(1), None)[1]
 
 
 def _copies(arrays: Mapping[str, Array]) -> dict[str, Array]:

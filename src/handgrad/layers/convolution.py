@@ -45,6 +45,11 @@ def conv_forward(
     -------
     out : array (N, F, OH, OW) with OH = 1 + (H + 2*padding - HH) // stride, OW alike
     cache : for conv_backward
+
+    Raises
+    ------
+    ValueError
+        If x and w do not fit each other, or stride or padding is impossible.
     """
     x = floating(x)
     w = floating(w, x.dtype)
@@ -134,6 +139,11 @@ def conv_backward(
     -------
     dx : array (N, C, H, W), dw : array (F, C, HH, WW)
 
+    Raises
+    ------
+    ValueError
+        If dout is not (N, F, OH, OW).
+
     References
     ----------
     Derived in theory/convolution.md, formula conv-backward.
@@ -173,7 +183,10 @@ def conv_backward(
 
 @underflow_is_zero
 def channel_bias_forward(x: ArrayLike, b: ArrayLike) -> tuple[Array, np.dtype[Any]]:
-    """Add b[f] to every pixel of channel f: x (N, F, H, W), b (F,); not in the assignment."""
+    """Add b[f] to every pixel of channel f: x (N, F, H, W), b (F,); not in the assignment.
+
+    Raises ValueError if b has not one entry a channel of x.
+    """
     x = floating(x)
     b = floating(b, x.dtype)
     rule = "b must have one entry a channel of x (N, F, H, W)"
@@ -185,7 +198,7 @@ def channel_bias_forward(x: ArrayLike, b: ArrayLike) -> tuple[Array, np.dtype[An
 def channel_bias_backward(dout: ArrayLike, cache: np.dtype[Any]) -> tuple[Array, Array]:
     """Gradients of x + b: dx = dout, db = sum of dout over examples and pixels.
 
-    The cache is x's dtype, all that is left of x.
+    The cache is x's dtype, all that is left of x. Raises ValueError if dout is not (N, F, H, W).
     Derived in theory/channel_bias.md, formula bias-gradients.
     """
     dout = floating(dout, cache)
@@ -198,7 +211,7 @@ def filter_valid(a: ArrayLike, b: ArrayLike) -> Array:
     """The assignment's filtering, a *filt b: slide b over a, unflipped, where it fits entirely.
 
     out[i, j] = sum over k, l of a[i + k, j + l] * b[k, l], of shape (H - HH + 1, W - WW + 1) for
-    a (H, W) and b (HH, WW).
+    a (H, W) and b (HH, WW). Raises ValueError unless both are 2-D and b fits into a.
     """
     a = floating(a)
     b = floating(b, a.dtype)
@@ -216,6 +229,7 @@ def convolve_full(a: ArrayLike, b: ArrayLike) -> Array:
 
     out[i, j] = sum over k, l of a[i - k, j - l] * b[k, l], a read as 0 outside itself, of shape
     (H + HH - 1, W + WW - 1) for a (H, W) and b (HH, WW). It commutes: a *full b = b *full a.
+    Raises ValueError unless both are 2-D and not empty.
     """
     a = floating(a)
     b = floating(b, a.dtype)

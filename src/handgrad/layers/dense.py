@@ -34,6 +34,11 @@ def fc_forward(x: ArrayLike, w: ArrayLike, b: ArrayLike) -> tuple[Array, FCCache
     -------
     out : array (N, M)
     cache : for fc_backward
+
+    Raises
+    ------
+    ValueError
+        If x, w and b do not fit each other.
     """
     x = floating(x)
     w, b = floating(w, x.dtype), floating(b, x.dtype)
@@ -66,6 +71,11 @@ def fc_backward(
     Returns
     -------
     dx : array in x's shape, dw : array (D, M), db : array (M,)
+
+    Raises
+    ------
+    ValueError
+        If dout is not (N, M).
     """
     x, w = cache
     dout = floating(dout, x.dtype)
@@ -95,6 +105,20 @@ def relu_backward(dout: ArrayLike, cache: Array) -> Array:
     At the kink x = 0 every number in [0, 1] is a subgradient; like the assignment's starter code
     (and PyTorch) we take 0. A closed unit's gradient is 0, also where dout is infinite or NaN.
     Derived in theory/relu.md, formula relu-backward.
+
+    Parameters
+    ----------
+    dout : array in x's shape
+    cache : from relu_forward
+
+    Returns
+    -------
+    dx : array in x's shape
+
+    Raises
+    ------
+    ValueError
+        If dout has another shape.
     """
     x = cache
     dout = floating(dout, x.dtype)
@@ -122,6 +146,20 @@ def sigmoid_backward(dout: ArrayLike, cache: Array) -> Array:
     """Gradient of the sigmoid: dx = dout * out * (1 - out), at most dout / 4.
 
     Derived in theory/sigmoid_networks.md, formula sigmoid-backward.
+
+    Parameters
+    ----------
+    dout : array in x's shape
+    cache : from sigmoid_forward
+
+    Returns
+    -------
+    dx : array in x's shape
+
+    Raises
+    ------
+    ValueError
+        If dout has another shape.
     """
     out = cache
     dout = floating(dout, out.dtype)
@@ -158,6 +196,11 @@ def dropout_forward(x: ArrayLike, dropout_param: Mapping[str, Any]) -> tuple[Arr
         'train': x * mask with mask = draw < p, not rescaled. 'test': x * p, so that the
         expectation of the training output is the test output.
     cache : for dropout_backward
+
+    Raises
+    ------
+    ValueError
+        If p or mode is missing or impossible, or both rng and seed are given.
 
     References
     ----------
@@ -207,6 +250,20 @@ def dropout_backward(dout: ArrayLike, cache: DropoutCache) -> Array:
 
     A dropped unit's gradient is 0, also where dout is infinite or NaN.
     Derived in theory/dropout.md, formulas dropout-backward and dropout-test.
+
+    Parameters
+    ----------
+    dout : array in x's shape
+    cache : from dropout_forward, either mode
+
+    Returns
+    -------
+    dx : array in x's shape
+
+    Raises
+    ------
+    ValueError
+        If dout has another shape.
     """
     dout = floating(dout, cache.dtype)
     rule = f"dout must be of x's shape {cache.shape}"

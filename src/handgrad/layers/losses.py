@@ -109,6 +109,15 @@ def softmax_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     Returns
     -------
     loss : float, dx : array (N, C)
+
+    Raises
+    ------
+    ValueError
+        For a label outside [0, C) (the message lists those received) or a wrong shape.
+
+    References
+    ----------
+    Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
     """
     x, y = floating(x), _labels("softmax_loss", y)
     require(

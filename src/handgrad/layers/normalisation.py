@@ -130,6 +130,12 @@ def batchnorm_forward(
     out : array (N, D)
     cache : for batchnorm_backward
 
+    Raises
+    ------
+    ValueError
+        If x is not (N, D), gamma, beta or a running statistic not (D,), the mode neither 'train'
+        nor 'test', or there is no example to train on.
+
     References
     ----------
     Ioffe & Szegedy, "Batch normalization", ICML 2015, algorithm 1. They accumulate the unbiased
@@ -163,6 +169,11 @@ def batchnorm_backward(dout: ArrayLike, cache: BatchNormCache) -> tuple[Array, A
     -------
     dx : array (N, D), dgamma : array (D,), dbeta : array (D,)
 
+    Raises
+    ------
+    ValueError
+        If dout is not of x's shape.
+
     References
     ----------
     Derived in theory/batch_normalisation.md, formula bn-dx-standard; after a test, bn-test.
@@ -176,8 +187,8 @@ def spatial_batchnorm_forward(
 ) -> tuple[Array, BatchNormCache]:
     """Batch normalisation of images x (N, C, H, W): one mean and variance a channel.
 
-    As batchnorm_forward with the N * H * W pixels of a channel as its examples; gamma, beta and
-    the running statistics are (C,).
+    As batchnorm_forward, which says what it returns and raises, with the N * H * W pixels of a
+    channel as its examples; gamma, beta and the running statistics are (C,).
     """
     x = floating(x)
     require(x.ndim == 4, "spatial_batchnorm_forward", "x must be (N, C, H, W)", x=x)

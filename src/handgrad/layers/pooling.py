@@ -33,6 +33,11 @@ def max_pool_forward(x: ArrayLike, pool_param: Mapping[str, int]) -> tuple[Array
     -------
     out : array (N, C, 1 + (H - ph) // s, 1 + (W - pw) // s)
     cache : for max_pool_backward
+
+    Raises
+    ------
+    ValueError
+        If x is not (N, C, H, W), or the window is impossible or does not fit into it.
     """
     x = floating(x)
     require(x.ndim == 4, "max_pool_forward", "x must be (N, C, H, W)", x=x)
@@ -87,6 +92,11 @@ def max_pool_backward(dout: ArrayLike, cache: MaxPoolCache) -> Array:
     Returns
     -------
     dx : array (N, C, H, W)
+
+    Raises
+    ------
+    ValueError
+        If dout is not of out's shape.
     """
     x, out, window, stride = cache
     dout = floating(dout, x.dtype)
