@@ -2,7 +2,7 @@
 
 
 class HandgradError(Exception):
-    """Base of the errors that a user can mend: bad data, a bad folder, a diverged run."""
+    """Base of the errors that a user can fix: bad data, a bad folder, a diverged run."""
 
 
 class DataError(HandgradError, ValueError):

@@ -1,6 +1,6 @@
 """What a Solver's checkpoint holds, and how a run goes on from it to the same bits.
 
-A solver is only known here by its attributes: this room lies below the Solver's.
+A solver is only known here by its attributes: this file lies below the Solver.
 """
 
 import functools

@@ -53,7 +53,7 @@ def test_three_mistakes_can_be_mended_from_the_output_alone(place):
     for repeat, mistake in zip(repeats, PLANTED, strict=True):
         (place / "layers.py").write_text(spoilt(mistake))
         again = ran(place, *shlex.split(repeat), code=1)
-        assert "1 function: 1 failed. 1 mistake to mend" in again
+        assert "1 function: 1 failed. 1 mistake to fix" in again
         (place / "layers.py").write_text(spoilt(*(m for m in PLANTED if m != mistake)))
         assert "1 function: 1 passed." in ran(place, *shlex.split(repeat))
 

@@ -154,7 +154,7 @@ def test_text_says_all_that_a_learner_needs():
     assert f"   {CONTAINER}" in lines
     assert CONTAINER.replace("PATH", "layers.py") in docs.splitlines()
     assert lines[-1] == (
-        "6 functions: 1 passed, 4 failed, 1 missing. 3 mistakes to mend; start with 1."
+        "6 functions: 1 passed, 4 failed, 1 missing. 3 mistakes to fix; start with 1."
     )
 
 

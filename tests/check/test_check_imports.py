@@ -222,7 +222,7 @@ def test_a_module_of_its_own_that_is_not_there_is_its_mistake(tmp_path):
 def test_a_file_that_does_not_load_is_one_mistake(tmp_path):
     write(tmp_path, layers="def f(:\n", optim=SGD)
     text = ran(tmp_path, ".", "--only", "fc,relu,losses,sgd", code=1)
-    assert text.splitlines()[-1].endswith("1 mistake to mend; start with 1.")
+    assert text.splitlines()[-1].endswith("1 mistake to fix; start with 1.")
 
 
 @pytest.fixture

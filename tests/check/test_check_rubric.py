@@ -103,7 +103,7 @@ def test_the_time_is_graded_by_itself(tmp_path):
         ('[[item]]\nfunctions = "adam"\npoints = 1', "item[1].functions: must be a list of names"),
         (
             '[[item]]\ngroup = "fc"\npoints = 1\n[[item]]\nfunction = "fc_forward"\npoints = 1',
-            "item[2]: fc_forward is already paid by item[1]",
+            "item[2]: fc_forward is already in item[1]",
         ),
         (
             '[[item]]\nfunction = "adam"\npoints = 1\nvisibility = "never"',

@@ -117,7 +117,7 @@ def test_gradescope_pays_nothing_and_says_why(half):
 def test_html_lists_it(half):
     page = ran(half, *ONLY, "--format", "html", code=1)
     assert "<p>relu_forward, relu_backward</p>" in page
-    assert "<h2>What to mend</h2>" not in page
+    assert "<h2>What to fix</h2>" not in page
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def test_check(place, encoding):
     said, _ = called(place, "check", NAME, "--only", "relu", encoding=encoding, code=1)
     assert said.startswith(f"handgrad check {shown(NAME, encoding)}\n")
     assert shown("ValueError: größer — 文 ", encoding) + "\\udcff" in said
-    assert "1 mistake to mend" in said.splitlines()[-1]
+    assert "1 mistake to fix" in said.splitlines()[-1]
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])

@@ -36,12 +36,12 @@ CAUSES: dict[str, str] = {
     "kernel-flipped": "the kernel is flipped where it should not be",
     "padding-off-by-one": "it is shifted by one pixel: the padding or an index is off by one",
     "borders-wrong": "only the pixels at the border are wrong",
-    "ties-paid-twice": "when several pixels of a window are the largest, each is paid: exactly "
-    "one (the first) should be",
+    "ties-paid-twice": "when several pixels of a window are the largest, each gets its gradient: "
+    "exactly one (the first) should",
     "ties-wrong": "only windows with ties are wrong: exactly one of the largest pixels, the first, "
-    "should be paid",
+    "should get the gradient",
     "stride-ignored": "the stride is ignored: the windows move by their own height or width",
-    "overlap-lost": "where windows overlap, a pixel keeps what the last window paid instead of "
+    "overlap-lost": "where windows overlap, a pixel keeps what the last window sent instead of "
     "adding up",
     "uncovered-border-lost": "rows or columns that no window covers are mistreated: they are "
     "ignored in the output and have gradient 0",

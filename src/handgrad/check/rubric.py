@@ -203,7 +203,7 @@ def _item(record: dict[str, Any], where: str, defaults: dict[str, str]) -> Item:
 
 
 def _every_case_once(items: Sequence[Item], known: Mapping[str, Sequence[str]] | None) -> None:
-    """Refuse names that do not exist, and cases that two items would pay."""
+    """Refuse names that do not exist, and cases that two items would count."""
     group_of = {
         function: group
         for group, functions in (known or {}).items()
@@ -227,7 +227,7 @@ def _every_case_once(items: Sequence[Item], known: Mapping[str, Sequence[str]] |
         for function in covered:
             if function in paid:
                 raise _KeyTroubleError(
-                    f"item[{number}]: {function} is already paid by item[{paid[function]}]"
+                    f"item[{number}]: {function} is already in item[{paid[function]}]"
                 )
             paid[function] = number
 

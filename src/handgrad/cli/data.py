@@ -1,4 +1,4 @@
-"""The command group `handgrad data`: printing and exit codes around the datasets room."""
+"""The command group `handgrad data`: printing and exit codes around `handgrad.datasets`."""
 
 from __future__ import annotations
 

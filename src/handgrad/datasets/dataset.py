@@ -1,4 +1,4 @@
-"""The one shape in which every data set leaves this room: a frozen record of arrays and origin."""
+"""The one shape in which every data set leaves: a frozen record of arrays and origin."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ class DropoutBlock:
         return self.dropout.forward(x, own, context)[0], None
 
     def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
-        """Pay the units that were kept."""
+        """Give the units that were kept their gradient."""
         return kernels.dropout_backward(dout, cache), {}
 
 

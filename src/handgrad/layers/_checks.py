@@ -1,4 +1,4 @@
-"""What every layer does at its boundary: numbers in, and the house's errors."""
+"""What every layer does at its boundary: numbers in, and errors of one form."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from handgrad.arrays import (
 
 
 def require(condition: bool, function: str, rule: str, **received: Any) -> None:
-    """Raise the house's ValueError: the function, the rule, what was received."""
+    """Raise a ValueError of one form: the function, the rule, what was received."""
     if condition:
         return
     shown = ", ".join(

@@ -102,7 +102,7 @@ def _last_window(dout: Array, x: Array, height: int, width: int, stride: int) ->
 def _everybody(
     dout: Array, shape: tuple[int, ...], height: int, width: int, stride: int, share: int
 ) -> Array:
-    """Every pixel of a window is paid, wholly or its share."""
+    """Every pixel of a window gets the gradient, or its share."""
     dx = np.zeros(shape)
     for n, c, i, j in np.ndindex(dout.shape):
         top, left = i * stride, j * stride
@@ -111,8 +111,8 @@ def _everybody(
 
 
 def _ties(setting: Setting) -> Case:
-    """A tie pays exactly one pixel, the first; images after a ReLU are full of ties."""
-    name = "a tie pays one pixel, the first"
+    """A tie gives one pixel the gradient, the first; images after a ReLU are full of ties."""
+    name = "a tie gives one pixel the gradient, the first"
     rng = setting.rng("max_pool_backward", name)
     variants = []
     for label, shape, window, stride, high in (

@@ -1,4 +1,4 @@
-"""The report for a reader in a terminal: what passed, then each mistake and how to mend it."""
+"""The report for a reader in a terminal: what passed, then each mistake and how to fix it."""
 
 import io
 import textwrap
@@ -161,7 +161,7 @@ def verdict(report: CheckReport) -> Text:
     text = f"{total}: {said or 'nothing was run'}."
     mistakes = len(findings(report.cases))
     if mistakes:
-        text += f" {mistakes} mistake{'s' * (mistakes != 1)} to mend; start with 1."
+        text += f" {mistakes} mistake{'s' * (mistakes != 1)} to fix; start with 1."
     good = report.passed and bool(report.cases)
     return Text(text, style="bold green" if good else "bold red")
 
