@@ -9,7 +9,7 @@ both call the kernels, in NumPy or compiled (``kernels``).
 
 import os
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, TypeGuard
 
 from numpy.typing import ArrayLike
 
@@ -78,18 +78,27 @@ def stepper(
     KernelsError
         If HANDGRAD_ENGINE is set to anything but ``layers``.
     """
-    if _is_closed() or not isinstance(network, Network):
+    if _is_closed() or not _is_known(network):
         return None
-    if getattr(network.loss, "__func__", None) is not Network.loss:
-        return None  # a loss of its own is asked
     if augment is None and rule in optim.RULES.values() and DenseStepper.fits(network, X, y):
         return DenseStepper(network, rule, configs, X, y, batch_size)
     return GraphStepper(network, rule, configs, X, y, batch_size, augment)
 
 
 def scores(network: Network, X: ArrayLike) -> Array:
-    """Give test-mode scores of a network, (N,) for the binary losses, (N, C) for softmax."""
-    return network.loss(X) if _is_closed() else Graph(network).scores(X)
+    """Give test-mode scores of a network, (N,) for the binary losses, (N, C) for softmax.
+
+    A network with a ``loss`` of its own is asked for them.
+    """
+    plainly = _is_closed() or not _is_known(network)
+    return network.loss(X) if plainly else Graph(network).scores(X)
+
+
+def _is_known(network: object) -> TypeGuard[Network]:
+    """Whether it is a Network, and its loss is Network's own."""
+    return isinstance(network, Network) and (
+        getattr(network.loss, "__func__", None) is Network.loss
+    )
 
 
 def _is_closed() -> bool:
