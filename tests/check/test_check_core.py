@@ -20,7 +20,7 @@ from handgrad.check import (
 from handgrad.check.case import Setting
 from handgrad.check.cases import all_cases
 from handgrad.check.conventions import PRESETS, SWITCHES, parse
-from handgrad.check.diagnosis import CAUSES
+from handgrad.check.verdict.diagnosis import CAUSES
 
 
 def write(folder: Path, text: str, name: str = "layers.py") -> Path:
@@ -291,6 +291,6 @@ def test_a_failing_judge_is_nobody_s_failure(tmp_path, monkeypatch):
 
 
 def test_a_child_that_cannot_start_is_nobody_s_failure(tmp_path, monkeypatch):
-    monkeypatch.setattr("handgrad.check.runner.sys.executable", "/bin/false")
+    monkeypatch.setattr("handgrad.check.sandbox.runner.sys.executable", "/bin/false")
     with pytest.raises(CheckerFault, match="the child process"):
         check_submission(write(tmp_path, DENSE), only=["fc"])

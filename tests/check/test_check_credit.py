@@ -5,8 +5,8 @@ from check_reports import case
 
 from handgrad.check import check_submission
 from handgrad.check.cases import GROUPS
+from handgrad.check.classroom.rubric import Item, Rubric
 from handgrad.check.formats.output import render
-from handgrad.check.rubric import Item, Rubric
 
 LAYERS = """
 import numpy as np

@@ -11,10 +11,10 @@ import pytest
 from check_reports import CASES, case, report
 from rich.console import Console
 
+from handgrad.check.classroom.rubric import one_point_each
 from handgrad.check.formats.findings import CONTAINER, by_function, findings, printable, totals
 from handgrad.check.formats.output import FORMATS, Saved, render
 from handgrad.check.formats.text import TextPrinter, as_text
-from handgrad.check.rubric import one_point_each
 
 # folding ----------------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ import pytest
 from check_runs import GOOD, called, ran
 
 from handgrad.check import SubmissionError, check_submission
-from handgrad.check.runner import Runner
-from handgrad.check.submission import find_submission
+from handgrad.check.sandbox.runner import Runner
+from handgrad.check.sandbox.submission import find_submission
 
 DROPOUT = """
 import numpy as np
@@ -117,7 +117,7 @@ def test_a_slow_import_is_not_the_cases_time(tmp_path):
 
 
 def test_an_import_that_does_not_end_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr("handgrad.check.runner.IMPORT_SECONDS", 0.5)
+    monkeypatch.setattr("handgrad.check.sandbox.runner.IMPORT_SECONDS", 0.5)
     monkeypatch.setattr("handgrad.check.session.IMPORT_SECONDS", 0.5)
     write(tmp_path, layers="while True: pass\n")
     with pytest.raises(SubmissionError, match=r"could not be imported within 0\.5 seconds"):

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handgrad.check import cases as check_cases, references, wire
+from handgrad.check import cases as check_cases, references
 from handgrad.check.case import Setting, Variant, Want
 from handgrad.check.cases import all_cases
 from handgrad.check.conventions import parse
-from handgrad.check.diagnosis import CAUSES
-from handgrad.check.hypotheses import explain
-from handgrad.check.judge import compare, judge
-from handgrad.check.runner import Runner
+from handgrad.check.sandbox import wire
+from handgrad.check.sandbox.runner import Runner
+from handgrad.check.verdict.diagnosis import CAUSES
+from handgrad.check.verdict.hypotheses import explain
+from handgrad.check.verdict.judge import compare, judge
 
 import references as loops  # isort: skip  (tests/support/references.py)
 

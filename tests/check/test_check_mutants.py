@@ -9,7 +9,7 @@ from check_corpus.corpus import ALTERNATIVES, MUTANTS, Alternative
 from check_corpus.mutants import write_baseline, write_ours
 
 from handgrad.check import check_submission
-from handgrad.check.diagnosis import CAUSES
+from handgrad.check.verdict.diagnosis import CAUSES
 
 
 def test_the_page_holds_one_line_for_each_and_counts_them_right() -> None:

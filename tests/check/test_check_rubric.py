@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from check_reports import CASES, case, report
 
-from handgrad.check.autograder import LIBRARIES
-from handgrad.check.batch import BatchError, Outcome, Submission, as_csv, submissions
+from handgrad.check.classroom.autograder import LIBRARIES
+from handgrad.check.classroom.batch import BatchError, Outcome, Submission, as_csv, submissions
+from handgrad.check.classroom.rubric import RubricError, one_point_each, read_rubric
+from handgrad.check.classroom.watch import Files, changes
 from handgrad.check.formats.output import render
-from handgrad.check.rubric import RubricError, one_point_each, read_rubric
-from handgrad.check.watch import Files, changes
 
 # rubrics ----------------------------------------------------------------------------------------
 

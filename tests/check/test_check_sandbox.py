@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 import handgrad
-from handgrad.check import SubmissionError, check_submission, containment
-from handgrad.check.runner import Runner
+from handgrad.check import SubmissionError, check_submission
+from handgrad.check.sandbox import containment
+from handgrad.check.sandbox.runner import Runner
 
 GOOD = """
 import numpy as np
@@ -150,7 +151,7 @@ def children_of_child_script() -> list[int]:
                 parent = (entry / "stat").read_text().rpartition(")")[2].split()[1]
             except (OSError, IndexError):
                 continue
-            ours = any(word.endswith(b"check/child.py") for word in words)
+            ours = any(word.endswith(b"check/sandbox/child.py") for word in words)
             if ours and parent == str(os.getpid()):
                 found.append(int(entry.name))
     return found

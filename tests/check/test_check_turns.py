@@ -10,8 +10,8 @@ from handgrad.check import check_submission
 from handgrad.check.case import Setting, Variant, Want
 from handgrad.check.cases import all_cases
 from handgrad.check.conventions import other_course, parse
-from handgrad.check.diagnosis import CAUSES
-from handgrad.check.judge import compare
+from handgrad.check.verdict.diagnosis import CAUSES
+from handgrad.check.verdict.judge import compare
 
 HEAD = "import numpy as np\n"
 RELU = (

@@ -8,7 +8,7 @@ import pytest
 from check_runs import GOOD, ran
 
 from handgrad.check import check_submission
-from handgrad.check.starter import starter_files
+from handgrad.check.classroom.starter import starter_files
 
 GRADIENTS = {"relu_backward": 1, "dropout_backward": 1, "max_pool_backward": 1, "conv_backward": 2}
 

@@ -8,7 +8,7 @@ import numpy as np
 import handgrad
 from handgrad.check import conventions
 from handgrad.check.records import CheckReport
-from handgrad.check.submission import find_submission
+from handgrad.check.sandbox.submission import find_submission
 
 
 def versions() -> dict[str, str]:

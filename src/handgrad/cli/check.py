@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from handgrad.check import conventions
-from handgrad.check.autograder import write_autograder
 from handgrad.check.case import Setting
 from handgrad.check.cases import GROUPS, all_cases
+from handgrad.check.classroom.autograder import write_autograder
+from handgrad.check.classroom.rubric import read_rubric
+from handgrad.check.classroom.starter import write_starter
 from handgrad.check.formats.output import FORMATS
-from handgrad.check.rubric import read_rubric
-from handgrad.check.starter import write_starter
 from handgrad.cli.check_run import Asked, check_folder, check_once, watch_and_check
 from handgrad.terminal import say
 

@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from handgrad.check import CaseResult, CheckerFault, CheckReport, SubmissionError, check_submission
-from handgrad.check.batch import Batch, Outcome, run, submissions
 from handgrad.check.begin import begun
+from handgrad.check.classroom.batch import Batch, Outcome, run, submissions
+from handgrad.check.classroom.rubric import Rubric
+from handgrad.check.classroom.watch import Files, changes
 from handgrad.check.formats.findings import findings, names, printable, problems
 from handgrad.check.formats.gradescope import refused
 from handgrad.check.formats.output import UNFINISHED, Saved, render, save
 from handgrad.check.formats.text import TextPrinter, verdict
-from handgrad.check.rubric import Rubric
-from handgrad.check.watch import Files, changes
 from handgrad.errors import HandgradError
 from handgrad.terminal import say
 

@@ -11,7 +11,7 @@ import handgrad
 from check_corpus.corpus import ALTERNATIVES, MUTANTS, Alternative
 from check_corpus.mutants import Mutant
 from handgrad.check import CaseResult, check_submission, session
-from handgrad.check.runner import Runner
+from handgrad.check.sandbox.runner import Runner
 
 PAGE = Path(__file__).parents[3] / "docs" / "check_tables.md"
 

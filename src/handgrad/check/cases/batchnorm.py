@@ -9,7 +9,7 @@ from handgrad.arrays import Array
 from handgrad.check import references as right
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
 from handgrad.check.cases.pairs import Pair, Sample, pair_cases, tolerance_of
-from handgrad.check.hypotheses import as_numbers
+from handgrad.check.verdict.hypotheses import as_numbers
 
 READ = 'handgrad/theory/batch_normalisation.md, "1.4 Batch normalisation"'
 _EPS = 1e-5

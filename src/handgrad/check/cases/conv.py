@@ -12,8 +12,8 @@ from handgrad.arrays import Array
 from handgrad.check import references as right
 from handgrad.check.case import Case, Setting, Variant, Verdict, Want, call, shape_text
 from handgrad.check.cases.pairs import Pair, Sample, pair_cases
-from handgrad.check.hypotheses import as_numbers, close
-from handgrad.check.judge import compare
+from handgrad.check.verdict.hypotheses import as_numbers, close
+from handgrad.check.verdict.judge import compare
 from handgrad.layers import conv_backward, conv_forward
 
 READ = 'handgrad/theory/convolution.md, "1.5 Convolution"'

@@ -8,7 +8,7 @@ import numpy as np
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict
 from handgrad.check.cases.models import READ, call_loss, differences, draw, entries_agree, give, new
 from handgrad.check.cases.networks import Net, conv_net
-from handgrad.check.hypotheses import as_numbers, close, dtype_cause
+from handgrad.check.verdict.hypotheses import as_numbers, close, dtype_cause
 
 BATCHNORM: tuple[Mapping[str, Any], ...] = (
     {"batchnorm": ["conv", "dense"]}, {"batchnorm": True}, {"use_batchnorm": True},

@@ -8,8 +8,8 @@ import numpy as np
 from handgrad.arrays import Array
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
 from handgrad.check.conventions import Convention
-from handgrad.check.hypotheses import as_numbers, dtype_cause
-from handgrad.check.judge import compare
+from handgrad.check.verdict.hypotheses import as_numbers, dtype_cause
+from handgrad.check.verdict.judge import compare
 
 READ = 'handgrad/theory/dropout.md, "1.3 Dropout, in training and in testing"'
 FORWARD, BACKWARD = ("layers", "dropout_forward"), ("layers", "dropout_backward")

@@ -8,7 +8,7 @@ import numpy as np
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, ref
 from handgrad.check.cases.dropout import BACKWARD, FORWARD, READ, nonzero, param_of
 from handgrad.check.cases.in_turn import IN_TURN, Turn, in_turn, same
-from handgrad.check.hypotheses import as_numbers, close
+from handgrad.check.verdict.hypotheses import as_numbers, close
 
 _TWICE = "the same cache twice"
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from handgrad.arrays import Array
 from handgrad.check.case import Step, Variant, Verdict, call
-from handgrad.check.hypotheses import as_numbers, close
+from handgrad.check.verdict.hypotheses import as_numbers, close
 
 IN_TURN = "two layers in turn"
 Agrees = Callable[[Mapping[str, Any], str, str], bool]

@@ -16,7 +16,7 @@ from handgrad.check.cases.losses_wrong import (
     wrong_svm,
 )
 from handgrad.check.cases.pairs import agree, tolerance_of
-from handgrad.check.hypotheses import as_numbers, close
+from handgrad.check.verdict.hypotheses import as_numbers, close
 
 READ = 'handgrad/theory/losses.md, "2–4 The losses"'
 Loss = Callable[[Array, Array], tuple[float, Array]]

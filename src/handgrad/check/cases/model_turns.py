@@ -10,7 +10,7 @@ from handgrad.check.cases.convnet import BATCHNORM
 from handgrad.check.cases.in_turn import differs, same
 from handgrad.check.cases.models import READ, draw, new
 from handgrad.check.cases.networks import Net, conv_net, dense_net
-from handgrad.check.hypotheses import as_numbers
+from handgrad.check.verdict.hypotheses import as_numbers
 
 _NAME = "two models in turn"
 _WHEN = "a second model has been made and used"

@@ -9,7 +9,7 @@ from handgrad.arrays import Array
 from handgrad.check import references as right
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
 from handgrad.check.cases.networks import Net, conv_net, dense_net
-from handgrad.check.hypotheses import as_numbers
+from handgrad.check.verdict.hypotheses import as_numbers
 
 READ = "what a model computes: python -m pydoc handgrad.{unit}, and handgrad.network.Network"
 _REG = 0.7

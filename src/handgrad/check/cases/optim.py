@@ -8,7 +8,7 @@ import numpy as np
 from handgrad.arrays import Array
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
 from handgrad.check.cases.in_turn import differs, same
-from handgrad.check.hypotheses import as_numbers
+from handgrad.check.verdict.hypotheses import as_numbers
 
 READ = "the equations of the rule: python -m pydoc handgrad.optim.{rule}"
 _STEPS = 4

@@ -9,7 +9,7 @@ import numpy as np
 from handgrad.arrays import Array
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call
 from handgrad.check.cases.in_turn import IN_TURN, Turn, in_turn
-from handgrad.check.hypotheses import as_numbers
+from handgrad.check.verdict.hypotheses import as_numbers
 
 _DIFFERENCES_TOLERANCE = 1e-5
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from handgrad.arrays import Array
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, ref
-from handgrad.check.hypotheses import as_numbers
+from handgrad.check.verdict.hypotheses import as_numbers
 
 READ = "what a Solver does: python -m pydoc handgrad.solver.Solver"
 _CLASSES = 3

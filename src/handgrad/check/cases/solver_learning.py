@@ -10,7 +10,7 @@ from handgrad.arrays import Array
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, ref
 from handgrad.check.cases.convnet import BATCHNORM
 from handgrad.check.cases.solver import TRAIN, new_solver, number, read, solver_case
-from handgrad.check.hypotheses import as_numbers
+from handgrad.check.verdict.hypotheses import as_numbers
 from handgrad.datasets import mnist
 from handgrad.datasets.mnist_files import TRAIN_IMAGES, TRAIN_LABELS, read_idx
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from handgrad.check.classroom.rubric import Grade, Grades
 from handgrad.check.formats.findings import (
     CONTAINER,
     Finding,
@@ -16,7 +17,6 @@ from handgrad.check.formats.findings import (
 )
 from handgrad.check.formats.junit import explained
 from handgrad.check.records import CheckReport
-from handgrad.check.rubric import Grade, Grades
 
 
 def as_gradescope(report: CheckReport, grades: Grades, timing: bool = True, note: str = "") -> str:

@@ -2,6 +2,7 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from handgrad.check.classroom.rubric import Grades
 from handgrad.check.formats.findings import (
     CONTAINER,
     absent,
@@ -16,7 +17,6 @@ from handgrad.check.formats.findings import (
     totals,
 )
 from handgrad.check.records import CheckReport
-from handgrad.check.rubric import Grades
 
 # Escapes every value: a submission decides what its error messages say.
 _PAGES = Environment(

@@ -4,12 +4,12 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from handgrad.check.classroom.rubric import Rubric, one_point_each
 from handgrad.check.formats.gradescope import as_gradescope
 from handgrad.check.formats.html import as_html
 from handgrad.check.formats.junit import as_junit
 from handgrad.check.formats.text import as_text
 from handgrad.check.records import CaseResult, CheckReport
-from handgrad.check.rubric import Rubric, one_point_each
 from handgrad.errors import HandgradError
 from handgrad.files import write_atomically
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
+from handgrad.check.classroom.rubric import Grades
 from handgrad.check.formats.findings import (
     CONTAINER,
     Finding,
@@ -23,7 +24,6 @@ from handgrad.check.formats.findings import (
     totals,
 )
 from handgrad.check.records import CaseResult, CheckReport
-from handgrad.check.rubric import Grades
 
 _WIDTH = 100
 _STYLES = {

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import handgrad
+from handgrad.check.classroom.rubric import Rubric
 from handgrad.check.errors import SubmissionError
 from handgrad.check.formats.findings import by_function, printable
 from handgrad.check.formats.html import as_html
 from handgrad.check.records import CaseResult, CheckReport
-from handgrad.check.rubric import Rubric
-from handgrad.check.submission import UNITS, find_submission
+from handgrad.check.sandbox.submission import UNITS, find_submission
 from handgrad.errors import HandgradError
 from handgrad.files import write_atomically
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from handgrad.arrays import Array
 from handgrad.check.case import Case, Variant, Want
-from handgrad.check.diagnosis import CAUSES
-from handgrad.check.hypotheses import Explanation, as_numbers, close, dtype_cause, explain
 from handgrad.check.records import Status
-from handgrad.check.wire import Foreign
+from handgrad.check.sandbox.wire import Foreign
+from handgrad.check.verdict.diagnosis import CAUSES
+from handgrad.check.verdict.hypotheses import Explanation, as_numbers, close, dtype_cause, explain
 
 
 @dataclass(frozen=True)

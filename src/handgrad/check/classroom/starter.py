@@ -18,7 +18,8 @@ def starter_files() -> dict[str, str]:
     return {
         entry.name.removesuffix(_SUFFIX): entry.read_text(encoding="utf-8")
         for entry in sorted(
-            files("handgrad.check").joinpath("starter_files").iterdir(), key=lambda e: e.name
+            files("handgrad.check.classroom").joinpath("starter_files").iterdir(),
+            key=lambda e: e.name,
         )
         if entry.is_file()
     }

@@ -1,0 +1,1 @@
+"""For courses: starters, rubrics, folders of submissions, Gradescope, judging at each save."""

@@ -1,0 +1,1 @@
+"""Where submissions run: found, imported and stepped in child processes with limits."""

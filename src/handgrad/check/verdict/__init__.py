@@ -1,0 +1,1 @@
+"""Which mistake it is: outputs compared with what is wanted, and causes named."""
