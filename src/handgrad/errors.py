@@ -1,4 +1,7 @@
-"""The errors a user can cause; the command line prints each as one line and exits with 2."""
+"""The errors of this package.
+
+Those that a user can cause are HandgradErrors: a command prints one as one line and exits with 2.
+"""
 
 
 class HandgradError(Exception):
@@ -23,3 +26,47 @@ class ResultsError(HandgradError, ValueError):
 
 class KernelsError(HandgradError, ValueError):
     """The kernels that HANDGRAD_KERNELS asks for do not exist, or cannot be used here."""
+
+
+class ReportError(HandgradError):
+    """A report cannot be made; the message says why and what to do."""
+
+
+class PdfError(HandgradError):
+    """A PDF cannot be made; the message says what to do."""
+
+
+class WorkerError(HandgradError):
+    """A worker process could not start, or died: killed, or out of memory."""
+
+
+class MissingExtraError(HandgradError):
+    """A library of an optional extra is not installed; the message says what to install."""
+
+
+class RubricError(HandgradError, ValueError):
+    """A rubric cannot be used; the message names the file and the key."""
+
+
+class BatchError(HandgradError):
+    """A folder cannot be judged as a batch, or its results cannot be written."""
+
+
+class AutograderError(HandgradError):
+    """The autograder cannot be written."""
+
+
+class StarterError(HandgradError):
+    """The skeleton cannot be written there."""
+
+
+class OutputError(HandgradError):
+    """The report cannot be written there."""
+
+
+class SubmissionError(HandgradError):
+    """A submission cannot be loaded at all: not found, no Python, or its import fails."""
+
+
+class CheckerFault(Exception):
+    """The checker itself is at fault: never a learner's failure."""

@@ -5,7 +5,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import DTypeLike
 
-from handgrad.network import Dense, Layer, Network, ReLU
+from handgrad.classifiers import dense_layers
+from handgrad.network import Network
 
 
 class SoftmaxClassifier(Network):
@@ -36,9 +37,8 @@ class SoftmaxClassifier(Network):
         dtype: DTypeLike = np.float64,
         rng: np.random.Generator | None = None,
     ) -> None:
-        hidden: list[Layer] = [] if hidden_dim is None else [Dense(hidden_dim), ReLU()]
         super().__init__(
-            [*hidden, Dense(num_classes)],
+            dense_layers(hidden_dim, outputs=num_classes),
             (input_dim,),
             weight_scale=weight_scale,
             reg=reg,

@@ -1,46 +1,13 @@
 """The assignment's support vector machine: linear, or with one hidden layer (fc - relu - fc)."""
 
-from typing import Literal
-
-import numpy as np
-from numpy.typing import DTypeLike
-
-from handgrad.network import Dense, Layer, Network, ReLU
+from handgrad.classifiers import BinaryClassifier
 
 
-class SVM(Network):
+class SVM(BinaryClassifier):
     """A binary classifier with hinge loss; predicts 1 where its score is > 0.
 
-    Parameters
-    ----------
-    input_dim : int, default 100
-        Features D; X is (N, D) or (N, d1, ..., dk) with D entries an example.
-    hidden_dim : int, optional
-        Hidden units; None is the linear model.
-    weight_scale : float or 'he', default 1e-3
-        Standard deviation of the initial weights; biases start at 0.
-    reg : float, default 0
-        L2: 0.5 * reg * sum(W**2) over the weights.
-    dtype, rng : see Network
+    SVM(input_dim=100, hidden_dim=None, weight_scale=1e-3, reg=0.0): see
+    `handgrad.classifiers.BinaryClassifier`.
     """
 
-    def __init__(
-        self,
-        input_dim: int = 100,
-        hidden_dim: int | None = None,
-        weight_scale: float | Literal["he"] = 1e-3,
-        reg: float = 0.0,
-        *,
-        dtype: DTypeLike = np.float64,
-        rng: np.random.Generator | None = None,
-    ) -> None:
-        hidden: list[Layer] = [] if hidden_dim is None else [Dense(hidden_dim), ReLU()]
-        super().__init__(
-            [*hidden, Dense(1)],
-            (input_dim,),
-            loss="svm",
-            weight_scale=weight_scale,
-            reg=reg,
-            dtype=dtype,
-            rng=rng,
-        )
+    binary_loss = "svm"

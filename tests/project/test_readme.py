@@ -16,7 +16,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # The half of the library that is there to be read.
 CORE = ("layers/*.py", "descriptions.py", "network.py", "optim.py", "solver.py", "gradcheck.py",
-        "logistic.py", "svm.py", "softmax.py", "cnn.py")  # fmt: skip
+        "classifiers.py", "logistic.py", "svm.py", "softmax.py", "cnn.py")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

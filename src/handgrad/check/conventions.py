@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from handgrad.check.errors import SubmissionError
+from handgrad.errors import SubmissionError
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,12 @@ from handgrad.check.begin import versions
 from handgrad.check.case import Case, Setting
 from handgrad.check.cases import GROUPS, all_cases
 from handgrad.check.conventions import ALIASES, Convention, other_course, parse
-from handgrad.check.errors import CheckerFault, SubmissionError
 from handgrad.check.records import CaseResult, CheckReport
 from handgrad.check.sandbox.runner import IMPORT_SECONDS, Outcome, Runner, RunnerFault
 from handgrad.check.sandbox.submission import UNITS, Submission, find_submission
 from handgrad.check.verdict.diagnosis import CAUSES
 from handgrad.check.verdict.judge import Judgement, judge
+from handgrad.errors import CheckerFault, SubmissionError
 
 _PACKAGE = Path(handgrad.__file__).parent
 _FORM = ("error", "values")  # of what the child says of a variant

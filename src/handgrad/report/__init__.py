@@ -3,14 +3,10 @@
 import importlib.util
 from pathlib import Path
 
-from handgrad.errors import HandgradError
+from handgrad.errors import ReportError
 from handgrad.files import write_atomically
 
 _NEEDED = ("jinja2", "matplotlib", "latex2mathml", "markdown_it", "mdit_py_plugins")
-
-
-class ReportError(HandgradError):
-    """A report cannot be made; the message says why and what to do."""
 
 
 def missing_libraries() -> str | None:

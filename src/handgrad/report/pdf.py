@@ -10,7 +10,7 @@ import logging
 import re
 from pathlib import Path
 
-from handgrad.errors import HandgradError
+from handgrad.errors import PdfError
 from handgrad.files import write_atomically
 
 _FORMULA = re.compile(r"<math\b([^>]*)>.*?</math>", re.DOTALL)
@@ -35,10 +35,6 @@ nav a { display: block !important; text-decoration: none !important }
 nav a::after { content: " " leader(".") " " target-counter(attr(href url), page) }
 .study details { display: none }  /* a plot's numbers: pages of them */
 """
-
-
-class PdfError(HandgradError):
-    """A PDF cannot be made; the message says what to do."""
 
 
 def write_pdf(html: str, path: Path) -> None:

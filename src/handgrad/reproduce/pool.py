@@ -14,17 +14,13 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from handgrad.errors import HandgradError
+from handgrad.errors import WorkerError
 
 Task = Callable[[Callable[[float], None]], Any]  # picklable; told where to report progress to
 
 # One BLAS thread a worker: two pools of threads on the same cores fight, and results do not
 # depend on how many workers there are.
 _BLAS_THREADS = 1
-
-
-class WorkerError(HandgradError):
-    """A worker process could not start, or died: killed, or out of memory."""
 
 
 @dataclass(frozen=True)

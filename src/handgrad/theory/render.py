@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from handgrad.errors import HandgradError
+from handgrad.errors import MissingExtraError
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -25,10 +25,6 @@ _WORDS = re.compile(
 )
 _TEXT = re.compile(r"(\\(?:text|operatorname)\{[^}]*\})")
 _OPERATION = re.compile(r"\*_\{(full|filt)\}")
-
-
-class MissingExtraError(HandgradError):
-    """A library of an optional extra is not installed; the message says what to install."""
 
 
 def mathml(latex: str, *, display: bool = False) -> str:

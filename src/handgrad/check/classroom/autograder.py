@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import handgrad
-from handgrad.errors import HandgradError
+from handgrad.errors import AutograderError
 from handgrad.files import write_atomically
 
 # handgrad's own dependencies, as in pyproject.toml (a test compares them).
@@ -23,10 +23,6 @@ _SCRIPT = 0o100755 << 16
 _FILE = 0o100644 << 16
 # A fixed moment: the same handgrad, rubric and options give the same zip.
 _MOMENT = (2026, 1, 1, 0, 0, 0)
-
-
-class AutograderError(HandgradError):
-    """The autograder cannot be written."""
 
 
 def write_autograder(out: Path, options: Sequence[str], rubric: Path | None) -> None:

@@ -18,20 +18,15 @@ from typing import Any
 
 import handgrad
 from handgrad.check.classroom.rubric import Rubric
-from handgrad.check.errors import SubmissionError
 from handgrad.check.formats.findings import by_function, printable
 from handgrad.check.formats.html import as_html
 from handgrad.check.records import CaseResult, CheckReport
 from handgrad.check.sandbox.submission import UNITS, find_submission
-from handgrad.errors import HandgradError
+from handgrad.errors import BatchError, SubmissionError
 from handgrad.files import write_atomically
 
 _DEPTH = 3  # how far below a student's folder the layers.py may lie
 _NUMBERS = ("passed", "failed", "missing", "error")
-
-
-class BatchError(HandgradError):
-    """A folder cannot be judged as a batch, or its results cannot be written."""
 
 
 @dataclass(frozen=True)

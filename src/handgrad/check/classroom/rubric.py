@@ -7,17 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from handgrad.check.records import CaseResult
-from handgrad.errors import HandgradError
+from handgrad.errors import RubricError
 
 VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
 CREDITS = ("all", "share")
 TIME = "time"  # of a function of another group; slow is not wrong, and is graded by itself
 _TOP = ("title", "visibility", "credit", "item")
 _ITEM = ("name", "function", "functions", "group", "points", "visibility", "credit")
-
-
-class RubricError(HandgradError, ValueError):
-    """A rubric cannot be used; the message names the file and the key."""
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,10 @@
 from importlib.resources import files
 from pathlib import Path
 
-from handgrad.errors import HandgradError
+from handgrad.errors import StarterError
 from handgrad.files import write_atomically
 
 _SUFFIX = ".txt"  # so that no tool takes the unwritten files for part of handgrad
-
-
-class StarterError(HandgradError):
-    """The skeleton cannot be written there."""
 
 
 def starter_files() -> dict[str, str]:

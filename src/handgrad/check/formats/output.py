@@ -10,14 +10,10 @@ from handgrad.check.formats.html import as_html
 from handgrad.check.formats.junit import as_junit
 from handgrad.check.formats.text import as_text
 from handgrad.check.records import CaseResult, CheckReport
-from handgrad.errors import HandgradError
+from handgrad.errors import OutputError
 from handgrad.files import write_atomically
 
 FORMATS = ("text", "json", "junit", "gradescope", "html")
-
-
-class OutputError(HandgradError):
-    """The report cannot be written there."""
 
 
 def render(

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from handgrad.check.errors import SubmissionError
 from handgrad.check.sandbox import containment, wire
+from handgrad.errors import SubmissionError
 
 MEMORY_BYTES = 2**30  # beyond what Python and NumPy take
 IMPORT_SECONDS = 10.0  # at least; a case's own limit begins when its modules are imported

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from handgrad.check.errors import SubmissionError
+from handgrad.errors import SubmissionError
 
 UNITS = ("layers", "optim", "logistic", "svm", "softmax", "cnn", "solver")
 _OTHER_NAMES = {"layers": ("conv_layers",), "cnn": ("convnet",)}
