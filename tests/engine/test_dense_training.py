@@ -208,6 +208,24 @@ def test_nobody_elses_arrays_change():
         np.testing.assert_array_equal(params["W1"], copy)
 
 
+@pytest.mark.parametrize("print_every", [1, 5, 12, 23])
+@pytest.mark.parametrize("kind", [Network, OneAtATime])
+def test_the_bar_moves_every_so_many_iterations(kind, print_every):
+    """Of 11 batches an epoch: a dense network makes them in one call, another one by one."""
+    rows = data("softmax", np.float64)
+    solver = Solver(
+        kind(NETS["hidden"], (2, 3)), rows, "sgd", batch_size=5, print_every=print_every
+    )
+    assert len(rows["X_train"]) == 53  # 11 batches, and the same again
+    shown = []
+    for _ in range(2):
+        solver._one_epoch(lambda: shown.append(len(solver.loss_history)))
+    if kind is OneAtATime:
+        assert shown == list(range(print_every, 23, print_every))
+    else:  # a call is an epoch here
+        assert shown == [n for n in (11, 22) if n // print_every > (n - 11) // print_every]
+
+
 def test_divergence_is_named_at_its_iteration():
     rows = data("softmax", np.float64)
     rows["X_train"][:] = np.inf

@@ -43,6 +43,25 @@ def test_times_are_those_of_the_record(results):
     assert every == f"{summary.training_minutes(results):.1f}"
 
 
+def test_what_is_said_of_question_6_is_the_records(results):
+    """README's sentence and the tables of docs/vgg.md."""
+    page = (ROOT / "docs" / "vgg.md").read_text(encoding="utf-8")
+    records = {r.chosen["recipe"]: r for r in results.experiments if r.id[0] == "6"}
+    votes = []
+    for recipe, record in records.items():
+        numbers = (record.val_accuracy, record.test_accuracy, record.test_accuracy_mirrored)
+        shown = " | ".join(map(summary.percent, numbers))
+        line = f"| `{recipe}` | {record.epochs} | {shown} | {record.train_seconds:.0f} |"
+        assert line in page
+        votes.append(f"{record.id} reaches {summary.percent(numbers[2])} %")
+    mirrored = " ".join(README.split()).replace(" and 6.3 ", " and 6.3 reaches ")
+    assert all(vote in mirrored for vote in votes)
+    some, every = (summary.training_minutes(results, *which) for which in ((6,), ()))
+    assert f"question 6 is {some:.0f} of its {every:.0f} minutes of training" in page
+    table = EXPERIMENTS["6.3"].budgets["standard"].ablation
+    assert f"{table.epochs} epochs of {table.train_rows:,} training rows" in " ".join(page.split())
+
+
 def test_the_core_has_as_many_lines_as_is_said():
     (said,) = re.findall(r"is (\d),(\d00) lines of NumPy", README)
     package = ROOT / "src" / "handgrad"

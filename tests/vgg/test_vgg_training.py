@@ -104,6 +104,23 @@ def test_a_diverging_run_says_where_and_what_to_try(data):
         vgg.train(loader, net, nn.CrossEntropyLoss(), optimizer, "cpu")
 
 
+def test_a_loop_that_goes_on_names_its_own_epoch_and_goes_back_as_it_is_told(data):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(3072, 10))
+    optimizer = torch.optim.SGD(net.parameters(), lr=1e38)
+    went = []
+
+    def backward(loss):
+        went.append(loss.item())
+        loss.backward()
+
+    loader = DataLoader(tensors(data), batch_size=20)
+    with pytest.raises(NonFiniteLossError, match=r"in epoch 7, iteration [23]"):
+        vgg.train(
+            loader, net, nn.CrossEntropyLoss(), optimizer, "cpu", first_epoch=7, backward=backward
+        )
+    assert went
+
+
 def test_an_empty_loader_is_an_error():
     net = tiny().network()
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1)

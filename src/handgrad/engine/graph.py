@@ -181,8 +181,8 @@ class GraphStepper:
             X, y = self._X[chosen], self._y[chosen]
             if self._augment is not None:
                 X = self._augment(X)
-            for config in self._configs.values():
-                if rate is not None:
+            if rate is not None:
+                for config in self._configs.values():
                     config["learning_rate"] = rate
             losses.append(self._step(X, y, rate))
             if not math.isfinite(losses[-1]):
