@@ -12,23 +12,29 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "check"))
 
 from check_corpus import verdicts
-from check_corpus.corpus import ALTERNATIVES, MUTANTS
+from check_corpus.corpus import ALTERNATIVES
+from check_corpus.mutants_ours import OURS
+
+from handgrad.check.mistakes import all_mistakes
 
 
 def main() -> None:
     """Check everything, and write the page."""
     rows = {}
     with tempfile.TemporaryDirectory() as folder, verdicts.one_child():
-        for mutant in MUTANTS:
+        for mistake in all_mistakes():
+            verdict = verdicts.of_mistake(mistake)[0]
+            rows[mistake.name] = verdicts.mistake_row(mistake, verdict)
+        for mutant in OURS:
             verdict = verdicts.of_mutant(mutant, Path(folder) / mutant.name)
-            rows[mutant.name] = verdicts.mutant_row(mutant, verdict)
+            rows[mutant.name] = verdicts.mistake_row(mutant, verdict)
             if not verdict.names(mutant):
                 print(rows[mutant.name])
         for alternative in ALTERNATIVES:
             verdict = verdicts.of_alternative(alternative, Path(folder) / alternative.name)
             rows[alternative.name] = verdicts.alternative_row(alternative, verdict)
     verdicts.PAGE.write_text(verdicts.page(rows))
-    print(f"{verdicts.PAGE}: {len(MUTANTS)} mistakes, {len(ALTERNATIVES)} right submissions")
+    print(f"{verdicts.PAGE}: {len(all_mistakes())} mistakes, {len(ALTERNATIVES)} right submissions")
 
 
 if __name__ == "__main__":

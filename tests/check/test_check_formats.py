@@ -15,6 +15,7 @@ from handgrad.check.classroom.rubric import one_point_each
 from handgrad.check.formats.findings import CONTAINER, by_function, findings, printable, totals
 from handgrad.check.formats.output import FORMATS, Saved, render
 from handgrad.check.formats.text import TextPrinter, as_text
+from handgrad.check.records import SCHEMA, CheckReport, Observation
 
 # folding ----------------------------------------------------------------------------------------
 
@@ -135,10 +136,12 @@ def test_text_says_all_that_a_learner_needs():
         ["SVM", "failed"],
         [],
     ]
-    assert lines[9:16] == [
+    assert lines[9:17] == [
         "1. conv_backward: gradient of w",
         "   dw is wrong at 9 of 9 entries.",
-        "   Likely cause: it is N times too large.",
+        "   Likely cause: it is N times too large (N examples): multiplied by N, or summed where a "
+        "loss takes",
+        "   the mean.",
         "   read: derivations",
         '   repeat: handgrad check layers.py --case "gradient of w"',
         "   also fails, for the same cause: even filter",
@@ -200,10 +203,24 @@ def test_json_leaves_timings_out_when_asked():
     assert with_timing["timings"] == {"fc_forward: values": 0.25}
     assert {**without, "timings": with_timing["timings"]} == with_timing
     assert set(without) == {
-        "file", "sha256", "seed", "convention", "recognised", "environment", "cases",
+        "schema", "file", "sha256", "seed", "convention", "recognised", "environment", "cases",
         "problems",
     }  # fmt: skip
-    assert without["cases"][0] == asdict(CASES[0])
+    assert without["schema"] == SCHEMA
+    facts = json.loads(json.dumps(asdict(CASES[1])))
+    assert without["cases"][1] == {**facts, "detail": CASES[1].detail}
+
+
+def test_a_report_comes_back_from_json():
+    seen = Observation("x (3,)", "dx", 1.5, -0.25, (0, 2), 1, 9, right=("dw",), inputs=4)
+    wrong = replace(CASES[2], remark="N = 3 here", seen=seen, convention="cs231n")
+    made = report([*CASES, wrong])
+    back = CheckReport.from_record(json.loads(made.to_json()))
+    assert back == made
+    assert back.cases[-1].detail == wrong.detail
+    assert "N = 3 here" in wrong.detail
+    with pytest.raises(ValueError, match="schema 1, not 2"):
+        CheckReport.from_record({**json.loads(made.to_json()), "schema": 1})
 
 
 def test_junit_follows_the_common_schema():

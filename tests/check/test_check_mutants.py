@@ -1,15 +1,26 @@
 """The corpus as a whole: the tables, no false alarm on right submissions."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from check_corpus import verdicts
-from check_corpus.asserted import one_child  # noqa: F401 (a fixture for the whole file)
-from check_corpus.corpus import ALTERNATIVES, MUTANTS, Alternative
-from check_corpus.mutants import write_baseline, write_ours
+from check_corpus.corpus import ALTERNATIVES, Alternative
+from check_corpus.mutants import Mutant, write_ours, write_plain
+from check_corpus.mutants_ours import OURS
 
 from handgrad.check import check_submission
+from handgrad.check.conventions import PRESETS, SWITCHES, parse
+from handgrad.check.mistakes import all_mistakes
+from handgrad.check.reference import reference
 from handgrad.check.verdict.diagnosis import CAUSES
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_child() -> Iterator[None]:
+    """All checks of a file share the child process that forks one for each case."""
+    with verdicts.one_child():
+        yield
 
 
 def test_the_page_holds_one_line_for_each_and_counts_them_right() -> None:
@@ -18,26 +29,54 @@ def test_the_page_holds_one_line_for_each_and_counts_them_right() -> None:
 
 
 def test_the_tables_say_what_the_proof_claims() -> None:
-    """Each line is compared with what check says now, mutant by mutant, in the files beside."""
+    """Each line is compared with what check says now, mistake by mistake, in the files beside."""
     rows = verdicts.rows_of(verdicts.PAGE.read_text())
-    ends = [rows[mutant.name].rsplit("| ", 1)[1].removesuffix(" |") for mutant in MUTANTS]
-    assert "missed" not in ends
-    assert ends.count("yes") >= 200
-    assert "misled" not in ends
-    assert len(MUTANTS) >= 200
+    for known, count, named in ((all_mistakes(), 350, 350), (OURS, 32, 23)):
+        ends = [rows[mistake.name].rsplit("| ", 1)[1].removesuffix(" |") for mistake in known]
+        assert "missed" not in ends
+        assert "misled" not in ends
+        assert len(ends) >= count
+        assert ends.count("yes") >= named
     assert len(ALTERNATIVES) >= 25
 
 
-def test_expected_causes_exist() -> None:
-    for mutant in MUTANTS:
-        assert mutant.expected <= set(CAUSES), mutant.name
-        assert mutant.also <= set(CAUSES), mutant.name
-    names = [mutant.name for mutant in MUTANTS] + [other.name for other in ALTERNATIVES]
+def test_causes_exist() -> None:
+    known = [*all_mistakes(), *OURS]
+    for mistake in known:
+        assert mistake.causes
+        assert {*mistake.causes, *mistake.also} <= set(CAUSES), mistake.name
+    names = [mistake.name for mistake in known] + [other.name for other in ALTERNATIVES]
     assert len(set(names)) == len(names)
 
 
+def test_a_mistake_s_text_is_in_the_reference_of_its_convention() -> None:
+    """Once: ``patched`` refuses a text that is there twice."""
+    for mistake in all_mistakes():
+        sources = reference(parse(mistake.convention)).sources
+        assert len(list(mistake.planted(sources))) == len(mistake.each), mistake.name
+        assert mistake.touches(sources), mistake.name
+
+
+@pytest.mark.parametrize("convention", [*PRESETS, *SWITCHES, "cs231n,flipped-convolution"])
+def test_in_every_convention_s_reference_a_mistake_can_be_planted_or_is_not_there(
+    convention: str,
+) -> None:
+    sources = reference(parse(convention)).sources
+    planted = [m for m in all_mistakes() if list(m.planted(sources))]
+    assert len(planted) > 250
+
+
+@pytest.mark.parametrize("mutant", OURS, ids=lambda mutant: mutant.name)
+def test_a_mistake_in_our_own_files_is_found(mutant: Mutant, tmp_path: Path) -> None:
+    """Through the child process, as a student's file is."""
+    verdict = verdicts.of_mutant(mutant, tmp_path / "submission")
+    assert verdict.failed, f"{mutant.name} passes: {mutant.what}"
+    shown = verdicts.rows_of(verdicts.PAGE.read_text()).get(mutant.name)
+    assert verdicts.mistake_row(mutant, verdict) == shown
+
+
 def test_the_plain_submission_passes_everything(tmp_path: Path) -> None:
-    write_baseline(tmp_path / "submission")
+    write_plain(tmp_path / "submission")
     report = check_submission(tmp_path / "submission", timeout=60)
     assert [case for case in report.cases if case.status != "passed"] == []
     assert {case.group for case in report.cases} >= {"conv", "models", "solver", "time"}

@@ -13,6 +13,7 @@ from handgrad.check.classroom.batch import BatchError, Outcome, Submission, as_c
 from handgrad.check.classroom.rubric import RubricError, one_point_each, read_rubric
 from handgrad.check.classroom.watch import Files, changes
 from handgrad.check.formats.output import render
+from handgrad.check.records import Observation
 
 # rubrics ----------------------------------------------------------------------------------------
 
@@ -169,7 +170,7 @@ def test_changes_between_two_reports():
     failed, absent = case("f", "a", "failed", None, "x"), case("f", "c", "missing")
     old = report([failed, case("f", "b"), absent, wrong, same])
     mended, broken = case("f", "a"), [case("f", "b", "error"), case("f", "c", "failed")]
-    new = report([mended, *broken, replace(wrong, detail="y"), same])
+    new = report([mended, *broken, replace(wrong, seen=Observation(said="y")), same])
     changed = changes(old, new)
     names = [[c.name for c in part] for part in (changed.mended, changed.broken, changed.other)]
     assert names == [["a"], ["b", "c"], ["d"]]

@@ -247,7 +247,7 @@ def test_strange_result_is_no_fault_of_the_checker(tmp_path, value):
 @LINUX
 def test_answers_are_out_of_reach(tmp_path):
     """Neither by import, nor from the parent's memory, nor from handgrad's files."""
-    source = Path(handgrad.__file__).parent / "check" / "references.py"
+    source = Path(handgrad.__file__).parent / "check" / "session.py"
     body = f"""
 import os, sys
 won = []

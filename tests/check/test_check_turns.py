@@ -4,14 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from check_corpus.mutants import write_baseline
+from check_corpus.mutants import write_plain
 
 from handgrad.check import check_submission
-from handgrad.check.case import Setting, Variant, Want
+from handgrad.check.case import Setting, Want
 from handgrad.check.cases import all_cases
 from handgrad.check.conventions import other_course, parse
+from handgrad.check.verdict.compare import compare
 from handgrad.check.verdict.diagnosis import CAUSES
-from handgrad.check.verdict.judge import compare
+from handgrad.check.verdict.judge import causes_of
 
 HEAD = "import numpy as np\n"
 RELU = (
@@ -256,8 +257,8 @@ def test_under_drop_nothing_is_said_of_p_as_the_probability_to_keep(tmp_path):
 
 
 def test_the_other_course_is_added_to_the_one_at_hand():
-    assert other_course("keep-drop-swapped", parse("handgrad")).endswith("--convention drop.")
-    assert "--convention cs231n,drop." in other_course("keep-drop-swapped", parse("cs231n"))
+    assert other_course("keep-drop-swapped", parse("handgrad")) == "drop"
+    assert other_course("keep-drop-swapped", parse("cs231n")) == "cs231n,drop"
     assert other_course("keep-drop-swapped", parse("cs231n,drop")) == ""
     assert other_course("inverted-scaling", parse("inverted-dropout")) == ""
     assert other_course("sign", parse("handgrad")) == ""
@@ -276,16 +277,16 @@ def test_the_other_course_is_added_to_the_one_at_hand():
 )
 def test_float32_is_blamed_only_where_it_was_given(dtype, wanted, cause):
     value = np.array([1.0, 2.0, 4.0])
-    variant = Variant("", {}, [])
-    problem = compare(variant, Want("dx", value, wanted), value.astype(dtype))
-    assert problem is not None
-    assert [item.cause for item in problem.causes] == [cause]
+    want = Want("dx", wanted)
+    difference = compare(want, value, value.astype(dtype))
+    assert difference is not None
+    assert [item.cause for item in causes_of(difference, want, {}, ())] == [cause]
     assert "float32 in" not in CAUSES[cause]
-    assert compare(variant, Want("dx", value, wanted), value.astype(wanted)) is None
+    assert compare(want, value, value.astype(wanted)) is None
 
 
 def test_an_accuracy_wrong_for_all_labels_is_not_their_coding(tmp_path):
-    write_baseline(tmp_path / "mine")
+    write_plain(tmp_path / "mine")
     path = tmp_path / "mine/solver.py"
     right = "return right / len(X)"
     assert path.read_text().count(right) == 1

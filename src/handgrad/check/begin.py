@@ -1,14 +1,13 @@
 """A report before its first case: what is judged, and with what."""
 
 import platform
-from pathlib import Path
 
 import numpy as np
 
 import handgrad
 from handgrad.check import conventions
 from handgrad.check.records import CheckReport
-from handgrad.check.sandbox.submission import find_submission
+from handgrad.check.sandbox.submission import Submission
 
 
 def versions() -> dict[str, str]:
@@ -21,14 +20,13 @@ def versions() -> dict[str, str]:
     }
 
 
-def begun(path: str | Path, *, seed: int, convention: str) -> CheckReport:
+def begun(found: Submission, *, seed: int, convention: str) -> CheckReport:
     """The report of a submission of which no case has run yet.
 
     Raises
     ------
     SubmissionError
-        When there is no submission at ``path``, or no such convention.
+        When there is no such convention.
     """
-    found = find_submission(path)
     name = conventions.parse(convention).name
     return CheckReport(found.file, found.sha256, seed, name, {}, versions(), ())

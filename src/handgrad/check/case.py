@@ -9,56 +9,45 @@ import numpy as np
 
 from handgrad.arrays import Array
 from handgrad.check.conventions import Convention
+from handgrad.check.records import Observation
 
 Step = dict[str, Any]
-Wrong = Mapping[str, Any]
-"""Cause to the value that this well-known mistake gives (an array, or a function giving it)."""
 
 
 @dataclass(frozen=True)
 class Want:
-    """One output and its right value.
+    """One output that is compared with the reference's.
 
     Attributes
     ----------
     name : str
         The name under which the child gives it back.
-    value : array, number or other data
-        Numbers are compared within ``tolerance``, anything else must be equal.
-    dtype : 'x', 'any' or a dtype's name
+    dtype : 'any' or a dtype's name
         What dtype the output must have; 'any' does not look.
     tolerance : float
-        Relative to the largest entry of ``value``.
-    wrong : mapping
-        Cause to the value that a well-known mistake gives.
+        Relative to the largest entry of the right value.
     places : mapping
         Cause ('borders-wrong', 'ties-wrong', ...) to the mask of entries that it concerns: named
         when exactly entries of these places are off.
-    label : str
-        For the learner, when not the name.
     """
 
     name: str
-    value: Any
     dtype: str = "any"
     tolerance: float = 1e-9
-    wrong: Wrong = field(default_factory=dict)
     places: Mapping[str, Array] = field(default_factory=dict)
-    label: str = ""
-
-    @property
-    def shown(self) -> str:
-        """What the learner calls it."""
-        return self.label or self.name
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A custom judge's finding; ``cause`` None: failed, cause unknown."""
+    """A custom judge's finding; ``cause`` None: failed, cause unknown.
+
+    What was seen is ``said``, or, where it is one output that was compared, ``seen``.
+    """
 
     passed: bool
     cause: str | None = None
-    detail: str = ""
+    said: str = ""
+    seen: Observation | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +69,7 @@ class Variant:
     judge : function, optional
         Looks at the values given back and finds, in place of ``wants`` or after them.
     extra : further names to give back
+    untold : causes that these inputs cannot tell from others
     """
 
     label: str
@@ -90,6 +80,7 @@ class Variant:
     unmodified: Sequence[str] = ()
     judge: Callable[[Mapping[str, Any]], Verdict | None] | None = None
     extra: Sequence[str] = ()
+    untold: Sequence[str] = ()
 
     def returns(self) -> list[str]:
         """Names that the child gives back."""

@@ -101,9 +101,8 @@ def parse(text: str) -> Convention:
 
 
 def other_course(cause: str | None, held: Convention) -> str:
-    """Say how to be held to another course's convention, where a cause is right there; or ''."""
+    """Give the convention under which a cause is no mistake; '' where it is one everywhere."""
     switch = SWITCH_OF_CAUSE.get(cause or "")
     if switch is None or all(getattr(held, key) == on for key, on in SWITCHES[switch].items()):
         return ""
-    words = switch if held.name == "handgrad" else f"{held.name},{switch}"
-    return f" If your course does it this way, that is no mistake: run with --convention {words}."
+    return switch if held.name == "handgrad" else f"{held.name},{switch}"

@@ -5,8 +5,60 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from handgrad.check.words import sentences
+
 Status = Literal["passed", "failed", "missing", "error", "not judged"]
 ABSENT = ("missing", "not judged")  # of which nothing can be said to be wrong
+
+
+SCHEMA = 2
+"""Of the JSON: 1 had a case's detail as prose alone, 2 has the facts beside it."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What was seen of a case that did not pass, as facts.
+
+    Attributes
+    ----------
+    input : str
+        The label of the input with which it was seen; '' where there is one alone.
+    output : str
+        The output that is wrong; '' where it is the whole answer.
+    received, expected : float, optional
+        At ``index``, the entry that is most off, or of a single number.
+    index : tuple of int
+    off, entries : int
+        How many entries are wrong, of how many.
+    said : str
+        What happened where no two numbers say it: a shape, an exception, a judge's own words.
+    error : str
+        The type of the exception that was raised.
+    module : str
+        The module of the submission that cannot be imported.
+    also_wrong, right : tuple of str
+        The other outputs of the same input.
+    right_for : tuple of str
+        The inputs for which nothing is wrong, of ``inputs``.
+    """
+
+    input: str = ""
+    output: str = ""
+    received: float | None = None
+    expected: float | None = None
+    index: tuple[int, ...] = ()
+    off: int = 0
+    entries: int = 0
+    said: str = ""
+    error: str = ""
+    module: str = ""
+    also_wrong: tuple[str, ...] = ()
+    right: tuple[str, ...] = ()
+    right_for: tuple[str, ...] = ()
+    inputs: int = 0
+
+
+NOTHING = Observation()
 
 
 @dataclass(frozen=True)
@@ -28,8 +80,11 @@ class CaseResult:
         that it needs is not there, which is nobody's mistake.
     diagnosis : str or None
         The key of the likely cause (``diagnosis.CAUSES``), only when the numbers support it.
-    detail : str
-        For the learner: which output, worst index, received, expected, the likely cause in words.
+    remark : str
+        What there is to say of the cause in this case: 'N = 3 here'.
+    seen : Observation
+    convention : str
+        The convention under which it would be no mistake; '' where there is none.
     read : str
         The section of handgrad's documentation to read; '' when passed.
     repeat : str
@@ -44,10 +99,17 @@ class CaseResult:
     name: str
     status: Status
     diagnosis: str | None = None
-    detail: str = ""
+    remark: str = ""
+    seen: Observation = NOTHING
+    convention: str = ""
     read: str = ""
     repeat: str = ""
     counts_alone: bool = True
+
+    @property
+    def detail(self) -> str:
+        """For the learner: what was seen, and the likely cause, in words."""
+        return " ".join(sentences(self))
 
 
 @dataclass(frozen=True)
@@ -73,9 +135,33 @@ class CheckReport:
         """Whether every case was judged and passed; a missing one has not."""
         return not self.problems and all(case.status == "passed" for case in self.cases)
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "CheckReport":
+        """Take a report back from what ``to_json`` wrote, read by json.
+
+        Raises
+        ------
+        KeyError, TypeError, ValueError
+            For what is no such record, or one of another schema.
+        """
+        if record["schema"] != SCHEMA:
+            raise ValueError(f"a report of schema {record['schema']}, not {SCHEMA}")
+        cases = []
+        for case in record["cases"]:
+            seen: dict[str, Any] = {
+                key: tuple(value) if isinstance(value, list) else value
+                for key, value in case["seen"].items()
+            }
+            rest = {k: v for k, v in case.items() if k not in ("seen", "detail")}
+            cases.append(CaseResult(**rest, seen=Observation(**seen)))
+        rest = {k: v for k, v in record.items() if k not in ("schema", "cases", "problems")}
+        return cls(**rest, cases=tuple(cases), problems=tuple(record["problems"]))
+
     def to_json(self, timing: bool = True) -> str:
         """Give the report as JSON: same seed and file, same bytes, but for ``timings``."""
-        record: dict[str, Any] = asdict(self)
+        record: dict[str, Any] = {"schema": SCHEMA, **asdict(self)}
+        for case, written in zip(self.cases, record["cases"], strict=True):
+            written["detail"] = case.detail
         if not timing:
             del record["timings"]
         return json.dumps(record, indent=1, ensure_ascii=False) + "\n"

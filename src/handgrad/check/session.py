@@ -6,6 +6,7 @@ import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,10 @@ from handgrad.check.begin import versions
 from handgrad.check.case import Case, Setting
 from handgrad.check.cases import GROUPS, all_cases
 from handgrad.check.conventions import ALIASES, Convention, other_course, parse
-from handgrad.check.records import CaseResult, CheckReport
+from handgrad.check.records import CaseResult, CheckReport, Observation, Status
+from handgrad.check.reference import reference
 from handgrad.check.sandbox.runner import IMPORT_SECONDS, Outcome, Runner, RunnerFault
 from handgrad.check.sandbox.submission import UNITS, Submission, find_submission
-from handgrad.check.verdict.diagnosis import CAUSES
 from handgrad.check.verdict.judge import Judgement, judge
 from handgrad.errors import CheckerFault, SubmissionError
 
@@ -37,7 +38,7 @@ _PRIVATE = re.compile(r"[^\s'\"]*handgrad-check-[^/\s'\"]+(/case\d+)?(/parent)?/
 
 
 def check_submission(
-    path: str | Path,
+    path: str | Path | Submission,
     *,
     seed: int = 0,
     convention: str = "handgrad",
@@ -50,9 +51,9 @@ def check_submission(
 
     Parameters
     ----------
-    path : str or Path
+    path : str, Path or Submission
         A layers.py, a folder holding one (with optim, solver, logistic, svm, softmax, cnn), or the
-        name of an importable module.
+        name of an importable module; or what ``find_submission`` made of it.
     seed : int, default 0
         Of the cases' inputs; the same seed gives the same inputs, whatever ``only`` selects.
     convention : str, default 'handgrad'
@@ -77,7 +78,7 @@ def check_submission(
         When the checker itself fails.
     """
     rules = parse(convention)
-    submission = find_submission(path)
+    submission = path if isinstance(path, Submission) else find_submission(path)
     with _faults("the cases cannot be made"):
         # All of them when a function is named: only then is it known which there are.
         named = only is not None and set(only) <= set(GROUPS)
@@ -166,6 +167,7 @@ class _Judged:
     ) -> None:
         self.submission, self.convention, self.seed = submission, convention, seed
         self.runner, self.timeout = runner, timeout
+        self.reference = reference(convention)
         self.names: dict[str, set[str]] = {}
         self.broken: dict[str, str] = {}
         self.lacking: dict[str, str] = {}  # module to the package that it needs, and why not
@@ -242,7 +244,7 @@ class _Judged:
     def _without(self, case: Case, who: str, lack: str) -> CaseResult:
         """The result of a case for which a package is not there."""
         self._not_judged.setdefault(lack, {})[who] = None
-        return self._result(case, Judgement("not judged", None, f"{who} needs {lack}."))
+        return self._result(case, _said("not judged", None, f"{who} needs {lack}."))
 
     def problems(self) -> tuple[str, ...]:
         """What kept cases from being judged: a line a package that is not there."""
@@ -284,14 +286,15 @@ class _Judged:
             return self._without(case, f"{unit}.py", self.lacking[unit])
         for unit, name in case.needs:
             if unit in self.broken:
-                return self._result(case, Judgement("error", "raises", self.broken[unit]))
+                seen = Observation(said=_clean(self.broken[unit]), module=unit)
+                return self._result(case, Judgement("error", "raises", seen=seen))
             if not self.has(unit, name):
                 where = f"{unit}.py" if unit in self.names else f"there is no {unit}.py with"
                 said = f"{where} has no {name}" if unit in self.names else f"{where} {name}"
-                return self._result(case, Judgement("missing", "not-written", f"{said}."))
+                return self._result(case, _said("missing", "not-written", f"{said}."))
             if self._timeouts[name] >= _PATIENCE:
                 said = f"{name} did not end in time in {_PATIENCE} other cases; not tried again."
-                return self._result(case, Judgement("error", "timeout", said))
+                return self._result(case, _said("error", "timeout", said))
         timeout = self.timeout * case.patience
         variants = [
             {
@@ -320,7 +323,7 @@ class _Judged:
         if lacks:
             return self._without(case, f"{case.function} in {case.unit}.py", lacks[0])
         with _faults(f"judging {case.function}: {case.name}"):
-            judgement = judge(case, found)
+            judgement = judge(case, found, self.reference)
             if case.recognise is not None:
                 recognised.update(case.recognise([item.get("values") or {} for item in found]))
             if case.timing is not None and judgement.status == "passed":
@@ -328,25 +331,26 @@ class _Judged:
         return self._result(case, judgement)
 
     def _without_reply(self, case: Case, outcome: Outcome, timeout: float) -> Judgement:
-        said = _ending(outcome, timeout)
+        said = f"{_ending(outcome, timeout)}."
         if outcome.ending == "timeout" and case.group == "time" and not outcome.how:
-            return Judgement("failed", "too-slow", f"{said}.")
-        return Judgement("error", outcome.ending, f"{said}. {CAUSES[outcome.ending].capitalize()}.")
+            return _said("failed", "too-slow", said)
+        return _said("error", outcome.ending, said)
 
     def _result(self, case: Case, judgement: Judgement) -> CaseResult:
         passed = judgement.status == "passed"
-        detail = _clean(judgement.detail)
-        if not passed:
-            detail += other_course(judgement.cause, self.convention)
-        if "conv_param" in detail and "TypeError" in detail:
-            detail += " If your course's layers take conv_param, run with --convention cs231n."
+        seen = judgement.seen
+        convention = "" if passed else other_course(judgement.cause, self.convention)
+        if seen.error == "TypeError" and "conv_param" in seen.said:  # Python's words: an argument
+            convention = "cs231n"
         return CaseResult(
             group=case.group,
             function=case.function,
             name=case.name,
             status=judgement.status,
             diagnosis=judgement.cause,
-            detail=detail,
+            remark=judgement.remark,
+            seen=replace(seen, said=_clean(seen.said)),
+            convention=convention,
             read="" if passed else case.read,
             repeat="" if passed else self._repeat(case),
             counts_alone=case.counts_alone,
@@ -359,6 +363,10 @@ class _Judged:
             words += ["--convention", self.convention.name]
         return " ".join(f'"{word}"' if " " in word and '"' not in word else shlex.quote(word)
                         for word in words)  # fmt: skip
+
+
+def _said(status: Status, cause: str | None, said: str) -> Judgement:
+    return Judgement(status, cause, seen=Observation(said=said))
 
 
 def _ending(outcome: Outcome, timeout: float) -> str:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,8 +12,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from handgrad.check import CaseResult, CheckerFault, CheckReport, SubmissionError, check_submission
-from handgrad.check.begin import begun
+from handgrad.check import (
+    CaseResult,
+    CheckerFault,
+    CheckReport,
+    SubmissionError,
+    check_submission,
+    conventions,
+)
+from handgrad.check.begin import begun, versions
 from handgrad.check.classroom.batch import Batch, Outcome, run, submissions
 from handgrad.check.classroom.rubric import Rubric
 from handgrad.check.classroom.watch import Files, changes
@@ -20,6 +28,7 @@ from handgrad.check.formats.findings import findings, names, printable, problems
 from handgrad.check.formats.gradescope import refused
 from handgrad.check.formats.output import UNFINISHED, Saved, render, save
 from handgrad.check.formats.text import TextPrinter, verdict
+from handgrad.check.sandbox.submission import Submission, find_submission
 from handgrad.errors import HandgradError
 from handgrad.terminal import say
 
@@ -67,9 +76,9 @@ def _console() -> Console:
 class _Show:
     """Shows one run: text as it comes, another format at its end, a file at each case."""
 
-    def __init__(self, asked: Asked, console: Console) -> None:
+    def __init__(self, asked: Asked, submission: Submission, console: Console) -> None:
         self._asked = asked
-        self.so_far = begun(asked.path, seed=asked.seed, convention=asked.convention)
+        self.so_far = begun(submission, seed=asked.seed, convention=asked.convention)
         self._saved: Saved | None = None
         self._text: TextPrinter | None = None
         if asked.output is not None:
@@ -149,8 +158,9 @@ def _fault(fault: Exception) -> int:
 def _judged(asked: Asked, console: Console) -> CheckReport:
     show = None
     try:
-        show = _Show(asked, console)
-        report = _checked(asked, show)
+        submission = find_submission(asked.path)
+        show = _Show(asked, submission, console)
+        report = _checked(asked, submission, show.case)
     except SubmissionError as error:
         if show is not None:
             show.stop()
@@ -175,15 +185,17 @@ def _refuse(asked: Asked, content: str) -> None:
         click.echo(content.encode(), nl=False)
 
 
-def _checked(asked: Asked, show: _Show | None = None) -> CheckReport:
+def _checked(
+    asked: Asked, submission: Submission, on_case: Callable[[CaseResult], None] | None = None
+) -> CheckReport:
     return check_submission(
-        asked.path,
+        submission,
         seed=asked.seed,
         convention=asked.convention,
         only=asked.only,
         case=asked.case,
         timeout=asked.timeout,
-        on_case=show.case if show is not None else None,
+        on_case=on_case,
     )
 
 
@@ -215,7 +227,7 @@ def watch_and_check(asked: Asked) -> int:
 
 def _again(asked: Asked, console: Console, last: CheckReport) -> CheckReport:
     started = time.perf_counter()
-    report = _checked(asked)
+    report = _checked(asked, find_submission(asked.path))
     seconds = time.perf_counter() - started
     say(f"\n{time.strftime('%H:%M:%S')} saved, judged again in {seconds:.1f} s")
     changed = changes(last, report)
@@ -246,13 +258,13 @@ def check_folder(asked: Asked, out: Path, jobs: int) -> int:
     if not folder.is_dir():
         raise click.UsageError(f"--batch needs a folder of submissions; {folder} is not one")
     found = submissions(folder.resolve())
-    versions = dict(begun("handgrad", seed=asked.seed, convention=asked.convention).environment)
+    conventions.parse(asked.convention)  # refused here, once, and not for each submission
     batch = Batch(
         folder=folder.resolve(),
         submissions=found,
         out=out.resolve(),
         options=asked.options(),
-        settings={"options": asked.options(), "versions": versions},
+        settings={"options": asked.options(), "versions": versions()},
         rubric=asked.rubric,
         jobs=jobs,
     )

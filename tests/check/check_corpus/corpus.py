@@ -1,22 +1,12 @@
-"""All mutants, and all right submissions that are written differently."""
+"""All right submissions that are written differently."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from check_corpus.mutants import write_baseline
-from check_corpus.mutants_dense import BATCHNORM, DROPOUT, FC, RELU
-from check_corpus.mutants_images import CONV, POOL
-from check_corpus.mutants_losses import LOSSES, OPTIM
-from check_corpus.mutants_ours import OURS
-from check_corpus.mutants_training import MODELS, SOLVER
-from check_corpus.mutants_turns import LAYERS, OBJECTS, RULES
+from check_corpus.mutants import write_plain
 
 PARTS = Path(__file__).parent / "alternatives"
-MUTANTS = [
-    *FC, *RELU, *DROPOUT, *BATCHNORM, *CONV, *POOL, *LOSSES, *OPTIM, *MODELS, *SOLVER,
-    *LAYERS, *RULES, *OBJECTS, *OURS,
-]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,10 +20,10 @@ class Alternative:
     groups : tuple of str
         What it changes, for ``only``.
     added : mapping
-        A file of the baseline to the part that is appended to it: later definitions replace
+        A file of the plain submission to the part that is appended to it: later definitions replace
         earlier ones.
     replaced : mapping
-        A file of the baseline to the part that stands in its place.
+        A file of the plain submission to the part that stands in its place.
     convention : str
     alone : bool
         The submission is layers.py alone, not a folder.
@@ -49,7 +39,7 @@ class Alternative:
 
     def build(self, folder: Path) -> Path:
         """Write the submission into ``folder``, which must not exist, and give its path."""
-        write_baseline(folder)
+        write_plain(folder)
         for file, part in self.added.items():
             path = folder / file
             path.write_text(path.read_text() + "\n\n" + (PARTS / part).read_text())

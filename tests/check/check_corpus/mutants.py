@@ -1,29 +1,31 @@
-"""Mutants: a right submission with one mistake each, a mistake that people make.
+"""Two right submissions, and mistakes planted in the second of them.
 
-A mutant is data: a file of the right submission, a text that occurs in it exactly once, and what
-stands there instead. ``expected`` holds the diagnosis keys that name the mistake; where one
-mistake has two true names (a mean for a sum is a factor 1/N), both are in it.
-
-Two right submissions: ``baseline``, as a student would write it, and ``ours``, handgrad's own
-layers and update rules in plain NumPy.
+The plain submission is check's own reference; its mistakes are check's own table
+(``handgrad.check.mistakes``). The other is handgrad's layers and update rules; a mistake in them is
+data, too: a file, a text that occurs in it exactly once, and what stands there instead.
+``expected`` holds the diagnosis keys that name the mistake; where one mistake has two true names
+(a mean for a sum is a factor 1/N), both are in it.
 """
 
 import ast
 import functools
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import handgrad
+from handgrad.check.conventions import parse
+from handgrad.check.mistakes import patched
+from handgrad.check.reference import reference
 
-BASELINE = Path(__file__).parent / "baseline"
 _OURS = Path(handgrad.__file__).parent
 _ROOTS = ("optim.py", "layers/*.py")  # and what these import
 
 
-def write_baseline(folder: Path) -> None:
+def write_plain(folder: Path) -> None:
     """Write the plain submission into ``folder``, which must not exist."""
-    shutil.copytree(BASELINE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    folder.mkdir(parents=True)
+    for unit, source in reference(parse("handgrad")).sources.items():
+        (folder / f"{unit}.py").write_text(source)
 
 
 def write_ours(folder: Path) -> None:
@@ -61,55 +63,34 @@ def _parts() -> list[Path]:
 
 @dataclass(frozen=True)
 class Mutant:
-    """One mistake, planted in a right submission."""
+    """One mistake, planted in handgrad's own files."""
 
     name: str
-    mistake: str
-    group: str
-    function: str  # what --only selects: the function, or the whole group where others share it
-    file: str
+    what: str
+    group: str  # what --only selects
+    file: str  # relative to the package
     old: str
     new: str
-    expected: frozenset[str]
-    also: frozenset[str] = frozenset()  # consequences: true of it, but not its name
-    ours: bool = False  # planted in handgrad's own files; ``file`` is relative to its package
+    causes: tuple[str, ...]
+    also: tuple[str, ...] = ()  # consequences: true of it, but not its name
 
     def build(self, folder: Path) -> Path:
         """Write the submission into ``folder``, which must not exist, and give its path."""
-        (write_ours if self.ours else write_baseline)(folder)
-        path = folder / "ours" / self.file if self.ours else folder / self.file
-        path.write_text(self.mutated(path.read_text()))
+        write_ours(folder)
+        path = folder / "ours" / self.file
+        path.write_text(patched(path.read_text(), [self.old], [self.new]))
         return folder
-
-    def mutated(self, source: str) -> str:
-        """Give the file's text with the mistake in it."""
-        count = source.count(self.old)
-        if count != 1:
-            raise ValueError(f"mutant {self.name}: its old text occurs {count} times")
-        return source.replace(self.old, self.new)
 
 
 @dataclass(frozen=True)
 class Plant:
-    """Plants mistakes in one file, for one group; ``function`` when no other of it is touched."""
+    """Plants mistakes in one file, for one group."""
 
     group: str
     file: str
-    function: str = ""
-    ours: bool = False
 
     def __call__(
-        self,
-        name: str,
-        mistake: str,
-        old: str,
-        new: str,
-        *expected: str,
-        also: tuple[str, ...] = (),
+        self, name: str, what: str, old: str, new: str, *causes: str, also: tuple[str, ...] = ()
     ) -> Mutant:
         """Make one mutant."""
-        keys, others = frozenset(expected), frozenset(also)
-        return Mutant(
-            name, mistake, self.group, self.function or self.group, self.file, old, new, keys,
-            others, self.ours,
-        )  # fmt: skip
+        return Mutant(name, what, self.group, self.file, old, new, causes, also)

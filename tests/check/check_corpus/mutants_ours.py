@@ -6,17 +6,12 @@ right) not tuned on: what it makes of these is what it would make of a stranger'
 
 from check_corpus.mutants import Plant
 
-
-def _in(group: str, file: str, function: str = "") -> Plant:
-    return Plant(group, file, function, ours=True)
-
-
-fc, relu = _in("fc", "layers/dense.py"), _in("relu", "layers/dense.py")
-dropout = _in("dropout", "layers/dense.py")
-norm = _in("batchnorm", "layers/normalisation.py")
-conv, pool = _in("conv", "layers/convolution.py"), _in("pool", "layers/pooling.py")
-loss = _in("losses", "layers/losses.py")
-rule = _in("optim", "optim.py")
+fc, relu = Plant("fc", "layers/dense.py"), Plant("relu", "layers/dense.py")
+dropout = Plant("dropout", "layers/dense.py")
+norm = Plant("batchnorm", "layers/normalisation.py")
+conv, pool = Plant("conv", "layers/convolution.py"), Plant("pool", "layers/pooling.py")
+loss = Plant("losses", "layers/losses.py")
+rule = Plant("optim", "optim.py")
 
 OURS = [
     fc("our-fc-no-bias", "forward leaves b out", "    out += b\n", "", "bias-ignored"),

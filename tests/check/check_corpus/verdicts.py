@@ -1,5 +1,6 @@
 """What `handgrad check` says of a mutant and of an alternative, and the page that shows it."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -7,11 +8,22 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
+
 import handgrad
-from check_corpus.corpus import ALTERNATIVES, MUTANTS, Alternative
+from check_corpus.corpus import ALTERNATIVES, Alternative
 from check_corpus.mutants import Mutant
-from handgrad.check import CaseResult, check_submission, session
+from check_corpus.mutants_ours import OURS
+from handgrad.check import check_submission, session
+from handgrad.check.case import Case, Setting
+from handgrad.check.cases import all_cases
+from handgrad.check.conventions import Convention, parse
+from handgrad.check.mistakes import Mistake, all_mistakes
+from handgrad.check.reference import reference
+from handgrad.check.sandbox import wire
 from handgrad.check.sandbox.runner import Runner
+from handgrad.check.sandbox.steps import Context
+from handgrad.check.verdict.judge import judge
 
 PAGE = Path(__file__).parents[3] / "docs" / "check_tables.md"
 
@@ -19,29 +31,31 @@ PAGE = Path(__file__).parents[3] / "docs" / "check_tables.md"
 GENERAL = {"backward-of-another-forward", "does-not-learn", "raises", "nonfinite", "wrong-shape"}
 
 
+Known = Mistake | Mutant
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """A submission's cases that did not pass, and the causes stated for them."""
+    """What was found of the cases that did not pass: their likely causes."""
 
-    failed: tuple[CaseResult, ...]
+    failed: tuple[str | None, ...]
 
     @property
     def stated(self) -> list[str]:
         """The causes stated, each once, in the report's order."""
-        return list(dict.fromkeys(case.diagnosis for case in self.failed if case.diagnosis))
+        return list(dict.fromkeys(cause for cause in self.failed if cause))
 
-    def names(self, mutant: Mutant) -> bool:
+    def names(self, mistake: Known) -> bool:
         """Whether the mistake is named, and nothing else is blamed.
 
         A cause that is true of any wrong answer (``GENERAL``), or of this one as a consequence
         (``also``), neither names nor misleads.
         """
-        stated = set(self.stated)
-        return bool(stated & mutant.expected) and stated <= mutant.expected | mutant.also | GENERAL
+        return bool(set(self.stated) & set(mistake.causes)) and not self.misleads(mistake)
 
-    def misleads(self, mutant: Mutant) -> bool:
+    def misleads(self, mistake: Known) -> bool:
         """Whether a cause is stated that is not true of the mistake."""
-        return not set(self.stated) <= mutant.expected | mutant.also | GENERAL
+        return not set(self.stated) <= {*mistake.causes, *mistake.also, *GENERAL}
 
 
 @contextmanager
@@ -68,12 +82,12 @@ def one_child() -> Iterator[None]:
 def _verdict(path: Path, only: Sequence[str], convention: str) -> Verdict:
     # Patient: a busy machine is no mistake of the submission's.
     report = check_submission(path, only=only, convention=convention, timeout=60)
-    return Verdict(tuple(case for case in report.cases if case.status != "passed"))
+    return Verdict(tuple(case.diagnosis for case in report.cases if case.status != "passed"))
 
 
 def of_mutant(mutant: Mutant, folder: Path) -> Verdict:
-    """Plant the mistake in ``folder``, and check what it touches."""
-    return _verdict(mutant.build(folder), [mutant.function], "handgrad")
+    """Plant the mistake in handgrad's own files in ``folder``, and check its group."""
+    return _verdict(mutant.build(folder), [mutant.group], "handgrad")
 
 
 def of_alternative(alternative: Alternative, folder: Path) -> Verdict:
@@ -82,16 +96,65 @@ def of_alternative(alternative: Alternative, folder: Path) -> Verdict:
     return _verdict(path, alternative.groups, alternative.convention)
 
 
+def of_mistake(mistake: Mistake) -> list[Verdict]:
+    """Plant a mistake of the table in the plain submission, in each of its ways.
+
+    The steps run in this process, on what a child would import; what they give goes over the wire
+    all the same.
+    """
+    convention = parse(mistake.convention)
+    right = reference(convention)
+    found = []
+    for sources in mistake.planted(right.sources):
+        causes = []
+        for case in _asked(mistake, convention):
+            judgement = judge(case, _replies(case, right.context(sources)), right)
+            if judgement.status != "passed":
+                causes.append(judgement.cause)
+        found.append(Verdict(tuple(causes)))
+    return found
+
+
+# These share no code: a mistake in one of their functions is no other's.
+_APART = ("losses", "optim", "models")
+
+
+def _asked(mistake: Mistake, convention: Convention) -> list[Case]:
+    """The cases of the functions that a mistake touches, or of their group."""
+    touched = mistake.touches(reference(convention).sources)
+    cases = all_cases(Setting(convention, 0), frozenset([mistake.group]))
+    if mistake.group in _APART:
+        return [case for case in cases if case.function in touched]
+    return [case for case in cases if case.group == mistake.group]
+
+
+def _replies(case: Case, context: Context) -> list[dict[str, Any]]:
+    """What a child would send of a case."""
+    state = np.random.get_state()  # noqa: NPY002
+    variants = [
+        {
+            "inputs": copy.deepcopy(dict(variant.inputs)),
+            "steps": list(variant.steps),
+            "returns": variant.returns(),
+        }
+        for variant in case.variants
+    ]
+    try:
+        return [wire.decode(wire.encode(context.variant(variant))) for variant in variants]
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
+
+
 # -- the page -----------------------------------------------------------------------------------
 
 
-def mutant_row(mutant: Mutant, verdict: Verdict) -> str:
-    """One line of the table of mistakes."""
-    named = "yes" if verdict.names(mutant) else "misled" if verdict.misleads(mutant) else "no"
+def mistake_row(mistake: Known, verdict: Verdict) -> str:
+    """One line of a table of mistakes."""
+    named = "yes" if verdict.names(mistake) else "misled" if verdict.misleads(mistake) else "no"
     said = ", ".join(f"`{cause}`" for cause in verdict.stated) or "wrong, cause unknown"
     if not verdict.failed:
         said, named = "nothing", "missed"
-    return f"| {mutant.name} | {mutant.mistake} | {said} | {named} |"
+    return f"| {mistake.name} | {mistake.what} | {said} | {named} |"
 
 
 def alternative_row(alternative: Alternative, verdict: Verdict) -> str:
@@ -110,18 +173,19 @@ _HEAD = """\
 Made by `python tools/make_check_tables.py`; the tests run every line again and compare.
 
 A *mistake* is one exact replacement in a submission that is right: a plain one, written as a
-student would write it (`tests/check/check_corpus/baseline`), or handgrad's own layers and update
-rules. It counts as *named* (yes) when a stated cause is the mistake that was made and no stated
-cause is false of it. Causes that hold for any wrong answer (`wrong-shape`, `raises`, `nonfinite`,
+student would write it (`handgrad/check/reference`), or handgrad's own layers and update rules. It
+counts as *named* (yes) when a stated cause is the mistake that was made and no stated cause is
+false of it. Causes that hold for any wrong answer (`wrong-shape`, `raises`, `nonfinite`,
 `backward-of-another-forward`) do not count; *no* means that the answer is rejected without its
 cause, *misled* that a false cause is stated, too, and *missed* that the mistake passes.
 """
 
-_TUNED = """
+_TABLE = """
 ## Mistakes in the plain submission
 
-{rejected} of {count} rejected, {named} of {count} named. The checker's hypotheses were worked
-out on these: a stranger's mistake is named less often, which the second table measures.
+{rejected} of {count} rejected, {named} of {count} named. These are the checker's own table, from
+which it explains a wrong answer: a stranger's mistake is named less often, which the second table
+measures.
 """
 
 _OURS = """
@@ -145,11 +209,8 @@ _COLUMNS = "\n| mistake | what is wrong | causes stated | named |\n|---|---|---|
 def page(rows: Mapping[str, str]) -> str:
     """Put the page together from its lines, by the name of the mutant or alternative."""
     text = _HEAD
-    for head, mutants in (
-        (_TUNED, [mutant for mutant in MUTANTS if not mutant.ours]),
-        (_OURS, [mutant for mutant in MUTANTS if mutant.ours]),
-    ):
-        lines = [rows[mutant.name] for mutant in mutants]
+    for head, mistakes in ((_TABLE, all_mistakes()), (_OURS, OURS)):
+        lines = [rows[mistake.name] for mistake in mistakes]
         ends = [line.rsplit("| ", 1)[1].removesuffix(" |") for line in lines]
         text += head.format(
             count=len(lines), named=ends.count("yes"), rejected=len(ends) - ends.count("missed"),

@@ -1,35 +1,33 @@
 """Cases of batch normalisation: training, testing, running statistics, both gradients."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check import references as right
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call
 from handgrad.check.cases.pairs import Pair, Sample, pair_cases, tolerance_of
 from handgrad.check.verdict.hypotheses import as_numbers
 
 READ = 'handgrad/theory/batch_normalisation.md, "1.4 Batch normalisation"'
-_EPS = 1e-5
+STATISTICS = {key: f"bn_param['{key}']" for key in ("running_mean", "running_var")}
 
 
 def cases(setting: Setting) -> Iterator[Case]:
     """Give all cases of batch norm, of features and of channels."""
-    specs = [(7, 4), (5, 1), (3, 6)]
-    yield from pair_cases(setting, _pair("", specs, _training))
-    yield from _modes(setting, "", (7, 4))
-    images = [(3, 2, 4, 5), (2, 3, 3, 3), (5, 1, 2, 2)]
-    yield from pair_cases(setting, _pair("spatial_", images, _training))
-    yield from _modes(setting, "spatial_", (3, 2, 4, 5))
-
-
-def _pair(prefix: str, specs: list[Any], make: Any) -> Pair:
-    forward, backward = f"{prefix}batchnorm_forward", f"{prefix}batchnorm_backward"
-    args = ["x", "gamma", "beta", {"mode": "train"}]
-    optional = prefix != ""
-    return Pair("batchnorm", forward, backward, READ, args, specs, make, optional=optional)
+    for prefix, shapes in (
+        ("", [(7, 4), (5, 1), (3, 6)]),
+        ("spatial_", [(3, 2, 4, 5), (2, 3, 3, 3), (5, 1, 2, 2)]),
+    ):
+        pair = Pair(
+            "batchnorm", f"{prefix}batchnorm_forward", f"{prefix}batchnorm_backward", READ,
+            ["x", "gamma", "beta", {"mode": "train"}], ["x", "gamma", "beta"], shapes, _training,
+            optional=prefix != "",
+        )  # fmt: skip
+        yield from pair_cases(setting, pair)
+        yield from _modes(setting, replace(pair, args=["x", "gamma", "beta", "param"]), shapes[0])
 
 
 def draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> dict[str, Array]:
@@ -46,141 +44,38 @@ def draw(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> dict[s
     }
 
 
-def _rows(x: Array) -> Array:
-    """As rows of features, (N * H * W, C)."""
-    return right.wide(x if x.ndim == 2 else right.per_channel(x))
-
-
-def _back(rows: Array, like: Array) -> Array:
-    """Rows of features in the shape of x."""
-    return rows if like.ndim == 2 else right.as_images(rows, like.shape)
-
-
 def _training(rng: np.random.Generator, shape: Any, dtype: str) -> Sample:
     inputs = draw(rng, shape, dtype)
-    x, gamma, beta = _rows(inputs["x"]), right.wide(inputs["gamma"]), right.wide(inputs["beta"])
-    dout = _rows(inputs["dout"])
-    N = len(x)
-    mean, var = x.mean(axis=0), x.var(axis=0)
-
-    def out(mean: Array, var: Array, eps: float = _EPS) -> Array:
-        return _back(right.batchnorm_forward(x, gamma, beta, mean, var, eps), inputs["x"])
-
-    deviation, root = np.sqrt(var + _EPS), np.sqrt(var)
-    wrong_out = {
-        "unbiased-variance": out(mean, var * N / (N - 1)),
-        "eps-outside-root": out(mean, (root + _EPS) ** 2, 0.0),
-        "eps-missing": out(mean, var, 0.0),
-        "variance-for-deviation": out(mean, (var + _EPS) ** 2, 0.0),
-        "train-uses-running-statistics": out(np.zeros_like(mean), np.zeros_like(var)),
-        "train-uses-running-statistics ": out(0.1 * mean, 0.1 * var),
-        "wrong-axis ": out(np.full_like(mean, x.mean()), np.full_like(var, x.var())),
-        "gamma-ignored": _back((x - mean) / deviation + beta, inputs["x"]),
-        "bias-ignored": _back(gamma * (x - mean) / deviation, inputs["x"]),
-    }
-    if inputs["x"].ndim == 4:
-        pixels = right.wide(inputs["x"])
-        normal = (pixels - pixels.mean(axis=0)) / np.sqrt(pixels.var(axis=0) + _EPS)
-        wrong_out["not-per-channel"] = gamma[:, None, None] * normal + beta[:, None, None]
-        mixed = pixels.reshape(x.shape)  # channels never moved last
-        wrong_out["not-per-channel "] = right.batchnorm_forward(
-            mixed, gamma, beta, mixed.mean(axis=0), mixed.var(axis=0), _EPS
-        ).reshape(pixels.shape)
-    else:
-        across = (x - x.mean(axis=1, keepdims=True)) / np.sqrt(x.var(axis=1, keepdims=True) + _EPS)
-        wrong_out["wrong-axis"] = gamma * across + beta
-    dx, dgamma, dbeta = right.batchnorm_backward(dout, x, gamma, _EPS)
-    ones = right.batchnorm_backward(np.ones_like(dout), x, gamma, _EPS)
-    d_hat, centred = dout * gamma, x - mean
-    hat = centred / deviation
-    through_variance = hat * (d_hat * hat).sum(axis=0) / N / deviation
-    wrong_dx = {
-        "batch-mean-gradient-missing": d_hat / deviation,
-        "variance-gradient-missing": (d_hat - d_hat.mean(axis=0)) / deviation,
-        "mean-gradient-missing": d_hat / deviation - through_variance,
-        "gamma-ignored": right.batchnorm_backward(dout, x, np.ones_like(gamma), _EPS)[0],
-        "upstream-ignored": ones[0],
-        "unbiased-variance": _unbiased_dx(dout, x, gamma),
-    }
-    if N > 2:
-        wrong_dx["averaged-not-summed"] = (
-            d_hat - d_hat.mean(axis=0) / N - hat * (d_hat * hat).mean(axis=0) / N
-        ) / deviation
-    wrong_dgamma = {
-        "upstream-ignored": ones[1],
-        "averaged-not-summed": dgamma / N,
-        "variance-for-deviation": (dout * centred / (var + _EPS)).sum(axis=0),
-        "missing-mask": dbeta,
-        "summed-over-wrong-index": (dout * x).sum(axis=0),
-        "wrong-axis": (dout * hat).sum(axis=1),
-        "gamma-ignored": (dout * gamma * hat).sum(axis=0),
-    }
-    wrong_dbeta = {
-        "averaged-not-summed": dbeta / N,
-        "upstream-ignored": ones[2],
-        "wrong-axis": dout.sum(axis=1),
-        "gamma-ignored": d_hat.sum(axis=0),
-    }
-    shape_shown = "x".join(map(str, shape))
-    return Sample(
-        label=f"x {shape_shown}, {dtype}",
-        inputs=inputs,
-        out=out(mean, var),
-        gradients={"x": _back(dx, inputs["x"]), "gamma": dgamma, "beta": dbeta},
-        numbers={"N": N, "C": shape[1]},
-        wrong_out=wrong_out,
-        wrong={
-            "x": {cause: _back(value, inputs["x"]) for cause, value in wrong_dx.items()},
-            "gamma": {k: v for k, v in wrong_dgamma.items() if k != "missing-mask"},
-            "beta": wrong_dbeta,
-        },
-    )
+    shown = "x".join(map(str, shape))
+    numbers = {"N": inputs["x"].size // shape[1], "C": shape[1]}
+    return Sample(f"x {shown}, {dtype}", inputs, numbers)
 
 
-def _unbiased_dx(dout: Array, x: Array, gamma: Array) -> Array:
-    """The right gradient of the wrong forward: variance divided by N - 1."""
-    N = len(x)
-    centred = x - x.mean(axis=0)
-    deviation = np.sqrt(x.var(axis=0) * N / (N - 1) + _EPS)
-    d_hat = dout * gamma
-    spread = (d_hat * centred).sum(axis=0) / ((N - 1) * deviation**2)
-    result: Array = (d_hat - d_hat.mean(axis=0) - centred * spread) / deviation
-    return result
-
-
-def _modes(setting: Setting, prefix: str, shape: tuple[int, ...]) -> Iterator[Case]:
+def _modes(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> Iterator[Case]:
     """Running statistics, test mode, and the backward after it."""
-    forward, backward = f"{prefix}batchnorm_forward", f"{prefix}batchnorm_backward"
-    common = {"read": READ, "optional": prefix != ""}
-    needs = [("layers", forward)]
-    yield Case(
-        "batchnorm", forward, "running statistics", _running(setting, forward, shape),
-        needs=needs, **common,  # type: ignore[arg-type]
-    )  # fmt: skip
-    yield Case(
-        "batchnorm", forward, "test mode",
-        [*_test(setting, forward, backward, shape, False), _test_at_first(setting, forward, shape)],
-        needs=needs, **common,  # type: ignore[arg-type]
-    )  # fmt: skip
-    yield Case(
-        "batchnorm", forward, "test mode leaves the running statistics alone",
-        [_test_keeps(setting, forward, shape)], needs=needs, counts_alone=False,
-        **common,  # type: ignore[arg-type]
-    )  # fmt: skip
-    yield Case(
-        "batchnorm", forward, "a constant feature gives beta",
-        [_constant(setting, forward, shape)], needs=needs, **common,  # type: ignore[arg-type]
-    )  # fmt: skip
-    needs = [("layers", backward), ("layers", forward)]
-    yield Case(
-        "batchnorm", backward, "after a test-mode forward",
-        _test(setting, forward, backward, shape, True), needs=needs, **common,  # type: ignore[arg-type]
-    )  # fmt: skip
+    name = "running statistics"
+    yield pair.case(name, _running(setting, pair, shape), backward=False)
+    name = "test mode"
+    variants = [*_test(setting, pair, name, shape), _test_at_first(setting, pair, shape)]
+    yield pair.case(name, variants, backward=False)
+    name = "test mode leaves the running statistics alone"
+    yield pair.case(name, [_test_keeps(setting, pair, shape)], backward=False, counts_alone=False)
+    name = "a constant feature gives beta"
+    yield pair.case(name, [_constant(setting, pair, shape)], backward=False)
+    name = "after a test-mode forward"
+    yield pair.case(name, _test(setting, pair, name, shape, backward=True))
 
 
-def _running(setting: Setting, forward: str, shape: tuple[int, ...]) -> list[Variant]:
+def _kept() -> list[Step]:
+    """Read the running statistics from bn_param, under the names that the learner knows."""
+    return [
+        {"op": "item", "on": "param", "key": key, "save": name} for key, name in STATISTICS.items()
+    ]
+
+
+def _running(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> list[Variant]:
     """Three training batches through one bn_param; then what it holds."""
-    rng = setting.rng(forward, "running statistics")
+    rng = setting.rng(pair.forward, "running statistics")
     variants = []
     for label, start, momentum in (
         ("from nothing, momentum by default", None, None),
@@ -189,66 +84,28 @@ def _running(setting: Setting, forward: str, shape: tuple[int, ...]) -> list[Var
         batches = [draw(rng, shape, "float64") for _ in range(3)]
         C = shape[1]
         param: dict[str, Any] = {"mode": "train"}
-        mean, var = np.zeros(C), np.zeros(C)
         if start is not None:
-            mean, var = rng.standard_normal(C), rng.uniform(0.5, 2, C)
-            param |= {"running_mean": mean.copy(), "running_var": var.copy()}
+            param["running_mean"] = rng.standard_normal(C)
+            param["running_var"] = rng.uniform(0.5, 2, C)
         if momentum is not None:
             param["momentum"] = momentum
-        decay = 0.9 if momentum is None else momentum
-        states = _statistics(batches, mean, var, decay)
         inputs: dict[str, Any] = {f"x{i}": batch["x"] for i, batch in enumerate(batches)}
         inputs |= {"gamma": batches[0]["gamma"], "beta": batches[0]["beta"], "param": param}
-        steps: list[Step] = [
-            call(forward, [f"x{i}", "gamma", "beta", ref("param")], ["out", "cache"])
+        steps = [
+            call(pair.forward, [f"x{i}", "gamma", "beta", "param"], ["out", "cache"])
             for i in range(3)
         ]
-        wants = []
-        for key in ("running_mean", "running_var"):
-            steps.append({"op": "item", "on": "param", "key": key, "save": key})
-            value = states["right"][key]
-            wrong = {cause: state[key] for cause, state in states.items() if cause != "right"}
-            wants.append(Want(key, value, "float64", wrong=wrong, label=f"bn_param['{key}']"))
-        wants_given = {"N": batches[0]["x"].size // C}
 
         def kept(values: Mapping[str, Any]) -> Verdict | None:
-            if values.get("running_mean") is None or values.get("running_var") is None:
-                return Verdict(
-                    False, "running-statistics-not-kept", "bn_param holds no running statistics"
-                )
+            if any(values.get(name) is None for name in STATISTICS.values()):
+                said = "bn_param holds no running statistics"
+                return Verdict(False, "running-statistics-not-kept", said)
             return None
 
-        variants.append(Variant(label, inputs, steps, wants, wants_given, judge=kept))
+        numbers = {"N": batches[0]["x"].size // C}
+        wants = [Want(name, "float64") for name in STATISTICS.values()]
+        variants.append(Variant(label, inputs, [*steps, *_kept()], wants, numbers, judge=kept))
     return variants
-
-
-def _statistics(
-    batches: list[dict[str, Array]], mean: Array, var: Array, decay: float
-) -> dict[str, dict[str, Array]]:
-    """The running statistics after these batches, right and in well-known wrong ways."""
-    rows = [_rows(batch["x"]) for batch in batches]
-    N = len(rows[0])
-
-    def moved(decay: float, spread: Any) -> dict[str, Array]:
-        m, v = mean, var
-        for x in rows:
-            m = decay * m + (1 - decay) * x.mean(axis=0)
-            v = decay * v + (1 - decay) * spread(x)
-        return {"running_mean": m, "running_var": v}
-
-    last = rows[-1]
-    return {
-        "right": moved(decay, lambda x: x.var(axis=0)),
-        "running-momentum-swapped": moved(1 - decay, lambda x: x.var(axis=0)),
-        "unbiased-variance": moved(decay, lambda x: x.var(axis=0) * N / (N - 1)),
-        "variance-for-deviation": moved(decay, lambda x: np.sqrt(x.var(axis=0) + _EPS)),
-        "variance-for-deviation ": moved(decay, lambda x: x.std(axis=0)),
-        "running-statistics-not-kept": {"running_mean": mean, "running_var": var},
-        "running-statistics-not-kept ": {
-            "running_mean": decay * mean + (1 - decay) * last.mean(axis=0),
-            "running_var": decay * var + (1 - decay) * last.var(axis=0),
-        },
-    }
 
 
 def given(setting: Setting, forward: str, name: str, shape: tuple[int, ...], dtype: str) -> Any:
@@ -263,107 +120,49 @@ def given(setting: Setting, forward: str, name: str, shape: tuple[int, ...], dty
 
 
 def _test(
-    setting: Setting, forward: str, backward: str, shape: tuple[int, ...], gradients: bool
+    setting: Setting, pair: Pair, name: str, shape: tuple[int, ...], backward: bool = False
 ) -> list[Variant]:
     variants = []
     for dtype in ("float64", "float32"):
-        name = "after a test-mode forward" if gradients else "test mode"
-        inputs = given(setting, forward, name, shape, dtype)
-        x, gamma, beta = _rows(inputs["x"]), right.wide(inputs["gamma"]), inputs["beta"]
-        dout = _rows(inputs["dout"])
-        mean = right.wide(inputs["param"]["running_mean"])
-        var = right.wide(inputs["param"]["running_var"])
-        N = len(x)
-
-        def out(
-            m: Array, v: Array, eps: float = _EPS, *, x: Any = x, gamma: Any = gamma,
-            beta: Any = beta, like: Any = inputs["x"],
-        ) -> Array:  # fmt: skip
-            return _back(right.batchnorm_forward(x, gamma, beta, m, v, eps), like)
-
-        steps: list[Step] = [call(forward, ["x", "gamma", "beta", ref("param")], ["out", "cache"])]
-        tolerance = tolerance_of(dtype)
-        if not gradients:
-            wrong = {
-                "test-uses-batch-statistics": out(x.mean(axis=0), x.var(axis=0)),
-                "variance-for-deviation": out(mean, (var + _EPS) ** 2, 0.0),
-                "variance-for-deviation ": out(mean, var**2, 0.0),
-                "eps-outside-root": out(mean, (np.sqrt(var) + _EPS) ** 2, 0.0),
-                "eps-missing": out(mean, var, 0.0),
-                "gamma-ignored": _back((x - mean) / np.sqrt(var + _EPS) + beta, inputs["x"]),
-                "bias-ignored": _back(gamma * (x - mean) / np.sqrt(var + _EPS), inputs["x"]),
-                "unbiased-variance": out(mean, var * N / (N - 1)),
-                "running-statistics-not-kept": out(np.zeros_like(mean), np.zeros_like(var)),
-            }
-            wants = [Want("out", out(mean, var), dtype, tolerance, wrong)]
-        else:
-            steps.append(call(backward, ["dout", "cache"], ["dx", "dgamma", "dbeta"]))
-            hat = (x - mean) / np.sqrt(var + _EPS)
-            batch_dx, batch_dgamma, _ = right.batchnorm_backward(dout, x, gamma, _EPS)
-            training = _back(batch_dx, inputs["x"])
-            dx = _back(dout * gamma / np.sqrt(var + _EPS), inputs["x"])
-            mixed = dout * gamma / np.sqrt(var + _EPS)
-            mixed = mixed - mixed.mean(axis=0) - hat * (mixed * hat).mean(axis=0)
-            wrong_dx = {
-                "test-backward-wrong": training,
-                "test-backward-wrong ": _back(mixed, inputs["x"]),
-                "gamma-ignored": _back(dout / np.sqrt(var + _EPS), inputs["x"]),
-                "test-uses-batch-statistics": _back(
-                    dout * gamma / np.sqrt(x.var(axis=0) + _EPS), inputs["x"]
-                ),
-            }
-            wants = [
-                Want("dx", dx, dtype, tolerance, wrong_dx),
-                Want("dgamma", (dout * hat).sum(axis=0), dtype, tolerance,
-                     {"test-uses-batch-statistics": batch_dgamma}),
-                Want("dbeta", dout.sum(axis=0), dtype, tolerance),
-            ]  # fmt: skip
-        shown = "x".join(map(str, shape))
-        variants.append(Variant(f"x {shown}, {dtype}", inputs, steps, wants, {"N": N}))
+        inputs = given(setting, pair.forward, name, shape, dtype)
+        sample = Sample(
+            f"x {'x'.join(map(str, shape))}, {dtype}", inputs, {"N": inputs["x"].size // shape[1]}
+        )
+        wants = [
+            Want(output, dtype, tolerance_of(dtype))
+            for output in (pair.outputs if backward else ["out"])
+        ]
+        variants.append(pair.variant(sample, wants, backward=backward))
     return variants
 
 
-def _test_keeps(setting: Setting, forward: str, shape: tuple[int, ...]) -> Variant:
-    inputs = given(setting, forward, "test keeps", shape, "float64")
-    steps: list[Step] = [call(forward, ["x", "gamma", "beta", ref("param")], ["out", "cache"])]
-    for key in ("running_mean", "running_var"):
-        steps.append({"op": "item", "on": "param", "key": key, "save": key})
+def _test_keeps(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> Variant:
+    inputs = given(setting, pair.forward, "test keeps", shape, "float64")
 
     def look(values: Mapping[str, Any]) -> Verdict:
-        for key in ("running_mean", "running_var"):
-            after = as_numbers(values.get(key))
+        for key, name in STATISTICS.items():
+            after = as_numbers(values.get(name))
             if after is None or not np.array_equal(after, inputs["param"][key]):
-                return Verdict(
-                    False, "test-moves-statistics", f"a test-mode pass moves bn_param['{key}']"
-                )
+                return Verdict(False, "test-moves-statistics", f"a test-mode pass moves {name}")
         return Verdict(True)
 
-    extra = ["running_mean", "running_var"]
-    return Variant("float64", inputs, steps, judge=look, extra=extra)
+    steps = [*pair.steps(backward=False), *_kept()]
+    return Variant("float64", inputs, steps, judge=look, extra=list(STATISTICS.values()))
 
 
-def _test_at_first(setting: Setting, forward: str, shape: tuple[int, ...]) -> Variant:
+def _test_at_first(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> Variant:
     """Before any training the statistics are zeros, of x's dtype."""
-    inputs: dict[str, Any] = draw(setting.rng(forward, "at first"), shape, "float32")
+    inputs: dict[str, Any] = draw(setting.rng(pair.forward, "at first"), shape, "float32")
     inputs["param"] = {"mode": "test"}
-    rows, gamma, beta = _rows(inputs["x"]), right.wide(inputs["gamma"]), inputs["beta"]
-    zeros = np.zeros(shape[1])
-    out = right.batchnorm_forward(rows, gamma, beta, zeros, zeros, _EPS)
-    steps: list[Step] = [call(forward, ["x", "gamma", "beta", ref("param")], ["out", "cache"])]
-    want = Want("out", _back(out, inputs["x"]), "float32", tolerance_of("float32"))
-    return Variant("no running statistics yet, float32", inputs, steps, [want])
+    wants = [Want("out", "float32", tolerance_of("float32"))]
+    sample = Sample("no running statistics yet, float32", inputs)
+    return pair.variant(sample, wants, backward=False)
 
 
-def _constant(setting: Setting, forward: str, shape: tuple[int, ...]) -> Variant:
+def _constant(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> Variant:
     """Zero variance: eps alone stands under the root."""
-    rng = setting.rng(forward, "constant")
-    inputs: dict[str, Any] = draw(rng, shape, "float64")
+    inputs: dict[str, Any] = draw(setting.rng(pair.forward, "constant"), shape, "float64")
     inputs["x"][:, 0] = 3.0
-    rows, gamma, beta = _rows(inputs["x"]), inputs["gamma"], inputs["beta"]
-    out = right.batchnorm_forward(rows, gamma, beta, rows.mean(axis=0), rows.var(axis=0), _EPS)
-    steps: list[Step] = [call(forward, ["x", "gamma", "beta", {"mode": "train"}], ["out", "cache"])]
-    no_eps = np.array(out)
-    no_eps[:, 0] = np.nan
-    wrong = {"eps-missing": _back(no_eps, inputs["x"])}
-    want = Want("out", _back(out, inputs["x"]), "float64", 1e-6, wrong)
-    return Variant("feature 0 is 3 everywhere", inputs, steps, [want])
+    inputs["param"] = {"mode": "train"}
+    sample = Sample("feature 0 is 3 everywhere", inputs)
+    return pair.variant(sample, [Want("out", "float64", 1e-6)], backward=False)

@@ -1,6 +1,7 @@
 """Cases of ConvNet alone: its dtype, and batch norm and dropout where it has them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict
 from handgrad.check.cases.models import READ, call_loss, differences, draw, entries_agree, give, new
 from handgrad.check.cases.networks import Net, conv_net
+from handgrad.check.reference import reference
 from handgrad.check.verdict.hypotheses import as_numbers, close, dtype_cause
 
 BATCHNORM: tuple[Mapping[str, Any], ...] = (
@@ -106,9 +108,11 @@ def _dropout_scale(setting: Setting, net: Net) -> Variant:
     """
     p = 0.6
     params, X, _ = draw(setting, net, "the scale of dropout")
-    plain = {**params, "W3": np.eye(5), "b3": np.zeros(5)}
-    hidden = np.maximum(net.forward(X, plain, "second"), 0)
-    by_scale = {scale: scale * hidden @ params["W3"] + params["b3"] for scale in (1.0, p, 1 - p)}
+    hidden = {**params, "W3": np.eye(5), "b3": np.zeros(5)}  # whose scores are the hidden units
+    steps = [new(replace(net, keywords={**net.keywords, "num_classes": 5})), give(hidden)]
+    steps.append(call_loss(["X"], "hidden"))
+    units = reference(setting.convention).values({"X": X}, steps)["hidden"]
+    by_scale = {scale: scale * units @ params["W3"] + params["b3"] for scale in (1.0, p, 1 - p)}
     right_scale = 1.0 if setting.convention.inverted else setting.convention.keep(p)
     make = {**new(net), "op": "make", "choices": list(_DROPOUT)}
     steps = [make, give(params), call_loss(["X"], "scores")]
@@ -147,7 +151,7 @@ def _judge_modes(values: Mapping[str, Any], label: str) -> Verdict:
         )
     verdict = entries_agree(values)
     if not verdict.passed:
-        return Verdict(False, verdict.cause, f"with {label}, {verdict.detail}")
+        return Verdict(False, verdict.cause, f"with {label}, {verdict.said}")
     spread = as_numbers(values.get("many scores"))
     if label == "batch norm" and spread is not None and spread.size and np.abs(spread).max() > 1e3:
         return Verdict(

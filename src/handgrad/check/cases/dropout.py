@@ -8,8 +8,9 @@ import numpy as np
 from handgrad.arrays import Array
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
 from handgrad.check.conventions import Convention
+from handgrad.check.verdict.compare import compare
 from handgrad.check.verdict.hypotheses import as_numbers, dtype_cause
-from handgrad.check.verdict.judge import compare
+from handgrad.check.verdict.judge import causes_of
 
 READ = 'handgrad/theory/dropout.md, "1.3 Dropout, in training and in testing"'
 FORWARD, BACKWARD = ("layers", "dropout_forward"), ("layers", "dropout_backward")
@@ -153,40 +154,20 @@ def _recognise(x: Array, p: float, out: Any) -> Mapping[str, str]:
 def _test(setting: Setting) -> Case:
     name = "test mode"
     rng = setting.rng("dropout_forward", name)
-    convention = setting.convention
     variants = []
     for p in (0.3, 0.8):
         x = nonzero(rng, (12, 5))
-        keep = convention.keep(p)
-        if convention.inverted:
-            value, wrong = x, {"factor-p": x * keep, "keep-drop-swapped": x * (1 - keep)}
-        else:
-            value = x * keep
-            wrong = {
-                "no-test-scaling": x,
-                "keep-drop-swapped": x * (1 - keep),
-                "mask-twice": x * keep**2,
-                "factor-one-over-p": x / keep,
-            }
 
         def look(values: Mapping[str, Any], x: Array = x) -> Verdict | None:
             ratio = ratio_of(x, values.get("out"))
             if ratio is None or (ratio != 0).all() or not (ratio != 0).any():
                 return None
-            return Verdict(
-                False, "test-mode-drops", f"{(ratio == 0).mean():.0%} of the units are 0"
-            )
+            said = f"{(ratio == 0).mean():.0%} of the units are 0"
+            return Verdict(False, "test-mode-drops", said)
 
-        variants.append(
-            Variant(
-                f"p = {p}",
-                {"x": x, "param": param_of(p, "test")},
-                steps_of(),
-                [Want("out", value, "float64", wrong=wrong)],
-                {"keep": keep},
-                judge=look,
-            )
-        )
+        inputs = {"x": x, "param": param_of(p, "test")}
+        wants, numbers = [Want("out", "float64")], {"keep": setting.convention.keep(p)}
+        variants.append(Variant(f"p = {p}", inputs, steps_of(), wants, numbers, judge=look))
     return Case("dropout", "dropout_forward", name, variants, READ, [FORWARD])
 
 
@@ -247,24 +228,24 @@ def _backward_train(setting: Setting) -> Case:
             if not mask.any():
                 text = "the forward keeps no unit: there is no mask for the gradient to follow"
                 return Verdict(False, None, text)
-            wrong = {
-                "missing-mask": dout,
-                "missing-mask, scaled": dout * scale,
-                "upstream-ignored": mask * scale,
-                "no-train-scaling" if convention.inverted else "inverted-scaling": (
-                    dout * mask if convention.inverted else dout * mask / keep
-                ),
-                "factor-p": dout * mask * scale * keep,
-                "mask-twice": dout * mask * scale**2,
-                "keep-drop-swapped": dout * ~mask * scale,
-                "summed-over-wrong-index": dout * x * mask,
-            }
-            want = Want("dx", dout * mask * scale, "float64", wrong=wrong)
-            problem = compare(Variant("", {}, []), want, values.get("dx"))
-            if problem is None:
+            want, right = Want("dx", "float64"), dout * mask * scale
+            difference = compare(want, right, values.get("dx"))
+            if difference is None:
                 return Verdict(True)
-            cause = problem.causes[0].cause.partition(",")[0] if problem.causes else None
-            return Verdict(False, cause, problem.text)
+            other_scale = (
+                ("no-train-scaling", dout * mask)
+                if convention.inverted
+                else ("inverted-scaling", dout * mask / keep)
+            )
+            mistaken = [
+                ("missing-mask", dout), ("missing-mask", dout * scale),
+                ("upstream-ignored", mask * scale), other_scale,
+                ("factor-p", right * keep), ("mask-twice", right * scale),
+                ("keep-drop-swapped", dout * ~mask * scale),
+                ("summed-over-wrong-index", dout * x * mask),
+            ]  # fmt: skip
+            causes = causes_of(difference, want, {}, mistaken)
+            return Verdict(False, causes[0].cause if causes else None, seen=difference.seen)
 
         variants.append(
             Variant(f"p = {p}", inputs, steps_of(True), judge=look, extra=["out", "dx"])
@@ -276,22 +257,12 @@ def _backward_train(setting: Setting) -> Case:
 def _backward_test(setting: Setting) -> Case:
     name = "gradient of x, after a test-mode forward"
     rng = setting.rng("dropout_backward", name)
-    convention = setting.convention
     variants = []
     for p in (0.3, 0.8):
         x, dout = nonzero(rng, (6, 5)), rng.standard_normal((6, 5))
-        keep = convention.keep(p)
-        value = dout if convention.inverted else dout * keep
-        wrong = {
-            "factor-p" if convention.inverted else "no-test-scaling": (
-                dout * keep if convention.inverted else dout
-            ),
-            "keep-drop-swapped": dout * (1 - keep),
-            "mask-twice": dout * keep**2,
-        }
         inputs = {"x": x, "dout": dout, "param": param_of(p, "test")}
-        want = Want("dx", value, "float64", wrong=wrong)
-        variants.append(Variant(f"p = {p}", inputs, steps_of(True), [want], {"keep": keep}))
+        wants, numbers = [Want("dx", "float64")], {"keep": setting.convention.keep(p)}
+        variants.append(Variant(f"p = {p}", inputs, steps_of(True), wants, numbers))
     needs = [BACKWARD, FORWARD]
     return Case("dropout", "dropout_backward", name, variants, READ, needs)
 

@@ -13,7 +13,6 @@ from handgrad.check.cases.dropout import (
     nonzero,
     param_of,
     ratio_of,
-    scale_of,
     steps_of,
 )
 
@@ -30,8 +29,7 @@ def _stream(setting: Setting) -> Case:
     """The mask is RandomState(seed).rand(*x.shape) < p, or that of the global generator."""
     name = "the course's random numbers: rand(*x.shape) < p"
     rng = setting.rng("dropout_forward", name)
-    convention, p = setting.convention, 0.7
-    scale = scale_of(convention, p)
+    p = 0.7
     variants = []
     for label, seed, draws in (
         ("dropout_param['seed'] = 5", 5, 5),
@@ -39,24 +37,16 @@ def _stream(setting: Setting) -> Case:
     ):
         x = nonzero(rng, (6, 7))
         draw = np.random.RandomState(draws).rand(*x.shape)
-        value = x * (draw < p) * scale
-        wrong = {
-            "keep-drop-swapped": x * (draw >= p) * scale,
-            "inverted-scaling": x * (draw < p) / p,
-            "no-train-scaling": x * (draw < p),
-        }
 
-        def look(
-            values: Mapping[str, Any], x: Array = x, value: Array = value, draw: Array = draw
-        ) -> Verdict:
-            ratio = ratio_of(x, values.get("out"))
+        def look(values: Mapping[str, Any], x: Array = x, draw: Array = draw) -> Verdict:
+            ratio, right = ratio_of(x, values.get("out")), draw < p
             if ratio is None:
                 return Verdict(False, None, "out should be numbers in x's shape")
-            if np.array_equal(ratio != 0, value != 0):
-                return Verdict(True)
             kept = ratio != 0
+            if np.array_equal(kept, right):
+                return Verdict(True)
             cause = "other-random-stream"
-            if np.array_equal(kept, value == 0):
+            if np.array_equal(kept, ~right):
                 cause = "keep-drop-swapped"
             elif kept.all():
                 cause = "not-random"
@@ -64,20 +54,12 @@ def _stream(setting: Setting) -> Case:
                 cause = "keep-fraction-wrong"
             elif (kept == kept[:1]).all() or (kept == kept[:, :1]).all():
                 cause = "mask-per-row"
-            differ = int(np.sum((ratio != 0) != (value != 0)))
+            differ = int(np.sum(kept != right))
             return Verdict(False, cause, f"{differ} of {x.size} units of the mask are other ones")
 
-        want = Want("out", value, "any", wrong=wrong)
-        variants.append(
-            Variant(
-                label,
-                {"x": x, "param": param_of(p, "train", seed)},
-                steps_of(),
-                [want],
-                {"keep": convention.keep(p)},
-                judge=look,
-            )
-        )
+        inputs = {"x": x, "param": param_of(p, "train", seed)}
+        numbers = {"keep": setting.convention.keep(p)}
+        variants.append(Variant(label, inputs, steps_of(), [Want("out")], numbers, judge=look))
     return Case("dropout", "dropout_forward", name, variants, READ, [FORWARD])
 
 

@@ -1,7 +1,7 @@
 """Two layers in turn: a backward answers from its own cache, whatever ran since its forward."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,13 +27,13 @@ class Turn:
         The forward's arguments, and dout.
     args : sequence
         The forward's arguments: names of inputs, or values.
-    right : mapping
-        Output ('out', 'dx', ...) to its right value, where it is to be compared.
+    right : function, optional
+        Gives each output ('out', 'dx', ...) and its right value, where they are to be compared.
     """
 
     inputs: Mapping[str, Any]
     args: Sequence[Any]
-    right: Mapping[str, Array] = field(default_factory=dict)
+    right: Callable[[], Mapping[str, Array]] = dict
 
 
 def in_turn(
@@ -156,7 +156,7 @@ def is_right(got: Any, value: Any) -> bool:
 
 def _wrong_after_right(values: Mapping[str, Any], sides: Mapping[str, Turn]) -> str:
     """An output that is wrong for B though every one is right for A, of the same shape; or ''."""
-    first, second = (sides[side].right for side in "AB")
+    first, second = (sides[side].right() for side in "AB")
     if any(np.shape(first[name]) != np.shape(second[name]) for name in first):
         return ""
     if not all(is_right(values.get(f"A {name} alone"), first[name]) for name in first):

@@ -6,33 +6,25 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check import references as right
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, shape_text
 from handgrad.check.cases.in_turn import differs, is_right, same
-from handgrad.check.cases.losses_wrong import (
-    wrong_logistic,
-    wrong_multiclass_svm,
-    wrong_softmax,
-    wrong_svm,
-)
 from handgrad.check.cases.pairs import agree, tolerance_of
+from handgrad.check.reference import reference
 from handgrad.check.verdict.hypotheses import as_numbers, close
 
 READ = 'handgrad/theory/losses.md, "2–4 The losses"'
-Loss = Callable[[Array, Array], tuple[float, Array]]
-Wrongs = Callable[[Array, Array], tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 
 def cases(setting: Setting) -> Iterator[Case]:
     """Give all cases of the losses."""
     if setting.convention.models:
-        yield from _binary(setting, "logistic_loss", right.logistic_loss, wrong_logistic)
+        yield from _binary(setting, "logistic_loss")
     if setting.convention.multiclass_svm:
-        yield from _multiclass(setting, "svm_loss", right.multiclass_svm_loss, wrong_multiclass_svm)
+        yield from _multiclass(setting, "svm_loss")
     else:
-        yield from _binary(setting, "svm_loss", right.svm_loss, wrong_svm)
-        yield _kink(setting)
-    yield from _multiclass(setting, "softmax_loss", right.softmax_loss, wrong_softmax)
+        yield from _binary(setting, "svm_loss")
+        yield _kink()
+    yield from _multiclass(setting, "softmax_loss")
 
 
 def _case(function: str, name: str, variants: Sequence[Variant], **more: Any) -> Case:
@@ -44,22 +36,15 @@ def _variant(
     label: str,
     x: Array,
     y: Array,
-    answers: tuple[float, Array],
-    wrongs: tuple[Mapping[str, Any], Mapping[str, Any]],
     numbers: Mapping[str, float] | None = None,
     dtype: str = "any",
-    steps: Sequence[Step] = (),
     **more: Any,
 ) -> Variant:
-    """One call of a loss, its two answers, and what mistakes would give."""
+    """One call of a loss, and its two answers."""
     tolerance = tolerance_of(str(x.dtype))
-    wants = [
-        Want("loss", answers[0], "any", tolerance, wrongs[0]),
-        Want("dx", answers[1], dtype, tolerance, wrongs[1]),
-    ]
-    all_steps = [call(function, ["x", "y"], ["loss", "dx"]), *steps]
-    counts = {"N": len(x), **(numbers or {})}
-    return Variant(label, {"x": x, "y": y}, all_steps, wants, counts, **more)
+    wants = [Want("loss", "any", tolerance), Want("dx", dtype, tolerance)]
+    steps = [call(function, ["x", "y"], ["loss", "dx"])]
+    return Variant(label, {"x": x, "y": y}, steps, wants, {"N": len(x), **(numbers or {})}, **more)
 
 
 def _differences(setting: Setting, function: str, x: Array, y: Array) -> Case:
@@ -79,7 +64,7 @@ def _differences(setting: Setting, function: str, x: Array, y: Array) -> Case:
 
 
 def _in_turn(
-    function: str, first: tuple[Array, Array], second: tuple[Array, Array], rights: Sequence[Any]
+    setting: Setting, function: str, first: tuple[Array, Array], second: tuple[Array, Array]
 ) -> Case:
     """Two batches of one shape: the second call knows nothing of the first, nor the other way."""
     inputs = {
@@ -119,10 +104,11 @@ def _in_turn(
                 now = values.get(f"A {name} {when}")
                 if not same(kept, now):
                     return Verdict(False, cause, differs(name, kept, now, said))
+        loss = reference(setting.convention).function(function)
         pairs = {
             side: [(n, values.get(f"{side} {n} kept"), value)
-                   for n, value in zip(outputs, answers, strict=True)]
-            for side, answers in zip("AB", rights, strict=True)
+                   for n, value in zip(outputs, loss(*batch), strict=True)]
+            for side, batch in (("A", first), ("B", second))
         }  # fmt: skip
         wrong = [n for n, got, value in pairs["B"] if not is_right(got, value)]
         if wrong and all(is_right(got, value) for _, got, value in pairs["A"]):
@@ -144,15 +130,15 @@ def _away(rng: np.random.Generator, N: int) -> Array:
     return x
 
 
-def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iterator[Case]:
+def _binary(setting: Setting, function: str) -> Iterator[Case]:
     def draw(name: str, N: int) -> tuple[Array, Array]:
         rng = setting.rng(function, f"{name} {N}")
         # Alone, an example is a negative one: it is 0 or -1 that a coding gets wrong.
         positive = rng.permutation(np.arange(N) % 2 == 1)
         return _away(rng, N), positive
 
-    def variant(label: str, x: Array, positive: Array, y: Array, **more: Any) -> Variant:
-        return _variant(function, label, x, y, loss(x, positive), wrongs(x, positive), **more)
+    def variant(label: str, x: Array, y: Array, **more: Any) -> Variant:
+        return _variant(function, label, x, y, **more)
 
     name = "loss and gradient"
     variants = []
@@ -162,48 +148,41 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
             bits = coding == "0 and 1"
             variants.append(
                 variant(
-                    f"x ({N},), labels {coding}", x, positive, y,
-                    numbers={"bits": bits, "signs": not bits},
+                    f"x ({N},), labels {coding}", x, y, numbers={"bits": bits, "signs": not bits}
                 )
-            )  # fmt: skip
-    yield _case(function, name, variants, recognise=_recognise_labels(function, variants))
+            )
+    yield _case(function, name, variants, recognise=_recognise_labels(setting, function, variants))
 
     name = "x of shape (N, 1)"
     variants = []
     for N in (5, 1):
         x, positive = draw(name, N)
-        variants.append(
-            variant(f"x ({N}, 1), y ({N},)", x[:, None], positive, positive.astype(int))
-        )
-    yield _case(function, name, variants, recognise=_recognise_column(function, variants))
+        variants.append(variant(f"x ({N}, 1), y ({N},)", x[:, None], positive.astype(int)))
+    yield _case(function, name, variants, recognise=_recognise_column(setting, function, variants))
 
     name = "labels of any dtype"
     x, positive = draw(name, 6)
     variants = [
-        variant(
-            f"y of {dtype}", x, positive, positive.astype(dtype),
-            numbers={"odd dtype": dtype != "int64"},
-        )
+        variant(f"y of {dtype}", x, positive.astype(dtype), numbers={"odd dtype": dtype != "int64"})
         for dtype in ("int64", "uint8", "bool", "float64", "float32", "int8")
-    ]  # fmt: skip
+    ]
     yield _case(function, name, variants)
 
     name = "a batch of one class"
     variants = []
     for value in (1, 0, -1):
         x, _ = draw(f"{name} {value}", 4)
-        positive = np.full(4, value == 1)
         codings = {"signs": value == -1, "bits": value == 0}
-        y = np.full(4, value)
-        variants.append(variant(f"all labels {value}", x, positive, y, numbers=codings))
+        # Which label is which cannot be told where there is one alone.
+        more = {"numbers": codings, "untold": ["labels-sign"]}
+        variants.append(variant(f"all labels {value}", x, np.full(4, value), **more))
     yield _case(function, name, variants)
 
     name = "extreme scores"
     variants = []
     for size in (40.0, 720.0, 1000.0, 1e4):  # exp(720) overflows, exp(-720) is not yet 0
         x = np.array([size, -size, size, -size, 0.0])
-        positive = np.array([True, True, False, False, True])
-        variants.append(variant(f"scores of ±{size:g}", x, positive, positive.astype(int)))
+        variants.append(variant(f"scores of ±{size:g}", x, np.array([1, 1, 0, 0, 1])))
     yield _case(function, name, variants)
 
     name = "modifies no argument"
@@ -220,8 +199,7 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
     x, positive = draw(name, 5)
     variants = []
     for dtype in ("float32", "float64"):
-        given = x.astype(dtype)
-        variants.append(variant(dtype, given, positive, positive.astype(int), dtype=dtype))
+        variants.append(variant(dtype, x.astype(dtype), positive.astype(int), dtype=dtype))
     yield _case(function, name, variants)
 
     x, positive = draw("differences", 6)
@@ -231,25 +209,25 @@ def _binary(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iter
     # Of the second batch other rows are positive.
     draws[1] = (draws[1][0], ~draws[0][1])
     first, second = ((x, positive.astype(int)) for x, positive in draws)
-    yield _in_turn(function, first, second, [loss(*pair) for pair in draws])
+    yield _in_turn(setting, function, first, second)
 
 
 Recognise = Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]]
 
 
-def _right(variant: Variant, values: Mapping[str, Any]) -> bool:
+def _right(setting: Setting, variant: Variant, values: Mapping[str, Any]) -> bool:
     """Whether the loss is right and dx holds the right numbers, in whatever shape."""
     loss, dx = (as_numbers(values.get(name)) for name in ("loss", "dx"))
     if loss is None or dx is None or loss.size != 1:
         return False
-    wanted = [np.asarray(want.value, dtype=np.float64).reshape(-1) for want in variant.wants]
+    right = reference(setting.convention).right(variant)
     return all(
-        close(got.astype(np.float64).reshape(-1), want, 1e-4)
-        for got, want in zip((loss, dx), wanted, strict=True)
+        close(got.astype(np.float64).reshape(-1), np.reshape(right[name], -1), 1e-4)
+        for got, name in ((loss, "loss"), (dx, "dx"))
     )
 
 
-def _recognise_labels(function: str, variants: Sequence[Variant]) -> Recognise:
+def _recognise_labels(setting: Setting, function: str, variants: Sequence[Variant]) -> Recognise:
     """Say which codings of the labels a loss understands."""
 
     def recognise(results: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
@@ -257,18 +235,18 @@ def _recognise_labels(function: str, variants: Sequence[Variant]) -> Recognise:
         for variant, values in zip(variants, results, strict=True):
             for coding in fits:
                 if variant.numbers[coding]:
-                    fits[coding] &= _right(variant, values)
+                    fits[coding] &= _right(setting, variant, values)
         known = [text for key, text in (("bits", "0 and 1"), ("signs", "-1 and 1")) if fits[key]]
         return {f"labels of {function}": ", or ".join(known)} if known else {}
 
     return recognise
 
 
-def _recognise_column(function: str, variants: Sequence[Variant]) -> Recognise:
+def _recognise_column(setting: Setting, function: str, variants: Sequence[Variant]) -> Recognise:
     """Say whether a loss takes scores of shape (N, 1), and gives dx in which shape."""
 
     def recognise(results: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
-        if not _right(variants[0], results[0]):
+        if not _right(setting, variants[0], results[0]):
             return {}
         dx = as_numbers(results[0].get("dx"))
         shape = "(N, 1)" if dx is not None and dx.ndim == 2 else "(N,)"
@@ -277,34 +255,28 @@ def _recognise_column(function: str, variants: Sequence[Variant]) -> Recognise:
     return recognise
 
 
-def _kink(setting: Setting) -> Case:
+def _kink() -> Case:
     """At y x = 1 exactly the gradient is 0."""
     x = np.array([1.0, -1.0, 0.5, 3.0, 2.5])  # at the kink twice, twice within, once beyond
-    positive = np.array([True, False, True, False, True])
+    y = np.array([1, 0, 1, 0, 1])
     places = np.array([True, True, False, False, False])
-    loss, dx = right.svm_loss(x, positive)
-    variant = Variant(
-        "two margins at exactly 1", {"x": x, "y": positive.astype(int)},
-        [call("svm_loss", ["x", "y"], ["loss", "dx"])],
-        [Want("loss", loss, wrong=wrong_svm(x, positive)[0]),
-         Want("dx", dx, wrong=wrong_svm(x, positive)[1], places={"kink-wrong": places})],
-        {"N": 5},
-    )  # fmt: skip
+    steps = [call("svm_loss", ["x", "y"], ["loss", "dx"])]
+    wants = [Want("loss"), Want("dx", places={"kink-wrong": places})]
+    variant = Variant("two margins at exactly 1", {"x": x, "y": y}, steps, wants, {"N": 5})
     return _case("svm_loss", "gradient 0 at the kink", [variant])
 
 
 # -- several classes ----------------------------------------------------------------------------
 
 
-def _multiclass(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> Iterator[Case]:
+def _multiclass(setting: Setting, function: str) -> Iterator[Case]:
     def draw(name: str, N: int, C: int) -> tuple[Array, Array]:
         rng = setting.rng(function, f"{name} {N} {C}")
         y = rng.permutation(np.arange(N) % C)
         return rng.standard_normal((N, C)) * 1.3, y
 
-    def variant(label: str, x: Array, y: Array, given: Array | None = None, **more: Any) -> Variant:
-        given = y if given is None else given
-        return _variant(function, label, x, given, loss(x, y), wrongs(x, y), **more)
+    def variant(label: str, x: Array, y: Array, **more: Any) -> Variant:
+        return _variant(function, label, x, y, **more)
 
     name = "loss and gradient"
     variants = [
@@ -318,7 +290,7 @@ def _multiclass(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> 
     for dtype in ("int64", "uint8", "int32"):
         x, y = draw(name, 6, 3)
         odd = {"odd dtype": dtype == "uint8"}
-        variants.append(variant(f"y of {dtype}", x, y, y.astype(dtype), numbers=odd))
+        variants.append(variant(f"y of {dtype}", x, y.astype(dtype), numbers=odd))
     yield _case(function, name, variants)
 
     name = "extreme scores"
@@ -343,4 +315,4 @@ def _multiclass(setting: Setting, function: str, loss: Loss, wrongs: Wrongs) -> 
 
     first = draw("two calls in turn", 5, 3)
     second = (draw("two calls in turn B", 5, 3)[0], (first[1] + 1) % 3)
-    yield _in_turn(function, first, second, [loss(*first), loss(*second)])
+    yield _in_turn(setting, function, first, second)

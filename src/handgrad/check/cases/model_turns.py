@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from handgrad.arrays import Array
-from handgrad.check import references as right
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, ref
 from handgrad.check.cases.convnet import BATCHNORM
 from handgrad.check.cases.in_turn import differs, same
 from handgrad.check.cases.models import READ, draw, new
-from handgrad.check.cases.networks import Net, conv_net, dense_net
+from handgrad.check.cases.networks import CLASSES, Net, conv_net, dense_net
 from handgrad.check.verdict.hypotheses import as_numbers
 
 _NAME = "two models in turn"
@@ -20,12 +19,8 @@ def cases(setting: Setting) -> Iterator[Case]:
     """Give a case of each of the four classes."""
     if not setting.convention.models:
         return
-    for unit, cls, classes, loss in (
-        ("logistic", "LogisticClassifier", 1, right.logistic_loss),
-        ("svm", "SVM", 1, right.svm_loss),
-        ("softmax", "SoftmaxClassifier", 4, right.softmax_loss),
-    ):
-        linear, deep = (dense_net(unit, cls, classes, loss, hidden, (6,)) for hidden in (None, 5))
+    for unit, cls, classes in CLASSES:
+        linear, deep = (dense_net(unit, cls, classes, hidden, (6,)) for hidden in (None, 5))
         yield _case(deep, [_two(setting, deep, deep), _two(setting, linear, deep)])
     conv, other = conv_net((2, 7, 8), 3), conv_net((1, 8, 8), 2)
     variants = [_two(setting, conv, conv), _two(setting, conv, other), _normed(setting, conv)]

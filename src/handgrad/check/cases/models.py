@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check import references as right
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
-from handgrad.check.cases.networks import Net, conv_net, dense_net
+from handgrad.check.cases.networks import CLASSES, Net, conv_net, dense_net
 from handgrad.check.verdict.hypotheses import as_numbers
 
 READ = "what a model computes: python -m pydoc handgrad.{unit}, and handgrad.network.Network"
@@ -19,16 +18,11 @@ def cases(setting: Setting) -> Iterator[Case]:
     """Give all cases of the four classes."""
     if not setting.convention.models:
         return
-    for unit, cls, classes, loss in (
-        ("logistic", "LogisticClassifier", 1, right.logistic_loss),
-        ("svm", "SVM", 1, right.svm_loss),
-        ("softmax", "SoftmaxClassifier", 4, right.softmax_loss),
-    ):
-        nets = [dense_net(unit, cls, classes, loss, hidden, (6,)) for hidden in (None, 5)]
-        images = [dense_net(unit, cls, classes, loss, 5, (2, 3))]
+    for unit, cls, classes in CLASSES:
+        nets = [dense_net(unit, cls, classes, hidden, (6,)) for hidden in (None, 5)]
+        images = [dense_net(unit, cls, classes, 5, (2, 3))]
         yield from _net_cases(setting, nets, images)
-    conv = [conv_net((2, 7, 8), 3), conv_net((1, 8, 8), 2)]
-    yield from _net_cases(setting, conv, [])
+    yield from _net_cases(setting, [conv_net((2, 7, 8), 3), conv_net((1, 8, 8), 2)], [])
 
 
 def _net_cases(setting: Setting, nets: Sequence[Net], more: Sequence[Net]) -> Iterator[Case]:
@@ -117,97 +111,19 @@ def call_loss(args: list[str], save: Any) -> Step:
 
 def _scores(setting: Setting, net: Net, name: str) -> Variant:
     params, X, _ = draw(setting, net, name)
-    value, wrong = net.forward(X, params), {}
-    if net.hidden:
-        wrong["no-relu"] = net.forward(X, params, "no-relu")
-    if net.cls == "ConvNet":
-        wrong["no-relu "] = net.forward(X, params, "first")
-        wrong["no-relu  "] = net.forward(X, params, "second")
-    else:
-        wrong["bias-ignored"] = net.forward(X, params, "bias-ignored")
-    if net.classes == 1:
-        wrong |= {"factor-other": 1 / (1 + np.exp(-value[:, 0]))}
-        value = value[:, 0]
-        wrong = {key: other.reshape(len(X)) for key, other in wrong.items()}
-    wrong.pop("factor-other", None)
     steps = [new(net), give(params), call_loss(["X"], "scores")]
-    want = Want("scores", value, "any", wrong=wrong)
-    return Variant(net.label, {"X": X}, steps, [want], unmodified=["X"])
-
-
-def _penalty(net: Net, params: Mapping[str, Array], letters: str = "W") -> float:
-    return float(sum((params[k] ** 2).sum() for k in net.shapes if k[0] in letters))
-
-
-def _answers(
-    net: Net, X: Array, y: Array, params: Mapping[str, Array], wrong: str = "", back: str = ""
-) -> tuple[float, dict[str, Array]]:
-    loss, dscores = net.loss(net.forward(X, params, wrong), y == 1 if net.classes == 1 else y)
-    return loss, net.backward(dscores, X, params, back or wrong)
+    return Variant(net.label, {"X": X}, steps, [Want("scores")], unmodified=["X"])
 
 
 def _gradients(setting: Setting, net: Net, name: str, reg: float) -> Variant:
     params, X, y = draw(setting, net, name)
-    loss, grads = _answers(net, X, y, params)
-    penalty, with_biases = _penalty(net, params), _penalty(net, params, "Wb")
-    wrong_loss: dict[str, Any] = {}
-    wrong: dict[str, dict[str, Any]] = {key: {} for key in net.shapes}
-
-    def note(cause: str, forward: str, backward: str) -> None:
-        other_loss, other = _answers(net, X, y, params, forward, backward)
-        if forward:
-            wrong_loss[cause] = other_loss + 0.5 * reg * penalty
-        for key in net.shapes:
-            wrong[key][cause] = other[key] + (reg * params[key] if key[0] == "W" else 0)
-
-    # The backward's mistakes first: where both fit W1, a wrong forward shows elsewhere, too.
-    if net.hidden:
-        note("missing-mask", "", "missing-mask")
-    if net.cls == "ConvNet":
-        note("missing-mask ", "", "missing-mask 2")
-    if net.hidden:
-        note("no-relu", "no-relu", "no-relu")
-    if net.cls == "ConvNet":
-        note("no-relu ", "first", "first")
-        note("no-relu  ", "second", "second")
-    if reg:
-        wrong_loss |= {
-            "reg-not-in-loss": loss,
-            "reg-missing": loss,
-            "reg-on-biases": loss + 0.5 * reg * with_biases,
-            "reg-factor": loss + reg * penalty,
-            "reg-factor ": loss + 0.25 * reg * penalty,
-            "reg-factor  ": loss + 0.5 * reg * penalty / len(X),
-        }
-        for k, key in enumerate(key for key in net.shapes if key[0] == "W"):
-            if _penalty(net, params) != float((params[key] ** 2).sum()):
-                some = 0.5 * reg * (penalty - float((params[key] ** 2).sum()))
-                wrong_loss["reg-not-in-loss" + (k + 1) * " "] = loss + some
-                wrong_loss["reg-missing" + (k + 1) * " "] = loss + some
-        for key in net.shapes:
-            if key[0] == "W":
-                wrong[key] |= {
-                    "reg-not-in-gradient": grads[key],
-                    "reg-missing": grads[key],
-                    "reg-factor": grads[key] + 2 * reg * params[key],
-                    "reg-factor ": grads[key] + 0.5 * reg * params[key],
-                    "reg-factor  ": grads[key] + reg * params[key] / len(X),
-                }
-            else:
-                wrong[key] |= {"reg-on-biases": grads[key] + reg * params[key]}
-    wants = [Want("loss", loss + 0.5 * reg * penalty, wrong=wrong_loss)]
-    steps: list[Step] = [
-        new(net, reg=reg),
-        give(params),
-        call_loss(["X", "y"], ["loss", "grads"]),
-    ]
-    for key in net.shapes:
-        steps.append({"op": "item", "on": "grads", "key": key, "save": f"grads['{key}']"})
-        value = grads[key] + (reg * params[key] if key[0] == "W" else 0)
-        wants.append(Want(f"grads['{key}']", value, "any", 1e-7, wrong[key]))
+    outputs = {key: f"grads['{key}']" for key in net.shapes}
+    steps: list[Step] = [new(net, reg=reg), give(params), call_loss(["X", "y"], ["loss", "grads"])]
+    steps += [{"op": "item", "on": "grads", "key": k, "save": to} for k, to in outputs.items()]
+    wants = [Want("loss"), *(Want(output, tolerance=1e-7) for output in outputs.values())]
 
     def complete(values: Mapping[str, Any]) -> Verdict | None:
-        absent = [key for key in net.shapes if values.get(f"grads['{key}']") is None]
+        absent = [key for key, output in outputs.items() if values.get(output) is None]
         if not absent:
             return None
         return Verdict(False, "gradient-missing", f"loss gives no gradient of {', '.join(absent)}")

@@ -9,6 +9,7 @@ import numpy as np
 from handgrad.arrays import Array
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call
 from handgrad.check.cases.in_turn import IN_TURN, Turn, in_turn
+from handgrad.check.reference import reference
 from handgrad.check.verdict.hypotheses import as_numbers
 
 _DIFFERENCES_TOLERANCE = 1e-5
@@ -16,31 +17,20 @@ _DIFFERENCES_TOLERANCE = 1e-5
 
 @dataclass(frozen=True)
 class Sample:
-    """One set of inputs of a pair, with everything that is right and much that is wrong.
+    """One set of inputs of a pair.
 
     Attributes
     ----------
     label, numbers : see Variant
     inputs : mapping
         The forward's arguments, and dout.
-    out : array
-    gradients : mapping
-        Input name to the right gradient.
-    wrong_out : mapping
-        Cause to what a mistake gives.
-    wrong : mapping
-        Input name to (cause to what a mistake gives).
     places : mapping
-        Input name to (cause to a mask).
+        Input name to (cause to a mask of its gradient's entries).
     """
 
     label: str
     inputs: Mapping[str, Any]
-    out: Array
-    gradients: Mapping[str, Array]
     numbers: Mapping[str, float] = field(default_factory=dict)
-    wrong_out: Mapping[str, Any] = field(default_factory=dict)
-    wrong: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     places: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
 
 
@@ -50,10 +40,11 @@ class Pair:
 
     Attributes
     ----------
+    args : the forward's arguments: names of inputs, or values
+    gradients : the inputs whose gradients the backward gives, in their order
+    specs : shapes to try; the first is used where one is enough
     make : function
         ``make(rng, spec, dtype)`` gives a Sample.
-    args : the forward's arguments: names of inputs, or values
-    specs : shapes to try; the first is used where one is enough
     """
 
     group: str
@@ -61,90 +52,98 @@ class Pair:
     backward: str
     read: str
     args: Sequence[Any]
+    gradients: Sequence[str]
     specs: Sequence[Any]
     make: Callable[[np.random.Generator, Any, str], Sample]
     optional: bool = False
 
-    def steps(self, gradients: Mapping[str, Array] | None) -> list[Step]:
-        """Forward, and backward where gradients are wanted."""
+    def steps(self, backward: bool = True) -> list[Step]:
+        """Forward, and backward where it is wanted."""
         steps = [call(self.forward, self.args, ["out", "cache"])]
-        if gradients is not None:
-            names = [f"d{name}" for name in gradients]
-            saved = names if len(names) > 1 else names[0]
-            steps.append(call(self.backward, ["dout", "cache"], saved))
+        if backward:
+            steps.append(call(self.backward, ["dout", "cache"], _saved(self.outputs)))
         return steps
+
+    @property
+    def outputs(self) -> list[str]:
+        """What the backward gives: 'dx', ..."""
+        return [f"d{name}" for name in self.gradients]
+
+    def variant(
+        self,
+        sample: Sample,
+        wants: Sequence[Want] = (),
+        unmodified: Sequence[str] = (),
+        backward: bool = True,
+    ) -> Variant:
+        """Ask for one sample's outputs."""
+        steps = self.steps(backward)
+        return Variant(sample.label, sample.inputs, steps, wants, sample.numbers, unmodified)
+
+    def case(
+        self, name: str, variants: Sequence[Variant], backward: bool = True, **more: Any
+    ) -> Case:
+        """Make a case of the forward, or of the backward."""
+        needs = [("layers", self.forward)]
+        if backward:
+            needs = [("layers", self.backward), *needs]
+        return Case(
+            self.group, self.backward if backward else self.forward, name, variants, self.read,
+            needs, optional=self.optional, **more,
+        )  # fmt: skip
+
+
+def _saved(names: list[str]) -> Any:
+    return names if len(names) > 1 else names[0]
 
 
 def pair_cases(setting: Setting, pair: Pair) -> Iterator[Case]:
     """Give the cases of a pair: values, gradients, dtypes, arguments, repetition, differences."""
-    forward, backward = pair.forward, pair.backward
-    unit = "layers"
-    gives_forward: dict[str, Any] = {
-        "group": pair.group,
-        "function": forward,
-        "read": pair.read,
-        "needs": [(unit, forward)],
-        "optional": pair.optional,
-    }
-    gives_backward = {**gives_forward, "function": backward, "needs": [
-        (unit, backward), (unit, forward),
-    ]}  # fmt: skip
 
     def samples(function: str, name: str, dtype: str, specs: Sequence[Any]) -> list[Sample]:
         rng = setting.rng(function, name)
         return [pair.make(rng, spec, dtype) for spec in specs]
 
-    name = "value"
-    yield Case(name=name, **gives_forward, variants=[
-        _variant(pair, sample, None, [_want_out(sample, "float64")])
-        for sample in samples(forward, name, "float64", pair.specs)
-    ])  # fmt: skip
-    name = "float32 stays float32"
-    yield Case(name=name, **gives_forward, variants=[
-        _variant(pair, sample, None, [_want_out(sample, "float32")])
-        for sample in samples(forward, name, "float32", pair.specs[:1])
-    ])  # fmt: skip
-    name = "modifies no argument"
-    yield Case(name=name, **gives_forward, counts_alone=False, variants=[
-        _variant(pair, sample, None, (), _arrays(sample, with_dout=False))
-        for sample in samples(forward, name, "float64", pair.specs[:1])
-    ])  # fmt: skip
+    def forward(name: str, dtype: str, specs: Sequence[Any]) -> Case:
+        wants = [Want("out", dtype, tolerance_of(dtype))]
+        found = samples(pair.forward, name, dtype, specs)
+        return pair.case(name, [pair.variant(s, wants, (), False) for s in found], False)
 
-    first = samples(backward, "names", "float64", pair.specs[:1])[0]
-    for argument in first.gradients:
+    def unmodified(backward: bool) -> Case:
+        name = "modifies no argument"
+        function = pair.backward if backward else pair.forward
+        found = samples(function, name, "float64", pair.specs[:1])
+        variants = [pair.variant(s, (), _arrays(s, backward), backward) for s in found]
+        return pair.case(name, variants, backward, counts_alone=False)
+
+    yield forward("value", "float64", pair.specs)
+    yield forward("float32 stays float32", "float32", pair.specs[:1])
+    yield unmodified(False)
+    for argument in pair.gradients:
         name = f"gradient of {argument}"
-        yield Case(name=name, **gives_backward, variants=[
-            _variant(pair, sample, sample.gradients, [_want_gradient(sample, argument, "float64")])
-            for sample in samples(backward, name, "float64", pair.specs)
+        yield pair.case(name, [
+            pair.variant(sample, [_want(sample, argument, "float64")])
+            for sample in samples(pair.backward, name, "float64", pair.specs)
         ])  # fmt: skip
     name = "float32 stays float32"
-    yield Case(name=name, **gives_backward, variants=[
-        _variant(pair, sample, sample.gradients, [
-            _want_gradient(sample, argument, "float32") for argument in sample.gradients
-        ])
-        for sample in samples(backward, name, "float32", pair.specs[:1])
+    yield pair.case(name, [
+        pair.variant(sample, [_want(sample, argument, "float32") for argument in pair.gradients])
+        for sample in samples(pair.backward, name, "float32", pair.specs[:1])
     ])  # fmt: skip
-    name = "modifies no argument"
-    yield Case(name=name, **gives_backward, counts_alone=False, variants=[
-        _variant(pair, sample, sample.gradients, (), _arrays(sample, with_dout=True))
-        for sample in samples(backward, name, "float64", pair.specs[:1])
-    ])  # fmt: skip
+    yield unmodified(True)
     name = "the same cache twice"
-    yield Case(name=name, **gives_backward, counts_alone=False, variants=[
-        _twice(pair, sample) for sample in samples(backward, name, "float64", pair.specs[:1])
-    ])  # fmt: skip
-    name = IN_TURN
-    first, alike, other = samples(
-        backward, name, "float64", [pair.specs[0], pair.specs[0], pair.specs[-1]]
-    )
-    yield Case(name=name, **gives_backward, counts_alone=False, variants=[
-        _in_turn(pair, first, alike, "two of one shape"),
-        _in_turn(pair, first, other, f"{first.label} and {other.label}"),
-    ])  # fmt: skip
+    twice = [_twice(pair, s) for s in samples(pair.backward, name, "float64", pair.specs[:1])]
+    yield pair.case(name, twice, counts_alone=False)
+    specs = [pair.specs[0], pair.specs[0], pair.specs[-1]]
+    first, alike, other = samples(pair.backward, IN_TURN, "float64", specs)
+    turns = [
+        _in_turn(setting, pair, first, alike, "two of one shape"),
+        _in_turn(setting, pair, first, other, f"{first.label} and {other.label}"),
+    ]
+    yield pair.case(IN_TURN, turns, counts_alone=False)
     name = "agrees with differences of its own forward"
-    yield Case(name=name, **gives_backward, counts_alone=False, variants=[
-        _differences(pair, sample) for sample in samples(backward, name, "float64", pair.specs[:1])
-    ])  # fmt: skip
+    found = samples(pair.backward, name, "float64", pair.specs[:1])
+    yield pair.case(name, [_differences(pair, sample) for sample in found], counts_alone=False)
 
 
 def _arrays(sample: Sample, with_dout: bool) -> list[str]:
@@ -163,47 +162,21 @@ def tolerance_of(dtype: str) -> float:
     return 1e-9 if dtype == "float64" else 2e-4
 
 
-def _want_out(sample: Sample, dtype: str) -> Want:
-    return Want("out", sample.out, dtype, tolerance_of(dtype), sample.wrong_out)
-
-
-def _want_gradient(sample: Sample, argument: str, dtype: str) -> Want:
-    return Want(
-        f"d{argument}",
-        sample.gradients[argument],
-        dtype,
-        tolerance_of(dtype),
-        sample.wrong.get(argument, {}),
-        sample.places.get(argument, {}),
-    )
-
-
-def _variant(
-    pair: Pair,
-    sample: Sample,
-    gradients: Mapping[str, Array] | None,
-    wants: Sequence[Want],
-    unmodified: Sequence[str] = (),
-) -> Variant:
-    inputs = dict(sample.inputs)
-    return Variant(sample.label, inputs, pair.steps(gradients), wants, sample.numbers, unmodified)
+def _want(sample: Sample, argument: str, dtype: str) -> Want:
+    return Want(f"d{argument}", dtype, tolerance_of(dtype), sample.places.get(argument, {}))
 
 
 def _twice(pair: Pair, sample: Sample) -> Variant:
     """A second backward on the same cache, and forward and backward once more."""
-    names = [f"d{name}" for name in sample.gradients]
+    names = pair.outputs
     again = [f"{name} again" for name in names]
     afresh = [f"{name} afresh" for name in names]
-
-    def one(saved: list[str]) -> Any:
-        return saved if len(saved) > 1 else saved[0]
-
     steps = [
-        *pair.steps(sample.gradients),
+        *pair.steps(),
         *({"op": "copy", "of": name, "save": f"first {name}"} for name in names),
-        call(pair.backward, ["dout", "cache"], one(again)),
+        call(pair.backward, ["dout", "cache"], _saved(again)),
         call(pair.forward, pair.args, ["out", "cache"]),
-        call(pair.backward, ["dout", "cache"], one(afresh)),
+        call(pair.backward, ["dout", "cache"], _saved(afresh)),
     ]
 
     def same(values: Mapping[str, Any]) -> Verdict:
@@ -224,25 +197,28 @@ def _twice(pair: Pair, sample: Sample) -> Variant:
     return Variant(sample.label, dict(sample.inputs), steps, (), sample.numbers, (), same, extra)
 
 
-def _in_turn(pair: Pair, first: Sample, second: Sample, label: str) -> Variant:
-    def turn(sample: Sample) -> Turn:
-        right = {f"d{name}": value for name, value in sample.gradients.items()}
-        return Turn(sample.inputs, pair.args, {"out": sample.out, **right})
+def _in_turn(setting: Setting, pair: Pair, first: Sample, second: Sample, label: str) -> Variant:
+    names = ["out", *pair.outputs]
 
-    outputs = [f"d{name}" for name in first.gradients]
-    turns = turn(first), turn(second)
-    return in_turn(label, (pair.forward, pair.backward), outputs, turns)
+    def turn(sample: Sample) -> Turn:
+        def right() -> dict[str, Array]:
+            values = reference(setting.convention).values(sample.inputs, pair.steps())
+            return {name: values[name] for name in names}
+
+        return Turn(sample.inputs, pair.args, right)
+
+    return in_turn(label, (pair.forward, pair.backward), pair.outputs, (turn(first), turn(second)))
 
 
 def _differences(pair: Pair, sample: Sample) -> Variant:
     """The backward's gradients against central differences of the submission's own forward."""
-    names = list(sample.gradients)
+    names = pair.gradients
     steps = [
-        *pair.steps(sample.gradients),
+        *pair.steps(),
         *(
             {
                 "op": "differences",
-                "steps": pair.steps(None),
+                "steps": pair.steps(backward=False),
                 "of": "out",
                 "by": name,
                 "upstream": "dout",

@@ -20,7 +20,7 @@ import handgrad
 from handgrad.check.classroom.rubric import Rubric
 from handgrad.check.formats.findings import by_function, printable
 from handgrad.check.formats.html import as_html
-from handgrad.check.records import CaseResult, CheckReport
+from handgrad.check.records import CheckReport
 from handgrad.check.sandbox.submission import UNITS, find_submission
 from handgrad.errors import BatchError, SubmissionError
 from handgrad.files import write_atomically
@@ -213,10 +213,10 @@ def _judge(batch: Batch, submission: Submission, running: _Processes) -> Outcome
             return Outcome(submission, sha256=sha256, problem=f"not judged: {last}", fault=True)
     if written["problems"]:  # another time the package may be there: not kept
         problem = "; ".join(written["problems"])
-        return Outcome(submission, _report(written), written["sha256"], problem)
+        return Outcome(submission, CheckReport.from_record(written), written["sha256"], problem)
     kept = {"settings": {**batch.settings, "sha256": written["sha256"]}, "report": written}
     write_atomically(record, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    return Outcome(submission, _report(written), written["sha256"])
+    return Outcome(submission, CheckReport.from_record(written), written["sha256"])
 
 
 def _environment() -> dict[str, str]:
@@ -238,15 +238,9 @@ def _known(record: Path, settings: dict[str, Any]) -> CheckReport | None:
     """The report of an earlier run; None when there is none, or it was made otherwise."""
     try:
         kept = json.loads(record.read_text(encoding="utf-8"))
-        return _report(kept["report"]) if kept["settings"] == settings else None
+        return CheckReport.from_record(kept["report"]) if kept["settings"] == settings else None
     except (OSError, ValueError, KeyError, TypeError):
         return None  # absent or damaged: judged anew
-
-
-def _report(record: dict[str, Any]) -> CheckReport:
-    cases = tuple(CaseResult(**case) for case in record["cases"])
-    problems = tuple(record.get("problems", ()))
-    return CheckReport(**{**record, "cases": cases, "problems": problems})
 
 
 def _write(batch: Batch, outcome: Outcome, outcomes: dict[str, Outcome]) -> None:

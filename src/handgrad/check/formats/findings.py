@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from handgrad.check.records import CaseResult, CheckReport
+from handgrad.check.words import sentences
 
 # These use the layers: while a layer fails, a failure of theirs without a cause of its own is
 # most likely that layer's.
@@ -18,7 +19,6 @@ _SYMPTOMS = ("raises", "crashed", "timeout", "memory", "nonfinite", "wrong-shape
 _BREAK_SHAPES = ("transposed", "not-summed", "wrong-axis", "broadcast-n-by-n", *_SYMPTOMS)
 # These are said of anything wrong; next to a cause they say nothing more.
 _SAYS_LITTLE = ("backward-of-another-forward", "does-not-learn")
-_CAUSE = " Likely cause:"
 _CONTAINMENT = "each case ran in a child process with limits: containment, not a security boundary"
 
 
@@ -52,10 +52,10 @@ class FunctionSummary:
         if self.count("not judged") == len(self.cases):
             return "a package is not there"
         if self.count("missing") == len(self.cases):
-            details = {case.detail.splitlines()[0] for case in self.cases if case.detail}
-            if len(details) == 1:
-                return details.pop()
-            if all(detail.startswith("not written yet") for detail in details):
+            said = {case.seen.said for case in self.cases}
+            if len(said) == 1:
+                return said.pop().splitlines()[0].removesuffix(".")
+            if all(text.startswith("not written yet") for text in said):
                 return "not written yet"
             return "not there, or not written yet"
         return f"{self.count('passed')} of {len(self.cases)} cases"
@@ -165,11 +165,11 @@ def _cause(case: CaseResult) -> tuple[str, ...] | None:
     own = case.function if case.group in _INDEPENDENT else ""
     if case.diagnosis in _SAYS_LITTLE:
         return None
-    if case.status == "error" and " cannot be imported: " in case.detail:
-        return ("error", case.detail)  # one mistake, whatever is in the file
+    if case.seen.module:
+        return ("error", case.seen.module)  # one mistake, whatever is in the file
     if case.diagnosis in (None, *_SYMPTOMS):
-        if case.status == "error" and case.detail:
-            return ("error", case.group, own, case.detail.splitlines()[0])
+        if case.status == "error" and case.seen.said:
+            return ("error", case.group, own, case.seen.said.splitlines()[0])
         return None if case.diagnosis is None else (case.diagnosis, case.group, case.function)
     return ("cause", case.group, own, str(case.diagnosis))
 
@@ -251,7 +251,7 @@ def problems(report: CheckReport) -> list[str]:
 
 def detail_lines(case: CaseResult) -> list[str]:
     """What a case has to say, the likely cause in a line of its own."""
-    return printable(case.detail).replace(_CAUSE, f"\n{_CAUSE.strip()}").splitlines()
+    return [line for text in sentences(case) for line in printable(text).splitlines()]
 
 
 def repeatable(report: CheckReport) -> str:

@@ -1,7 +1,7 @@
 """Which mistake gives these numbers? Hypotheses are tried, and count only if they fit tightly."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from handgrad.arrays import Array
 from handgrad.check.case import Want
 
 _TIGHT = 1e-6
+_SAME = 1e-11  # sums in another order
 
 
 class Explanation(NamedTuple):
@@ -27,31 +28,54 @@ def close(got: Array, value: Array, tolerance: float) -> bool:
         return True
     with np.errstate(all="ignore"):
         scale = float(np.abs(value).max())
-        # NaN compares false: a NaN is never close.
-        return bool((np.abs(got - value) <= tolerance * max(scale, 1e-300)).all())
+        # NaN compares false: a NaN is never close; nor is anything to an infinity.
+        return math.isfinite(scale) and bool(
+            (np.abs(got - value) <= tolerance * max(scale, 1e-300)).all()
+        )
 
 
-def explain(got: Array, want: Want, numbers: Mapping[str, float]) -> list[Explanation]:
+Mistaken = Iterable[tuple[str, Any]]
+"""A cause, and the value that its mistake gives: made only when it is asked for."""
+
+
+def explain(
+    got: Array, value: Array, want: Want, numbers: Mapping[str, float], mistaken: Mistaken = ()
+) -> list[Explanation]:
     """Name every cause under which ``got`` is what one would get, the most telling first.
 
     A hypothesis must fit within 1e-6 (or the want's own tolerance, for float32) of its largest
     entry, and must be told apart from the right answer by more than ten times that.
     """
-    value = np.asarray(want.value, dtype=np.float64)
     tolerance = max(_TIGHT, want.tolerance)
-    found = []
-    for cause, wrong in want.wrong.items():
-        candidate = np.asarray(wrong() if callable(wrong) else wrong, dtype=np.float64)
+    causes = _as_mistaken(got, value, want, mistaken, tolerance)
+    if got.shape != value.shape:
+        return causes + _of_another_shape(got, value, tolerance)
+    if not np.isfinite(got).all():
+        return causes
+    if value.size == 0 or (close(got, value, 10 * _TIGHT) and want.tolerance >= _TIGHT):
+        return causes
+    return causes + _by_number(got, value, want, numbers, tolerance)
+
+
+def _as_mistaken(
+    got: Array, value: Array, want: Want, mistaken: Mistaken, tolerance: float
+) -> list[Explanation]:
+    """The known mistakes that give these numbers; where some give the very same, those alone."""
+    same: dict[str, Explanation] = {}
+    near: dict[str, Explanation] = {}
+    for cause, wrong in mistaken:
+        candidate = as_numbers(wrong)
+        if candidate is None:
+            continue
+        candidate = candidate.astype(np.float64)
+        if value.ndim == 0 and candidate.size == 1:
+            candidate = candidate.reshape(())
+        if close(got, candidate, _SAME) and not close(candidate, value, want.tolerance):
+            same[cause] = Explanation(cause)
         apart = candidate.shape != value.shape or not close(candidate, value, 10 * tolerance)
         if apart and (close(got, candidate, tolerance) or _same_nonfinite(got, candidate)):
-            found.append(Explanation(cause.strip()))  # 'cause ' is another way to the same
-    if got.shape != value.shape:
-        return found + _of_another_shape(got, value, tolerance)
-    if not np.isfinite(got).all():
-        return found
-    if value.size == 0 or (close(got, value, 10 * _TIGHT) and want.tolerance >= _TIGHT):
-        return found
-    return found + _by_number(got, value, want, numbers, tolerance)
+            near[cause] = Explanation(cause)
+    return list((same or near).values())
 
 
 def _same_nonfinite(got: Array, candidate: Array) -> bool:

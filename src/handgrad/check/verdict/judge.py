@@ -1,18 +1,26 @@
 """Judge one case: compare what came back with what is right, and say what is known of a failure."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from handgrad.arrays import Array
 from handgrad.check.case import Case, Variant, Want
-from handgrad.check.records import Status
-from handgrad.check.sandbox.wire import Foreign
-from handgrad.check.verdict.diagnosis import CAUSES
-from handgrad.check.verdict.hypotheses import Explanation, as_numbers, close, dtype_cause, explain
+from handgrad.check.records import NOTHING, Observation, Status
+from handgrad.check.reference import Reference
+from handgrad.check.verdict.compare import Difference, compare, worst
+from handgrad.check.verdict.hypotheses import (
+    Explanation,
+    Mistaken,
+    as_numbers,
+    close,
+    dtype_cause,
+    explain,
+)
+from handgrad.check.words import place
 
 
 @dataclass(frozen=True)
@@ -20,73 +28,85 @@ class Problem:
     """What is wrong in one variant: one output, or the whole of it."""
 
     variant: Variant
-    output: str
-    text: str
+    seen: Observation
     causes: tuple[Explanation, ...] = ()
     status: Status = "failed"
-    right: tuple[str, ...] = field(default=())
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """A case's status, cause and words."""
+    """A case's status, its likely cause, and what was seen."""
 
     status: Status
     cause: str | None = None
-    detail: str = ""
+    remark: str = ""
+    seen: Observation = NOTHING
 
 
-@np.errstate(all="ignore")  # of NaN and infinity the words speak
-def judge(case: Case, results: Sequence[Mapping[str, Any]]) -> Judgement:
+@np.errstate(all="ignore")  # of NaN and infinity the observation speaks
+def judge(case: Case, results: Sequence[Mapping[str, Any]], reference: Reference) -> Judgement:
     """Judge all variants of a case together: one cause should explain every failure.
 
     Parameters
     ----------
+    case : Case
     results : one mapping a variant, as the child sent it: ``error`` and ``values``
+    reference : Reference
+        Of the convention that the case was made for: its answers are the right ones.
     """
     problems = [
         problem
         for variant, result in zip(case.variants, results, strict=True)
-        for problem in _problems(variant, result)
+        for problem in _problems(variant, result, reference)
     ]
     if not problems:
         return Judgement("passed")
     if all(problem.status == "missing" for problem in problems):
-        return Judgement("missing", "not-written", problems[0].text)
+        return Judgement("missing", "not-written", seen=problems[0].seen)
     problems = [problem for problem in problems if problem.status != "missing"]
-    explanation = _common(case, problems)
-    clearest = _clearest(problems, explanation)
+    found = _common(case, problems)
     status: Status = "error" if all(problem.status == "error" for problem in problems) else "failed"
-    return Judgement(
-        status,
-        explanation.cause if explanation else None,
-        _words(case, problems, clearest, explanation),
-    )
+    seen = _among(case, problems, _clearest(problems, found))
+    return Judgement(status, found.cause if found else None, found.remark if found else "", seen)
 
 
-def _problems(variant: Variant, result: Mapping[str, Any]) -> list[Problem]:
+def _problems(
+    variant: Variant, result: Mapping[str, Any], reference: Reference
+) -> Iterator[Problem]:
     error = result.get("error")
     values = result.get("values")
     values = values if isinstance(values, dict) else {}
     if isinstance(error, dict):
-        return [_raised(variant, error)]
+        yield _raised(variant, error)
+        return
     found, right = [], []
     for want in variant.wants:
-        problem = compare(variant, want, values.get(want.name))
-        if problem is None:
-            right.append(want.shown)
+        value = reference.right(variant)[want.name]
+        difference = compare(want, value, values.get(want.name))
+        if difference is None:
+            right.append(want.name)
         else:
-            found.append(problem)
+            mistaken = _mistaken(variant, want.name, reference)
+            causes = tuple(causes_of(difference, want, variant.numbers, mistaken))
+            found.append(Problem(variant, difference.seen, causes))
     for name in variant.unmodified:
-        changed = _modified(variant, name, values.get(name))
-        if changed is not None:
-            found.append(changed)
-    if variant.judge is not None:
-        verdict = variant.judge(values)
-        if verdict is not None and not verdict.passed:
-            causes = (Explanation(verdict.cause),) if verdict.cause else ()
-            found.append(Problem(variant, "", verdict.detail, causes))
-    return [Problem(p.variant, p.output, p.text, p.causes, p.status, tuple(right)) for p in found]
+        found += _modified(variant, name, values.get(name))
+    verdict = variant.judge(values) if variant.judge is not None else None
+    if verdict is not None and not verdict.passed:
+        named = (Explanation(verdict.cause),) if verdict.cause else ()
+        found.append(Problem(variant, verdict.seen or Observation(said=verdict.said), named))
+    for problem in found:
+        yield replace(problem, seen=replace(problem.seen, right=tuple(right)))
+
+
+def _mistaken(variant: Variant, output: str, reference: Reference) -> Mistaken:
+    """What each known mistake that its steps could meet makes of an output."""
+    for mistake in reference.mistakes(variant):
+        if mistake.causes[0] in variant.untold:
+            continue
+        for values in reference.wrong(variant, mistake):
+            if output in values:
+                yield mistake.causes[0], values[output]
 
 
 def _raised(variant: Variant, error: Mapping[str, Any]) -> Problem:
@@ -96,68 +116,44 @@ def _raised(variant: Variant, error: Mapping[str, Any]) -> Problem:
     if kind == "missing":
         text = text.removeprefix("not written yet").strip(" :.")
         said = f"not written yet: {text}" if text else "not written yet"
-        return Problem(variant, "", said, (Explanation("not-written"),), "missing")
+        return Problem(variant, Observation(said=said), (Explanation("not-written"),), "missing")
     if kind == "form":
-        return Problem(variant, "", text)
+        return Problem(variant, Observation(said=text))
     where = ""
     if error.get("line"):
         code = f": {error.get('code')}" if error.get("code") else ""
         where = f" ({error.get('file')}, line {error.get('line')}{code})"
     said = f"{doing} raised {type_name}{': ' if text else ''}{text}{where}"
     cause = kind if kind in ("memory", "crashed") else "raises"
-    return Problem(variant, "", said, (Explanation(cause),), "error")
+    return Problem(variant, Observation(said=said, error=type_name), (Explanation(cause),), "error")
 
 
-def compare(variant: Variant, want: Want, got: Any) -> Problem | None:
-    """Compare one output with its right value; None when it is right."""
-    if not isinstance(want.value, float | int | np.ndarray | np.generic) or isinstance(
-        want.value, bool
-    ):
-        if type(got) is type(want.value) and got == want.value:
-            return None
-        text = f"{want.shown}: received {_brief(got)}, expected {_brief(want.value)}"
-        return Problem(variant, want.shown, text, _equal_to_wrong(want, got))
-    numbers = as_numbers(got)
-    value = np.asarray(want.value, dtype=np.float64)
-    if numbers is None:
-        text = f"{want.shown} should be {_form(value)}; got {_brief(got)}"
-        return Problem(variant, want.shown, text)
-    if value.ndim == 0 and numbers.size == 1:
-        numbers = numbers.reshape(())  # a loss of shape (1,) or (1, 1) is a number all the same
-    wide = numbers.astype(np.float64)
-    causes: tuple[Explanation, ...]
-    if numbers.shape != value.shape:
-        causes = tuple(explain(wide, want, variant.numbers)) or (Explanation("wrong-shape"),)
-        text = f"{want.shown} has shape {numbers.shape}, expected {value.shape}"
-        return Problem(variant, want.shown, text, causes)
-    if not np.isfinite(wide).all() and np.isfinite(value).all():
-        causes = (Explanation("nonfinite"), *explain(wide, want, variant.numbers))
-        return Problem(variant, want.shown, _difference(want, wide, value), causes)
-    if not close(wide, value, want.tolerance):
-        causes = tuple(explain(wide, want, variant.numbers))
-        if numbers.dtype.kind in "iu" and (np.trunc(value) != value).any():
-            causes = (*causes, Explanation("integer-division", f"its dtype is {numbers.dtype}"))
-        narrow = want.dtype == "float64" and numbers.dtype.itemsize == 4
-        if narrow and not causes and close(wide, value, 3e-5):
-            causes = (Explanation("float32-forced"),)
-        return Problem(variant, want.shown, _difference(want, wide, value), causes)
-    if want.dtype != "any" and numbers.dtype != np.dtype(want.dtype):
-        cause = dtype_cause(numbers, want.dtype)
-        text = f"{want.shown} is {numbers.dtype}, expected {want.dtype} (as the input)"
-        return Problem(variant, want.shown, text, (Explanation(cause),))
-    return None
+def causes_of(
+    difference: Difference, want: Want, numbers: Mapping[str, float], mistaken: Mistaken
+) -> list[Explanation]:
+    """Name the likely causes of a difference, the most telling first."""
+    got, value = difference.got, difference.value
+    if got is None:
+        return []
+    if difference.kind == "dtype":
+        return [Explanation(dtype_cause(got, want.dtype))]
+    wide = got.astype(np.float64)
+    causes = explain(wide, value, want, numbers, mistaken)
+    if difference.kind == "shape":
+        return causes or [Explanation("wrong-shape")]
+    if difference.kind == "nonfinite":
+        return [Explanation("nonfinite"), *causes]
+    if got.dtype.kind in "iu" and (np.trunc(value) != value).any():
+        causes.append(Explanation("integer-division", f"its dtype is {got.dtype}"))
+    narrow = want.dtype == "float64" and got.dtype.itemsize == 4
+    if narrow and not causes and close(wide, value, 3e-5):
+        causes.append(Explanation("float32-forced"))
+    return causes
 
 
-def _equal_to_wrong(want: Want, got: Any) -> tuple[Explanation, ...]:
-    return tuple(
-        Explanation(cause)
-        for cause, wrong in want.wrong.items()
-        if type(got) is type(wrong) and got == wrong
-    )
-
-
-def _modified(variant: Variant, name: str, after: Any) -> Problem | None:
-    before = variant.inputs[name]
+def _modified(variant: Variant, name: str, after: Any) -> list[Problem]:
+    """An argument that is not what it was."""
+    before: Array = variant.inputs[name]
     same = (
         isinstance(after, np.ndarray)
         and after.shape == before.shape
@@ -165,14 +161,14 @@ def _modified(variant: Variant, name: str, after: Any) -> Problem | None:
         and np.array_equal(after, before, equal_nan=True)
     )
     if same:
-        return None
-    cause = "labels-modified" if name == "y" else "argument-modified"
-    text = f"the argument {name} is not what it was before the call"
+        return []
+    said = f"the argument {name} is not what it was before the call"
     after = as_numbers(after)
     if after is not None and after.shape == before.shape:
-        index = _worst(np.asarray(after, dtype=np.float64), before.astype(np.float64))
-        text += f": at index {_index(index)} it was {before[index]:.6g}, now {after[index]:.6g}"
-    return Problem(variant, name, text, (Explanation(cause),))
+        index = worst(np.asarray(after, dtype=np.float64), before.astype(np.float64))
+        said += f": at index {place(index)} it was {before[index]:.6g}, now {after[index]:.6g}"
+    cause = "labels-modified" if name == "y" else "argument-modified"
+    return [Problem(variant, Observation(output=name, said=said), (Explanation(cause),))]
 
 
 # -- one cause for all --------------------------------------------------------------------------
@@ -251,70 +247,16 @@ def _clearest(problems: Sequence[Problem], explanation: Explanation | None) -> P
     return (named or list(problems))[0]
 
 
-# -- words --------------------------------------------------------------------------------------
-
-
-def _words(
-    case: Case, problems: Sequence[Problem], clearest: Problem, explanation: Explanation | None
-) -> str:
-    label = f" [{clearest.variant.label}]" if clearest.variant.label else ""
-    lines = [f"{clearest.text}{label}."]
+def _among(case: Case, problems: Sequence[Problem], shown: Problem) -> Observation:
+    """What is shown of a problem, and what is right and wrong beside it."""
     wrong = {id(problem.variant) for problem in problems}
-    if len(case.variants) > 1 and len(wrong) < len(case.variants):
-        rest = [variant.label for variant in case.variants if id(variant) not in wrong]
-        shown = "; ".join(rest[:3]) + ("; ..." if len(rest) > 3 else "")
-        lines.append(f"Right for {len(rest)} of {len(case.variants)} inputs: {shown}.")
-    also = [
-        problem.output
+    right_for = tuple(variant.label for variant in case.variants if id(variant) not in wrong)
+    also = tuple(
+        problem.seen.output
         for problem in problems
-        if problem.variant is clearest.variant and problem is not clearest and problem.output
-    ]
-    if also:
-        lines.append(f"Also wrong: {', '.join(also)}.")
-    if clearest.right:
-        lines.append(f"Right: {', '.join(clearest.right)}.")
-    if explanation is not None and explanation.cause != "raises":
-        remark = f" ({explanation.remark})" if explanation.remark else ""
-        lines.append(f"Likely cause: {CAUSES[explanation.cause]}{remark}.")
-    elif explanation is None:
-        lines.append("No known mistake gives these numbers.")
-    return " ".join(lines)
-
-
-def _difference(want: Want, got: Array, value: Array) -> str:
-    if value.ndim == 0:
-        return f"{want.shown}: received {got[()]:.9g}, expected {value[()]:.9g}"
-    index = _worst(got, value)
-    with np.errstate(all="ignore"):
-        scale = max(float(np.abs(value).max()), 1e-300)
-        off = int(np.sum(~(np.abs(got - value) <= want.tolerance * scale)))
-    return (
-        f"{want.shown} is wrong at {off} of {value.size} entries, most at index {_index(index)}: "
-        f"received {got[index]:.9g}, expected {value[index]:.9g}"
+        if problem.variant is shown.variant and problem is not shown and problem.seen.output
     )
-
-
-def _worst(got: Array, value: Array) -> tuple[int, ...]:
-    with np.errstate(all="ignore"):
-        error = np.abs(got - value)
-    error = np.where(np.isnan(error), np.inf, error)
-    return tuple(int(i) for i in np.unravel_index(int(np.argmax(error)), error.shape))
-
-
-def _index(index: tuple[int, ...]) -> str:
-    return str(index[0]) if len(index) == 1 else str(index)
-
-
-def _form(value: Array) -> str:
-    return "a number" if value.ndim == 0 else f"an array of shape {value.shape}"
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, Foreign):
-        return f"a {value}"
-    if isinstance(value, np.ndarray):
-        return f"an array of {value.dtype} of shape {value.shape}"
-    if value is None:
-        return "None"
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return replace(
+        shown.seen, input=shown.variant.label, also_wrong=also, right_for=right_for,
+        inputs=len(case.variants),
+    )  # fmt: skip

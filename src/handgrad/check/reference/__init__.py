@@ -1,0 +1,178 @@
+"""One right submission, and what it answers: as it is, under a convention, with a mistake in it.
+
+``submission/`` holds it as a student would write it, without a line of handgrad. What a case asks
+is asked of it in this process, in float64: its answers are the right ones, and with a known mistake
+planted in it (``handgrad.check.mistakes``) they are what that mistake gives.
+"""
+
+import builtins
+import copy
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, cached_property, lru_cache
+from importlib.resources import files
+from types import CodeType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from handgrad.check.case import Step, Variant
+from handgrad.check.conventions import ALIASES, Convention
+from handgrad.check.mistakes import Mistake, all_mistakes, calls, patched
+from handgrad.check.sandbox.steps import Context
+
+UNITS = ("layers", "optim", "logistic", "svm", "softmax", "cnn", "solver")
+Values = Mapping[str, Any]
+
+
+class Reference:
+    """The right submission under a convention.
+
+    Parameters
+    ----------
+    convention : Convention
+    """
+
+    def __init__(self, convention: Convention) -> None:
+        self.convention = convention
+        self.sources = _held_to(convention)
+        self._answers: dict[int, tuple[Variant, Values]] = {}  # the variant: its id stays its own
+        self._mistaken: dict[tuple[int, str], list[Values]] = {}
+
+    def right(self, variant: Variant) -> Values:
+        """Give the right value of every output of a variant, by name.
+
+        They are kept: many submissions are asked the same.
+        """
+        if id(variant) not in self._answers:
+            self._answers[id(variant)] = variant, self._of(variant)
+        return self._answers[id(variant)][1]
+
+    def wrong(self, variant: Variant, mistake: Mistake) -> Iterator[Values]:
+        """Give what a variant's outputs are with a mistake in it, made in each of its ways."""
+        key = id(variant), mistake.name
+        if key not in self._mistaken:
+            planted = mistake.planted(self.sources)
+            self._mistaken[key] = [self._of(variant, sources) for sources in planted]
+        yield from self._mistaken[key]
+
+    def mistakes(self, variant: Variant) -> list[Mistake]:
+        """Give the known mistakes in what a variant's steps call, in the table's order."""
+        called = self._reached(_called(variant.steps))
+        return [
+            mistake
+            for mistake, touched in self._known
+            if touched & called
+            and not (mistake.unless and getattr(self.convention, mistake.unless))
+        ]
+
+    @cached_property
+    def _known(self) -> list[tuple[Mistake, set[str]]]:
+        return [(mistake, mistake.touches(self.sources)) for mistake in all_mistakes()]
+
+    def _reached(self, names: set[str]) -> set[str]:
+        """These functions, and those of the layers that they call."""
+        while True:
+            more = {
+                other for name in names for other in calls(self.sources["layers"]).get(name, ())
+            }
+            if more <= names:
+                return names
+            names = names | more
+
+    def _of(self, variant: Variant, sources: Mapping[str, str] = {}) -> Values:
+        values = self.values(variant.inputs, variant.steps, sources)
+        return {want.name: values[want.name] for want in variant.wants if want.name in values}
+
+    def values(
+        self, inputs: Mapping[str, Any], steps: Sequence[Step], sources: Mapping[str, str] = {}
+    ) -> Values:
+        """Carry out steps in float64, and give every value by its name.
+
+        What an exception leaves undone is absent: a mistake may raise one.
+        """
+        given = {"inputs": widened(inputs), "steps": list(steps), "returns": ()}
+        with _own_random_numbers():
+            _, values = self.context(sources).carry_out(given)
+        return values
+
+    def context(self, sources: Mapping[str, str] = {}) -> Context:
+        """Load the submission afresh, some of its sources replaced, for steps to be run on."""
+        context = Context({}, ALIASES)
+        context.loaded.update(_load({**self.sources, **sources}))
+        return context
+
+    def function(self, name: str) -> Any:
+        """Give one function of its layers."""
+        return getattr(_load({"layers": self.sources["layers"]})["layers"], name)
+
+
+@lru_cache(maxsize=16)
+def reference(convention: Convention) -> Reference:
+    """Give the reference of a convention; there is one of each."""
+    return Reference(convention)
+
+
+def _called(steps: Any) -> set[str]:
+    """The functions and classes that steps call, those of steps within steps, too."""
+    if isinstance(steps, Mapping):
+        own = {steps["name"]} if steps.get("op") in ("call", "make") else set()
+        return own.union(*(_called(value) for value in steps.values()))
+    if isinstance(steps, list | tuple):
+        return set().union(*(_called(step) for step in steps))
+    return set()
+
+
+def widened(value: Any) -> Any:
+    """Copy inputs, float32 as float64: the right answer is not rounded."""
+    if isinstance(value, np.ndarray):
+        return value.astype(np.float64) if value.dtype == np.float32 else value.copy()
+    if isinstance(value, dict):
+        return {key: widened(item) for key, item in value.items()}
+    return copy.deepcopy(value)
+
+
+@cache
+def _held_to(convention: Convention) -> dict[str, str]:
+    """The sources by unit, changed as the convention asks."""
+    folder = files(__name__)
+    sources = {
+        unit: (folder / "submission" / f"{unit}.py.txt").read_text(encoding="utf-8")
+        for unit in UNITS
+    }
+    changes = tomllib.loads((folder / "conventions.toml").read_text(encoding="utf-8"))
+    for name, change in changes.items():
+        if getattr(convention, name):
+            sources["layers"] = patched(sources["layers"], change["old"], change["new"])
+    return sources
+
+
+@lru_cache(maxsize=4096)
+def _compiled(unit: str, source: str) -> CodeType:
+    return compile(source, f"{unit}.py", "exec")
+
+
+def _load(sources: Mapping[str, str]) -> dict[str, ModuleType]:
+    """Run the sources as modules that import each other, known to nobody else."""
+    loaded: dict[str, ModuleType] = {}
+
+    def find(name: str, *rest: Any) -> ModuleType:
+        return loaded[name] if name in loaded else builtins.__import__(name, *rest)
+
+    for unit, source in sources.items():
+        module = ModuleType(unit)
+        vars(module)["__builtins__"] = {**vars(builtins), "__import__": find}
+        exec(_compiled(unit, source), vars(module))
+        loaded[unit] = module
+    return loaded
+
+
+@contextmanager
+def _own_random_numbers() -> Iterator[None]:
+    """Put NumPy's global generator back as it was: steps seed it."""
+    state = np.random.get_state()  # noqa: NPY002
+    try:
+        yield
+    finally:
+        np.random.set_state(state)  # noqa: NPY002
