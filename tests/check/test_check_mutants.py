@@ -82,6 +82,16 @@ def test_the_plain_submission_passes_everything(tmp_path: Path) -> None:
     assert {case.group for case in report.cases} >= {"conv", "models", "solver", "time"}
 
 
+@pytest.mark.parametrize("convention", [*SWITCHES, "cs231n", "cs231n,flipped-convolution"])
+def test_the_plain_submission_of_another_course_passes_everything(
+    convention: str, tmp_path: Path
+) -> None:
+    """Its models are built on its own layers: a ConvNet on filters that are flipped."""
+    write_plain(tmp_path / "submission", convention)
+    report = check_submission(tmp_path / "submission", convention=convention, timeout=60)
+    assert [case for case in report.cases if case.status != "passed"] == []
+
+
 def test_our_own_files_pass_everything(tmp_path: Path) -> None:
     write_ours(tmp_path / "submission")
     groups = ["fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses", "optim"]

@@ -90,20 +90,48 @@ class Variant:
 
 @dataclass(frozen=True)
 class Case:
-    """One record of the report: a function, what is asked of it, and the variants that ask."""
+    """One record of the report: a function, what is asked of it, and the variants that ask.
+
+    Attributes
+    ----------
+    group, function, name : see CaseResult
+    variants : sequence of Variant
+    read : str
+        What to read where it fails.
+    unit : str
+        The module of the function.
+    beside : sequence of (unit, name)
+        Functions that it needs, and that no step calls by name.
+    patience : float
+        How many times the usual limit of time it may take.
+    recognise : function, optional
+        Says from the values given back what convention the submission follows.
+    optional : bool
+        It is left out when the function is absent.
+    timing : function, optional
+        Gives times, by their labels, from the values given back.
+    counts_alone : bool
+        False: zeros, or one number everywhere, would pass it.
+    """
 
     group: str
     function: str
     name: str
     variants: Sequence[Variant]
     read: str = ""
-    needs: Sequence[tuple[str, str]] = ()  # (unit, name): absent means missing
     unit: str = "layers"
-    patience: float = 1.0  # times the usual limit
+    beside: Sequence[tuple[str, str]] = ()
+    patience: float = 1.0
     recognise: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]] | None = None
-    optional: bool = False  # left out when the function is absent
+    optional: bool = False
     timing: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None
-    counts_alone: bool = True  # False: zeros, or one number everywhere, would pass it
+    counts_alone: bool = True
+
+    @property
+    def needs(self) -> list[tuple[str, str]]:
+        """The modules and functions without which it cannot be asked, its own first."""
+        steps = [variant.steps for variant in self.variants]
+        return list(dict.fromkeys([(self.unit, self.function), *called(steps), *self.beside]))
 
 
 @dataclass(frozen=True)
@@ -119,6 +147,9 @@ class Setting:
         return np.random.default_rng([self.seed, *words])
 
 
+# -- steps: what each does is said in sandbox/steps.py ------------------------------------------
+
+
 def ref(name: str) -> dict[str, str]:
     """A reference to a value of the variant."""
     return {"$": name}
@@ -132,11 +163,58 @@ def call(
     kwargs: Mapping[str, Any] | None = None,
 ) -> Step:
     """Call a function; strings among the arguments are references."""
-    given = [ref(arg) if isinstance(arg, str) else arg for arg in args]
     return {
-        "op": "call", "unit": unit, "name": name, "args": given, "save": save,
+        "op": "call", "unit": unit, "name": name, "args": _given(args), "save": save,
         "kwargs": dict(kwargs or {}),
     }  # fmt: skip
+
+
+def method(on: str, name: str, args: Sequence[Any], save: Any, **kwargs: Any) -> Step:
+    """Call a method; strings among the arguments are references."""
+    given = _given(args)
+    return {"op": "method", "on": on, "name": name, "args": given, "kwargs": kwargs, "save": save}
+
+
+def _given(args: Sequence[Any]) -> list[Any]:
+    return [ref(arg) if isinstance(arg, str) else arg for arg in args]
+
+
+def seeded(value: int) -> Step:
+    """Seed NumPy's global generator."""
+    return {"op": "seed", "value": value}
+
+
+def copied(of: str, save: str) -> Step:
+    """Keep a value as it is now."""
+    return {"op": "copy", "of": of, "save": save}
+
+
+def item(on: str, key: str, save: str) -> Step:
+    """Take an item out of a dict."""
+    return {"op": "item", "on": on, "key": key, "save": save}
+
+
+def attribute(on: str, name: str, save: str) -> Step:
+    """Read an attribute."""
+    return {"op": "attribute", "on": on, "name": name, "save": save}
+
+
+def refused(step: Step, save: str) -> Step:
+    """Carry out a step that should raise an exception; keep it."""
+    return {"op": "refuse", "step": step, "save": save}
+
+
+def called(steps: Any) -> list[tuple[str, str]]:
+    """The functions and classes that steps call, (unit, name), those of steps within steps, too."""
+    found: list[tuple[str, str]] = []
+    if isinstance(steps, Mapping):
+        if steps.get("op") in ("call", "make"):
+            found.append((steps["unit"], steps["name"]))
+        steps = list(steps.values())
+    if isinstance(steps, list | tuple):
+        for step in steps:
+            found += called(step)
+    return found
 
 
 def shape_text(x: Array) -> str:

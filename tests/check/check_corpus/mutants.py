@@ -21,10 +21,10 @@ _OURS = Path(handgrad.__file__).parent
 _ROOTS = ("optim.py", "layers/*.py")  # and what these import
 
 
-def write_plain(folder: Path) -> None:
-    """Write the plain submission into ``folder``, which must not exist."""
+def write_plain(folder: Path, convention: str = "handgrad") -> None:
+    """Write the plain submission, as a convention has it, into ``folder``, which must not exist."""
     folder.mkdir(parents=True)
-    for unit, source in reference(parse("handgrad")).sources.items():
+    for unit, source in reference(parse(convention)).sources.items():
         (folder / f"{unit}.py").write_text(source)
 
 

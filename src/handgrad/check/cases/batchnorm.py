@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, item
 from handgrad.check.cases.pairs import Pair, Sample, pair_cases, tolerance_of
 from handgrad.check.verdict.hypotheses import as_numbers
 
@@ -68,9 +68,7 @@ def _modes(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> Iterator[Cas
 
 def _kept() -> list[Step]:
     """Read the running statistics from bn_param, under the names that the learner knows."""
-    return [
-        {"op": "item", "on": "param", "key": key, "save": name} for key, name in STATISTICS.items()
-    ]
+    return [item("param", key, name) for key, name in STATISTICS.items()]
 
 
 def _running(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> list[Variant]:

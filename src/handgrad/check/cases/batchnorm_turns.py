@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, ref
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, copied, item, ref
 from handgrad.check.cases.batchnorm import READ, draw, given
 from handgrad.check.cases.in_turn import IN_TURN, Turn, differs, in_turn, same
 
@@ -21,9 +21,8 @@ def cases(setting: Setting) -> Iterator[Case]:
             (backward, f"{IN_TURN}, one of them in test mode",
              _modes(setting, forward, backward, shape)),
         ):  # fmt: skip
-            needs = [("layers", word) for word in dict.fromkeys((function, forward))]
             yield Case(
-                "batchnorm", function, name, variants, READ, needs, optional=prefix != "",
+                "batchnorm", function, name, variants, READ, optional=prefix != "",
                 counts_alone=False,
             )  # fmt: skip
 
@@ -57,17 +56,14 @@ def _statistics(setting: Setting, forward: str, shape: tuple[int, ...]) -> Varia
             inputs |= {f"{side} {n}{i}": v for n, v in draw(rng, shape, "float64").items()}
 
     def begin(side: str) -> Step:
-        return {"op": "copy", "of": "given param", "save": f"{side} param"}
+        return copied("given param", f"{side} param")
 
     def go(side: str, i: int) -> Step:
         args = [f"{side} {n}{i}" for n in ("x", "gamma", "beta")]
         return call(forward, [*args, ref(f"{side} param")], ["out", "cache"])
 
     def keep(side: str, when: str) -> list[Step]:
-        return [
-            {"op": "item", "on": f"{side} param", "key": key, "save": f"{side} {key} {when}"}
-            for key in _KEYS
-        ]
+        return [item(f"{side} param", key, f"{side} {key} {when}") for key in _KEYS]
 
     steps: list[Step] = []
     for side in "AB":

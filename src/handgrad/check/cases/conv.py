@@ -119,7 +119,7 @@ def _matrices(setting: Setting) -> Iterator[Case]:
             steps = [call(function, ["a", "b"], "out")]
             wants = [Want("out", "float64")]
             variants.append(Variant(label, {"a": a, "b": b}, steps, wants, {}, ["a", "b"]))
-        yield Case("conv", function, "value", variants, READ, [("layers", function)], optional=True)
+        yield Case("conv", function, "value", variants, READ, optional=True)
 
 
 # -- time ---------------------------------------------------------------------------------------
@@ -169,8 +169,7 @@ def _timed(setting: Setting) -> Case:
         }
 
     variant = Variant("float32", inputs, steps, judge=look, extra=["out", "dx", "seconds"])
-    needs: Sequence[tuple[str, str]] = [("layers", "conv_forward"), ("layers", "conv_backward")]
-    return Case("time", "conv_forward", _TIMED, [variant], READ, needs, patience=6.0, timing=timing)
+    return Case("time", "conv_forward", _TIMED, [variant], READ, patience=6.0, timing=timing)
 
 
 @functools.cache

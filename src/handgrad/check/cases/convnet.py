@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, item, seeded
 from handgrad.check.cases.models import READ, call_loss, differences, draw, entries_agree, give, new
 from handgrad.check.cases.networks import Net, conv_net
 from handgrad.check.reference import reference
@@ -33,15 +33,12 @@ def _dtype_case(setting: Setting, net: Net) -> Case:
     variants = []
     for dtype in ("float32", "float64"):
         steps: list[Step] = [
-            {"op": "seed", "value": 3},
+            seeded(3),
             new(net, dtype={"dtype": dtype}),
             call_loss(["X"], "scores"),
             call_loss(["X", "y"], ["loss", "grads"]),
         ]
-        steps += [
-            {"op": "item", "on": "grads", "key": key, "save": f"grads['{key}']"}
-            for key in net.shapes
-        ]
+        steps += [item("grads", key, f"grads['{key}']") for key in net.shapes]
         outputs = ["scores", *(f"grads['{key}']" for key in net.shapes)]
 
         def look(
@@ -62,10 +59,8 @@ def _dtype_case(setting: Setting, net: Net) -> Case:
 
 
 def _case(name: str, variants: Sequence[Variant]) -> Case:
-    read, needs = READ.format(unit="cnn"), [("cnn", "ConvNet")]
-    return Case(
-        "models", "ConvNet", name, variants, read, needs, unit="cnn", counts_alone=False
-    )  # fmt: skip
+    read = READ.format(unit="cnn")
+    return Case("models", "ConvNet", name, variants, read, "cnn", counts_alone=False)
 
 
 def _optional_layers(setting: Setting) -> Case:

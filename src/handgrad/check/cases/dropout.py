@@ -6,14 +6,13 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref, seeded
 from handgrad.check.conventions import Convention
 from handgrad.check.verdict.compare import compare
 from handgrad.check.verdict.hypotheses import as_numbers, dtype_cause
 from handgrad.check.verdict.judge import causes_of
 
 READ = 'handgrad/theory/dropout.md, "1.3 Dropout, in training and in testing"'
-FORWARD, BACKWARD = ("layers", "dropout_forward"), ("layers", "dropout_backward")
 
 
 def cases(setting: Setting) -> Iterator[Case]:
@@ -41,7 +40,7 @@ def param_of(p: float, mode: str, seed: int | None = None) -> dict[str, Any]:
 def steps_of(backward: bool = False, save: str = "out") -> list[Step]:
     """The forward after a seed, and the backward where it is wanted."""
     steps = [
-        {"op": "seed", "value": 11},
+        seeded(11),
         call("dropout_forward", ["x", ref("param")], [save, "cache"]),
     ]
     return [*steps, call("dropout_backward", ["dout", "cache"], "dx")] if backward else steps
@@ -78,7 +77,7 @@ def _train(setting: Setting) -> Case:
     def recognise(results: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
         return _recognise(variants[0].inputs["x"], 0.3, results[0].get("out"))
 
-    return Case("dropout", "dropout_forward", name, variants, READ, [FORWARD], recognise=recognise)
+    return Case("dropout", "dropout_forward", name, variants, READ, recognise=recognise)
 
 
 def _judge_train(convention: Convention, x: Array, p: float, out: Any) -> Verdict:
@@ -168,7 +167,7 @@ def _test(setting: Setting) -> Case:
         inputs = {"x": x, "param": param_of(p, "test")}
         wants, numbers = [Want("out", "float64")], {"keep": setting.convention.keep(p)}
         variants.append(Variant(f"p = {p}", inputs, steps_of(), wants, numbers, judge=look))
-    return Case("dropout", "dropout_forward", name, variants, READ, [FORWARD])
+    return Case("dropout", "dropout_forward", name, variants, READ)
 
 
 def _types(setting: Setting) -> Case:
@@ -192,8 +191,7 @@ def _types(setting: Setting) -> Case:
             inputs = {"x": x, "dout": x.copy(), "param": param_of(0.6, mode)}
             label = f"{mode}, {dtype}"
             variants.append(Variant(label, inputs, steps_of(True), judge=look, extra=["out", "dx"]))
-    needs = [FORWARD, BACKWARD]
-    return Case("dropout", "dropout_forward", name, variants, READ, needs, counts_alone=False)
+    return Case("dropout", "dropout_forward", name, variants, READ, counts_alone=False)
 
 
 def _unmodified(setting: Setting) -> Case:
@@ -204,8 +202,7 @@ def _unmodified(setting: Setting) -> Case:
                 unmodified=["x"])
         for mode in ("train", "test")
     ]  # fmt: skip
-    needs = [FORWARD]
-    return Case("dropout", "dropout_forward", name, variants, READ, needs, counts_alone=False)
+    return Case("dropout", "dropout_forward", name, variants, READ, counts_alone=False)
 
 
 def _backward_train(setting: Setting) -> Case:
@@ -250,8 +247,7 @@ def _backward_train(setting: Setting) -> Case:
         variants.append(
             Variant(f"p = {p}", inputs, steps_of(True), judge=look, extra=["out", "dx"])
         )
-    needs = [BACKWARD, FORWARD]
-    return Case("dropout", "dropout_backward", name, variants, READ, needs)
+    return Case("dropout", "dropout_backward", name, variants, READ)
 
 
 def _backward_test(setting: Setting) -> Case:
@@ -263,8 +259,7 @@ def _backward_test(setting: Setting) -> Case:
         inputs = {"x": x, "dout": dout, "param": param_of(p, "test")}
         wants, numbers = [Want("dx", "float64")], {"keep": setting.convention.keep(p)}
         variants.append(Variant(f"p = {p}", inputs, steps_of(True), wants, numbers))
-    needs = [BACKWARD, FORWARD]
-    return Case("dropout", "dropout_backward", name, variants, READ, needs)
+    return Case("dropout", "dropout_backward", name, variants, READ)
 
 
 def _backward_unmodified(setting: Setting) -> Case:
@@ -275,5 +270,4 @@ def _backward_unmodified(setting: Setting) -> Case:
         x, dout = nonzero(rng, (6, 5)), rng.standard_normal((6, 5))
         inputs = {"x": x, "dout": dout, "param": param_of(0.6, mode)}
         variants.append(Variant(mode, inputs, steps_of(True), unmodified=["x", "dout"]))
-    needs = [BACKWARD, FORWARD]
-    return Case("dropout", "dropout_backward", name, variants, READ, needs, counts_alone=False)
+    return Case("dropout", "dropout_backward", name, variants, READ, counts_alone=False)

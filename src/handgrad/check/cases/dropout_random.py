@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref, seeded
 from handgrad.check.cases.dropout import (
-    FORWARD,
     READ,
     nonzero,
     param_of,
@@ -60,7 +59,7 @@ def _stream(setting: Setting) -> Case:
         inputs = {"x": x, "param": param_of(p, "train", seed)}
         numbers = {"keep": setting.convention.keep(p)}
         variants.append(Variant(label, inputs, steps_of(), [Want("out")], numbers, judge=look))
-    return Case("dropout", "dropout_forward", name, variants, READ, [FORWARD])
+    return Case("dropout", "dropout_forward", name, variants, READ)
 
 
 def _global_state(setting: Setting) -> Case:
@@ -73,7 +72,7 @@ def _global_state(setting: Setting) -> Case:
         ("test mode with a seed", param_of(0.7, "test", 5), "test-mode-draws"),
     ):
         steps: list[Step] = [
-            {"op": "seed", "value": 11},
+            seeded(11),
             {"op": "global_state", "save": "before"},
             call("dropout_forward", ["x", ref("param")], ["out", "cache"]),
             {"op": "global_state", "save": "after"},
@@ -87,7 +86,7 @@ def _global_state(setting: Setting) -> Case:
         inputs = {"x": nonzero(rng, (4, 5)), "param": param}
         variants.append(Variant(label, inputs, steps, judge=look, extra=["before", "after"]))
     return Case(
-        "dropout", "dropout_forward", name, variants, READ, [FORWARD], counts_alone=False
+        "dropout", "dropout_forward", name, variants, READ, counts_alone=False
     )  # fmt: skip
 
 
@@ -99,7 +98,7 @@ def _seeds(setting: Setting) -> Case:
         letter: param_of(0.6, "train", seed)
         for letter, seed in (("a", 5), ("b", 5), ("c", 6), ("d", None), ("e", None))
     }
-    steps: list[Step] = [{"op": "seed", "value": 11}]
+    steps: list[Step] = [seeded(11)]
     for letter in params:
         steps.append(call("dropout_forward", ["x", ref(letter)], [f"out {letter}", "cache"]))
 
@@ -118,4 +117,4 @@ def _seeds(setting: Setting) -> Case:
 
     extra = [f"out {letter}" for letter in params]
     variant = Variant("", {"x": x, **params}, steps, judge=look, extra=extra)
-    return Case("dropout", "dropout_forward", name, [variant], READ, [FORWARD])
+    return Case("dropout", "dropout_forward", name, [variant], READ)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, ref
-from handgrad.check.cases.dropout import BACKWARD, FORWARD, READ, nonzero, param_of
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, copied, ref
+from handgrad.check.cases.dropout import READ, nonzero, param_of
 from handgrad.check.cases.in_turn import IN_TURN, Turn, in_turn, same
 from handgrad.check.verdict.hypotheses import as_numbers, close
 
@@ -20,10 +20,7 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def _case(name: str, variants: list[Variant]) -> Case:
-    needs = [BACKWARD, FORWARD]
-    return Case(
-        "dropout", "dropout_backward", name, variants, READ, needs, counts_alone=False
-    )  # fmt: skip
+    return Case("dropout", "dropout_backward", name, variants, READ, counts_alone=False)
 
 
 def _in_turn(setting: Setting) -> Case:
@@ -52,7 +49,7 @@ def _in_turn(setting: Setting) -> Case:
                 return False
             return close(dx.astype(np.float64), given["dout"] * (out / given["x"]), 1e-9)
 
-        functions = FORWARD[1], BACKWARD[1]
+        functions = "dropout_forward", "dropout_backward"
         variants.append(in_turn(label, functions, ["dx"], (turns[0], turns[1]), agrees))
     return _case(IN_TURN, variants)
 
@@ -67,9 +64,9 @@ def _twice(setting: Setting) -> Case:
         }  # fmt: skip
         steps: list[Step] = [
             call("dropout_forward", ["x", ref("param")], ["out", "cache"]),
-            {"op": "copy", "of": "dout", "save": "once"},
+            copied("dout", "once"),
             call("dropout_backward", ["once", "cache"], "dx"),
-            {"op": "copy", "of": "dx", "save": "first dx"},
+            copied("dx", "first dx"),
             call("dropout_backward", ["dout", "cache"], "dx again"),
         ]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check.case import Step, Variant, Verdict, call
+from handgrad.check.case import Step, Variant, Verdict, call, copied, refused
 from handgrad.check.verdict.hypotheses import as_numbers, close
 
 IN_TURN = "two layers in turn"
@@ -67,7 +67,7 @@ def in_turn(
         names = [f"{side} {name}" for name in sides[side].inputs]
         args = [f"{side} {arg}" if isinstance(arg, str) else arg for arg in sides[side].args]
         return [
-            *({"op": "copy", "of": f"given {name}", "save": name} for name in names),
+            *(copied(f"given {name}", name) for name in names),
             call(forward, args, [f"{side} out {when}", f"{side} cache"]),
         ]
 
@@ -77,15 +77,12 @@ def in_turn(
         return call(backward, given, saved if len(saved) > 1 else saved[0])
 
     def attempt(side: str, when: str) -> Step:
-        return {"op": "refuse", "step": back(side, when), "save": f"{side} error {when}"}
+        return refused(back(side, when), f"{side} error {when}")
 
     outputs = ["out", *gradients]
 
     def copies(side: str, when: str) -> list[Step]:
-        return [
-            {"op": "copy", "of": f"{side} {name} given", "save": f"{side} {name} {when}"}
-            for name in outputs
-        ]
+        return [copied(f"{side} {name} given", f"{side} {name} {when}") for name in outputs]
 
     steps = [
         *go("A", "given"), back("A", "given"), *copies("A", "alone"),

@@ -6,7 +6,17 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, shape_text
+from handgrad.check.case import (
+    Case,
+    Setting,
+    Step,
+    Variant,
+    Verdict,
+    Want,
+    call,
+    copied,
+    shape_text,
+)
 from handgrad.check.cases.in_turn import differs, is_right, same
 from handgrad.check.cases.pairs import agree, tolerance_of
 from handgrad.check.reference import reference
@@ -28,7 +38,7 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def _case(function: str, name: str, variants: Sequence[Variant], **more: Any) -> Case:
-    return Case("losses", function, name, variants, READ, [("layers", function)], **more)
+    return Case("losses", function, name, variants, READ, **more)
 
 
 def _variant(
@@ -77,15 +87,15 @@ def _in_turn(
     def go(side: str, when: str) -> list[Step]:
         names = [f"{side} x", f"{side} y"]
         saved = [f"{side} {name} {when}" for name in outputs]
-        copies: list[Step] = [{"op": "copy", "of": f"given {n}", "save": n} for n in names]
+        copies: list[Step] = [copied(f"given {n}", n) for n in names]
         return [*copies, call(function, names, saved)]
 
     steps = [
         *go("A", "first"),
-        *({"op": "copy", "of": f"A {name} first", "save": f"A {name} kept"} for name in outputs),
+        *(copied(f"A {name} first", f"A {name} kept") for name in outputs),
         *go("A", "again"), *go("B", "first"),
-        *({"op": "copy", "of": f"A {name} first", "save": f"A {name} later"} for name in outputs),
-        *({"op": "copy", "of": f"B {name} first", "save": f"B {name} kept"} for name in outputs),
+        *(copied(f"A {name} first", f"A {name} later") for name in outputs),
+        *(copied(f"B {name} first", f"B {name} kept") for name in outputs),
         *go("A", "last"),
     ]  # fmt: skip
     extra = [f"A {name} {w}" for name in outputs for w in ("kept", "later", "again", "last")]

@@ -4,7 +4,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from handgrad.arrays import Array
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, ref
+from handgrad.check.case import (
+    Case,
+    Setting,
+    Step,
+    Variant,
+    Verdict,
+    attribute,
+    copied,
+    method,
+    refused,
+    seeded,
+)
 from handgrad.check.cases.convnet import BATCHNORM
 from handgrad.check.cases.in_turn import differs, same
 from handgrad.check.cases.models import READ, draw, new
@@ -28,15 +39,13 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def _case(net: Net, variants: Sequence[Variant]) -> Case:
-    read, needs = READ.format(unit=net.unit), [(net.unit, net.cls)]
-    return Case(
-        "models", net.cls, _NAME, variants, read, needs, unit=net.unit, counts_alone=False
-    )  # fmt: skip
+    read = READ.format(unit=net.unit)
+    return Case("models", net.cls, _NAME, variants, read, net.unit, counts_alone=False)
 
 
 def _loss(side: str, save: Any, training: bool = True) -> Step:
-    args = [ref(f"{side} X"), ref(f"{side} y")] if training else [ref(f"{side} X")]
-    return {"op": "method", "on": f"{side} model", "name": "loss", "args": args, "save": save}
+    args = [f"{side} X", f"{side} y"] if training else [f"{side} X"]
+    return method(f"{side} model", "loss", args, save)
 
 
 def _measure(side: str, when: str) -> list[Step]:
@@ -45,7 +54,7 @@ def _measure(side: str, when: str) -> list[Step]:
     return [
         _loss(side, names[0], training=False),
         _loss(side, names[1:]),
-        *({"op": "copy", "of": name, "save": f"{name}, kept"} for name in names),
+        *(copied(name, f"{name}, kept") for name in names),
     ]
 
 
@@ -65,14 +74,14 @@ def _two(setting: Setting, one: Net, two: Net) -> Variant:
         ]
 
     def params(when: str) -> Step:
-        return {"op": "attribute", "on": "A model", "name": "params", "save": f"A params {when}"}
+        return attribute("A model", "params", f"A params {when}")
 
     again: list[Step] = [
-        {"op": "refuse", "step": _loss("A", "A scores then", training=False), "save": "A error"},
-        {"op": "refuse", "step": _loss("A", ["A loss then", "A grads then"]), "save": "A error 2"},
+        refused(_loss("A", "A scores then", training=False), "A error"),
+        refused(_loss("A", ["A loss then", "A grads then"]), "A error 2"),
     ]
     steps = [
-        {"op": "seed", "value": 3}, *begin("A", one, 0.1), params("alone"), *_measure("A", "alone"),
+        seeded(3), *begin("A", one, 0.1), params("alone"), *_measure("A", "alone"),
         *begin("B", two, 0.7), *_measure("B", "alone"), params("then"), *again,
     ]  # fmt: skip
     extra = [
@@ -144,10 +153,10 @@ def _normed(setting: Setting, net: Net) -> Variant:
 
     def scores(when: str) -> list[Step]:
         name = f"A scores {when}"
-        return [_loss("A", name, training=False), {"op": "copy", "of": name, "save": name}]
+        return [_loss("A", name, training=False), copied(name, name)]
 
     steps: list[Step] = [
-        {"op": "seed", "value": 5}, begin("A"), *trained("A"), *scores("alone"),
+        seeded(5), begin("A"), *trained("A"), *scores("alone"),
         begin("B"), *trained("B"), *scores("then"),
     ]  # fmt: skip
 

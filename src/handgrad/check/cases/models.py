@@ -6,7 +6,19 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
+from handgrad.check.case import (
+    Case,
+    Setting,
+    Step,
+    Variant,
+    Verdict,
+    Want,
+    attribute,
+    call,
+    item,
+    method,
+    seeded,
+)
 from handgrad.check.cases.networks import CLASSES, Net, conv_net, dense_net
 from handgrad.check.verdict.hypotheses import as_numbers
 
@@ -29,8 +41,8 @@ def _net_cases(setting: Setting, nets: Sequence[Net], more: Sequence[Net]) -> It
     first = nets[0]
 
     def case(name: str, variants: Sequence[Variant], **more: Any) -> Case:
-        read, needs = READ.format(unit=first.unit), [(first.unit, first.cls)]
-        return Case("models", first.cls, name, variants, read, needs, unit=first.unit, **more)
+        read = READ.format(unit=first.unit)
+        return Case("models", first.cls, name, variants, read, first.unit, **more)
 
     yield case("parameters: names, shapes and start", [_start(net) for net in nets])
     name = "test-mode scores"
@@ -64,8 +76,8 @@ def draw(
 
 def _start(net: Net) -> Variant:
     """Names and shapes as the assignment's; normal weights, biases of 0."""
-    steps: list[Step] = [{"op": "seed", "value": 3}, new(net, weight_scale=0.05)]
-    steps.append({"op": "attribute", "on": "model", "name": "params", "save": "params"})
+    steps: list[Step] = [seeded(3), new(net, weight_scale=0.05)]
+    steps.append(attribute("model", "params", "params"))
 
     def look(values: Mapping[str, Any]) -> Verdict:
         params = values.get("params")
@@ -103,10 +115,7 @@ def give(params: Mapping[str, Array]) -> Step:
 
 def call_loss(args: list[str], save: Any) -> Step:
     """Call the model's loss."""
-    return {
-        "op": "method", "on": "model", "name": "loss", "args": [ref(a) for a in args],
-        "save": save,
-    }  # fmt: skip
+    return method("model", "loss", args, save)
 
 
 def _scores(setting: Setting, net: Net, name: str) -> Variant:
@@ -119,7 +128,7 @@ def _gradients(setting: Setting, net: Net, name: str, reg: float) -> Variant:
     params, X, y = draw(setting, net, name)
     outputs = {key: f"grads['{key}']" for key in net.shapes}
     steps: list[Step] = [new(net, reg=reg), give(params), call_loss(["X", "y"], ["loss", "grads"])]
-    steps += [{"op": "item", "on": "grads", "key": k, "save": to} for k, to in outputs.items()]
+    steps += [item("grads", k, to) for k, to in outputs.items()]
     wants = [Want("loss"), *(Want(output, tolerance=1e-7) for output in outputs.values())]
 
     def complete(values: Mapping[str, Any]) -> Verdict | None:
@@ -142,7 +151,7 @@ def differences(
     _, X, y = draw(setting, net, name)
     make = new(net, reg=0.1, weight_scale=0.4)
     steps: list[Step] = [
-        {"op": "seed", "value": 5},
+        seeded(5),
         {**make, "op": "make", "choices": list(choices)},
         {
             "op": "model_differences", "on": "model", "X": "X", "y": "y", "h": 1e-6,

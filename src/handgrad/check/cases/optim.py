@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, ref
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, copied, ref
 from handgrad.check.cases.in_turn import differs, same
 from handgrad.check.verdict.hypotheses import as_numbers
 
@@ -38,8 +38,7 @@ def cases(setting: Setting) -> Iterator[Case]:
 
 
 def _case(rule: str, name: str, variants: Sequence[Variant], **more: Any) -> Case:
-    read, needs = READ.format(rule=rule), [("optim", rule)]
-    return Case("optim", rule, name, variants, read, needs, unit="optim", **more)
+    return Case("optim", rule, name, variants, READ.format(rule=rule), "optim", **more)
 
 
 def _rounds(rule: str, start: Any, steps: int) -> list[Step]:
@@ -47,7 +46,7 @@ def _rounds(rule: str, start: Any, steps: int) -> list[Step]:
     for i in range(steps):
         config = start if i == 0 else ref("config")
         made.append(call(rule, [ref("w"), ref(f"dw{i}"), config], ["w", "config"], unit="optim"))
-        made.append({"op": "copy", "of": "w", "save": f"w after step {i + 1}"})
+        made.append(copied("w", f"w after step {i + 1}"))
     return made
 
 
@@ -140,9 +139,9 @@ def _in_turn_case(setting: Setting, rule: str) -> Case:
 
         def begin(side: str, given: Config | None = given) -> list[Step]:
             """Fresh weights, and hyperparameters in a dict of their own."""
-            steps: list[Step] = [{"op": "copy", "of": f"{side} start", "save": f"{side} w"}]
+            steps: list[Step] = [copied(f"{side} start", f"{side} w")]
             if given is not None:
-                steps.append({"op": "copy", "of": "given", "save": f"{side} config"})
+                steps.append(copied("given", f"{side} config"))
             return steps
 
         def step(side: str, i: int, given: Config | None = given) -> Step:
@@ -153,7 +152,7 @@ def _in_turn_case(setting: Setting, rule: str) -> Case:
 
         alone = [
             [*begin(side), *(step(side, i) for i in range(_STEPS)),
-             {"op": "copy", "of": f"{side} w", "save": f"{side} alone"}]
+             copied(f"{side} w", f"{side} alone")]
             for side in "AB"
         ]  # fmt: skip
         turns = [step(side, i) for i in range(_STEPS) for side in "AB"]

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, Want, call, copied
 from handgrad.check.cases.in_turn import IN_TURN, Turn, in_turn
 from handgrad.check.reference import reference
 from handgrad.check.verdict.hypotheses import as_numbers
@@ -84,13 +84,8 @@ class Pair:
         self, name: str, variants: Sequence[Variant], backward: bool = True, **more: Any
     ) -> Case:
         """Make a case of the forward, or of the backward."""
-        needs = [("layers", self.forward)]
-        if backward:
-            needs = [("layers", self.backward), *needs]
-        return Case(
-            self.group, self.backward if backward else self.forward, name, variants, self.read,
-            needs, optional=self.optional, **more,
-        )  # fmt: skip
+        function = self.backward if backward else self.forward
+        return Case(self.group, function, name, variants, self.read, optional=self.optional, **more)
 
 
 def _saved(names: list[str]) -> Any:
@@ -173,7 +168,7 @@ def _twice(pair: Pair, sample: Sample) -> Variant:
     afresh = [f"{name} afresh" for name in names]
     steps = [
         *pair.steps(),
-        *({"op": "copy", "of": name, "save": f"first {name}"} for name in names),
+        *(copied(name, f"first {name}") for name in names),
         call(pair.backward, ["dout", "cache"], _saved(again)),
         call(pair.forward, pair.args, ["out", "cache"]),
         call(pair.backward, ["dout", "cache"], _saved(afresh)),

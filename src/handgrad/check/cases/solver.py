@@ -6,7 +6,19 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, ref
+from handgrad.check.case import (
+    Case,
+    Setting,
+    Step,
+    Variant,
+    Verdict,
+    attribute,
+    call,
+    method,
+    ref,
+    refused,
+    seeded,
+)
 from handgrad.check.verdict.hypotheses import as_numbers
 
 READ = "what a Solver does: python -m pydoc handgrad.solver.Solver"
@@ -36,10 +48,7 @@ def solver_case(
     counts_alone: bool = True,
 ) -> Case:
     """A case of the Solver, which needs ``more`` functions beside it."""
-    needs = [("solver", "Solver"), *more]
-    return Case(
-        "solver", "Solver", name, variants, READ, needs, unit="solver", counts_alone=counts_alone
-    )
+    return Case("solver", "Solver", name, variants, READ, "solver", more, counts_alone=counts_alone)
 
 
 def _rows(count: int, classes: int = _CLASSES) -> tuple[Array, Array]:
@@ -57,7 +66,7 @@ def data_of(train: int, val: int = 100) -> dict[str, Array]:
 
 def _probed(plan: Sequence[float], steps: int, classes: int = _CLASSES) -> list[Step]:
     return [
-        {"op": "seed", "value": 2},
+        seeded(2),
         {"op": "probe", "save": "model", "classes": classes, "plan": list(plan), "steps": steps},
     ]
 
@@ -71,12 +80,12 @@ def new_solver(**keywords: Any) -> Step:
     return call("Solver", [ref("model"), ref("data")], "solver", unit="solver", kwargs=given)
 
 
-TRAIN: Step = {"op": "method", "on": "solver", "name": "train", "args": []}
+TRAIN = method("solver", "train", [], None)
 
 
 def read(on: str, name: str) -> Step:
     """Read an attribute after the steps."""
-    return {"op": "attribute", "on": on, "name": name, "save": name}
+    return attribute(on, name, name)
 
 
 def number(value: Any) -> float | None:
@@ -261,12 +270,7 @@ def _accuracy(classes: int, coding: str) -> Variant:
         ("whole", {}), ("in batches of 7", {"batch_size": 7}),
         ("of 40 rows", {"num_samples": 40}), ("of 500 rows", {"num_samples": 500}),
     ):  # fmt: skip
-        steps.append(
-            {
-                "op": "method", "on": "solver", "name": "check_accuracy", "save": save,
-                "args": [ref("X"), ref("y")], "kwargs": keywords,
-            }
-        )  # fmt: skip
+        steps.append(method("solver", "check_accuracy", ["X", "y"], save, **keywords))
 
     def look(values: Mapping[str, Any]) -> Verdict:
         for save in ("whole", "in batches of 7", "of 500 rows"):
@@ -293,7 +297,7 @@ def _keyword() -> Variant:
     word = "learning_rat"
     steps = [
         *_probed([0.5], 1),
-        {"op": "refuse", "step": new_solver(**{word: 0.1}), "save": "error"},
+        refused(new_solver(**{word: 0.1}), "error"),
     ]
 
     def look(values: Mapping[str, Any]) -> Verdict:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, ref
+from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, method, seeded
 from handgrad.check.cases.convnet import BATCHNORM
 from handgrad.check.cases.solver import TRAIN, new_solver, number, read, solver_case
 from handgrad.check.verdict.hypotheses import as_numbers
@@ -48,7 +48,7 @@ def _snapshot(setting: Setting) -> Case:
         for choice in BATCHNORM
     ]
     steps: list[Step] = [
-        {"op": "seed", "value": 4},
+        seeded(4),
         {
             "op": "make", "unit": "cnn", "name": "ConvNet", "kwargs": net, "choices": choices,
             "save": "model",
@@ -56,10 +56,7 @@ def _snapshot(setting: Setting) -> Case:
         {"op": "record", "on": "model", "X": "X_val", "save": "kept"},
         new_solver(batch_size=10, num_epochs=5, optim_config={"learning_rate": 0.05}),
         TRAIN,
-        {
-            "op": "method", "on": "model", "name": "loss", "args": [ref("X_val")],
-            "save": "finally",
-        },
+        method("model", "loss", ["X_val"], "finally"),
         read("solver", "best_params"),
     ]  # fmt: skip
 
@@ -89,7 +86,7 @@ def _snapshot(setting: Setting) -> Case:
     variant = Variant(
         "", {"data": data, "X_val": X_val}, steps, judge=look, extra=["kept", "best_params"]
     )
-    needs = [("cnn", "ConvNet"), ("optim", "sgd")]
+    needs = [("optim", "sgd")]
     return solver_case(name, [variant], needs, counts_alone=False)
 
 
@@ -117,16 +114,13 @@ def _digits(setting: Setting) -> Case:
     data = {"X_train": X[:700], "y_train": y[:700], "X_val": X[700:], "y_val": y[700:]}
     net = {"input_dim": 784, "hidden_dim": 30, "num_classes": 10, "weight_scale": 0.05}
     steps: list[Step] = [
-        {"op": "seed", "value": 6},
+        seeded(6),
         call("SoftmaxClassifier", [], "model", unit="softmax", kwargs=net),
         new_solver(
             batch_size=35, num_epochs=8, update_rule="adam", optim_config={"learning_rate": 3e-3}
         ),
         TRAIN,
-        {
-            "op": "method", "on": "solver", "name": "check_accuracy", "save": "accuracy",
-            "args": [ref("X_val"), ref("y_val")],
-        },
+        method("solver", "check_accuracy", ["X_val", "y_val"], "accuracy"),
     ]  # fmt: skip
 
     def look(values: Mapping[str, Any]) -> Verdict:
@@ -140,5 +134,5 @@ def _digits(setting: Setting) -> Case:
 
     inputs = {"data": data, "X_val": X[700:], "y_val": y[700:]}
     variant = Variant("", inputs, steps, judge=look, extra=["accuracy"])
-    needs = [("softmax", "SoftmaxClassifier"), ("optim", "adam")]
+    needs = [("optim", "adam")]
     return solver_case(name, [variant], needs)

@@ -5,7 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, ref
+from handgrad.check.case import (
+    Case,
+    Setting,
+    Step,
+    Variant,
+    Verdict,
+    attribute,
+    call,
+    ref,
+    refused,
+    seeded,
+)
 from handgrad.check.cases.in_turn import differs, same
 from handgrad.check.cases.solver import TRAIN, data_of, numbers_of, solver_case
 
@@ -36,15 +47,10 @@ def _two(given: bool) -> Variant:
         keywords["optim_config"] = {"learning_rate": 1.0, "momentum": 0.5}
 
     def look_at(side: str, when: str) -> list[Step]:
-        kept: list[Step] = [
-            {"op": "attribute", "on": f"{side} solver", "name": name,
-             "save": f"{side} {name} {when}"}
-            for name in _KEPT
-        ]  # fmt: skip
-        path: Step = {
-            "op": "attribute", "on": f"{side} model", "name": "path", "save": f"{side} path {when}",
-        }  # fmt: skip
-        return [*kept, path]
+        return [
+            *(attribute(f"{side} solver", name, f"{side} {name} {when}") for name in _KEPT),
+            attribute(f"{side} model", "path", f"{side} path {when}"),
+        ]
 
     for side in "AB":
         made = call(
@@ -57,8 +63,8 @@ def _two(given: bool) -> Variant:
         }  # fmt: skip
         train: Step = {**TRAIN, "on": f"{side} solver"}
         if not given:
-            train = {"op": "refuse", "step": train, "save": f"{side} error"}
-        steps += [{"op": "seed", "value": 2}, probe, made, train, *look_at(side, "alone")]
+            train = refused(train, f"{side} error")
+        steps += [seeded(2), probe, made, train, *look_at(side, "alone")]
     steps += look_at("A", "then")
     names = [*_KEPT, "path"]
 
@@ -106,12 +112,12 @@ def _parameters() -> Variant:
         "verbose": False, "print_every": 1000,
     }  # fmt: skip
     steps: list[Step] = [
-        {"op": "seed", "value": 2},
+        seeded(2),
         {"op": "probe", "save": "model", "classes": 3, "plan": [0.5], "steps": 1, "second": True},
         call("Solver", [ref("model"), ref("data")], "solver", unit="solver", kwargs=given),
         TRAIN,
-        {"op": "attribute", "on": "model", "name": "path", "save": "path"},
-        {"op": "attribute", "on": "model", "name": "second_path", "save": "second path"},
+        attribute("model", "path", "path"),
+        attribute("model", "second_path", "second path"),
     ]
     gradients = {"W": -1.0, "V": -3.0}
     wanted = {name: [-gradient * factor for factor in (1, 1.5, 1.75)]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from handgrad.check.case import Step, Variant
+from handgrad.check.case import Step, Variant, called
 from handgrad.check.conventions import ALIASES, Convention
 from handgrad.check.mistakes import Mistake, all_mistakes, calls, patched
 from handgrad.check.sandbox.steps import Context
@@ -59,11 +59,11 @@ class Reference:
 
     def mistakes(self, variant: Variant) -> list[Mistake]:
         """Give the known mistakes in what a variant's steps call, in the table's order."""
-        called = self._reached(_called(variant.steps))
+        reached = self._reached({name for _, name in called(variant.steps)})
         return [
             mistake
             for mistake, touched in self._known
-            if touched & called
+            if touched & reached
             and not (mistake.unless and getattr(self.convention, mistake.unless))
         ]
 
@@ -112,16 +112,6 @@ class Reference:
 def reference(convention: Convention) -> Reference:
     """Give the reference of a convention; there is one of each."""
     return Reference(convention)
-
-
-def _called(steps: Any) -> set[str]:
-    """The functions and classes that steps call, those of steps within steps, too."""
-    if isinstance(steps, Mapping):
-        own = {steps["name"]} if steps.get("op") in ("call", "make") else set()
-        return own.union(*(_called(value) for value in steps.values()))
-    if isinstance(steps, list | tuple):
-        return set().union(*(_called(step) for step in steps))
-    return set()
 
 
 def widened(value: Any) -> Any:
