@@ -38,6 +38,8 @@ def test_the_tables_say_what_the_proof_claims() -> None:
         assert len(ends) >= count
         assert ends.count("yes") >= named
     assert len(ALTERNATIVES) >= 25
+    page = (verdicts.PAGE.parent / "check.md").read_text()
+    assert f"lists {len(all_mistakes()) + len(OURS)} planted mistakes" in page
 
 
 def test_causes_exist() -> None:

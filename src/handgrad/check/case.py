@@ -50,7 +50,7 @@ class Verdict:
     seen: Observation | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # one is itself alone: answers are kept by it
 class Variant:
     """One set of inputs within a case.
 

@@ -14,6 +14,7 @@ from functools import cache, cached_property, lru_cache
 from importlib.resources import files
 from types import CodeType, ModuleType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -21,8 +22,8 @@ from handgrad.check.case import Step, Variant, called
 from handgrad.check.conventions import ALIASES, Convention
 from handgrad.check.mistakes import Mistake, all_mistakes, calls, patched
 from handgrad.check.sandbox.steps import Context
+from handgrad.check.sandbox.submission import UNITS
 
-UNITS = ("layers", "optim", "logistic", "svm", "softmax", "cnn", "solver")
 Values = Mapping[str, Any]
 
 
@@ -37,25 +38,25 @@ class Reference:
     def __init__(self, convention: Convention) -> None:
         self.convention = convention
         self.sources = _held_to(convention)
-        self._answers: dict[int, tuple[Variant, Values]] = {}  # the variant: its id stays its own
-        self._mistaken: dict[tuple[int, str], list[Values]] = {}
+        self._answers: WeakKeyDictionary[Variant, Values] = WeakKeyDictionary()
+        self._mistaken: WeakKeyDictionary[Variant, dict[str, list[Values]]] = WeakKeyDictionary()
 
     def right(self, variant: Variant) -> Values:
         """Give the right value of every output of a variant, by name.
 
-        They are kept: many submissions are asked the same.
+        They are kept as long as the variant is: many submissions are asked the same.
         """
-        if id(variant) not in self._answers:
-            self._answers[id(variant)] = variant, self._of(variant)
-        return self._answers[id(variant)][1]
+        if variant not in self._answers:
+            self._answers[variant] = self._of(variant)
+        return self._answers[variant]
 
     def wrong(self, variant: Variant, mistake: Mistake) -> Iterator[Values]:
         """Give what a variant's outputs are with a mistake in it, made in each of its ways."""
-        key = id(variant), mistake.name
-        if key not in self._mistaken:
+        known = self._mistaken.setdefault(variant, {})
+        if mistake.name not in known:
             planted = mistake.planted(self.sources)
-            self._mistaken[key] = [self._of(variant, sources) for sources in planted]
-        yield from self._mistaken[key]
+            known[mistake.name] = [self._of(variant, sources) for sources in planted]
+        yield from known[mistake.name]
 
     def mistakes(self, variant: Variant) -> list[Mistake]:
         """Give the known mistakes in what a variant's steps call, in the table's order."""
