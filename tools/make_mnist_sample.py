@@ -8,7 +8,6 @@ file, kept in the file's order. The printed table is SAMPLE_FILES of handgrad/da
 from __future__ import annotations
 
 import gzip
-import struct
 import sys
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import numpy.typing as npt
 
 from handgrad.datasets import mnist_files as mnist
 from handgrad.datasets.files import sha256_of
-from handgrad.datasets.places import Place
 
 TARGET = Path(mnist.__file__).parent / "sample"
 
@@ -33,7 +31,7 @@ def chosen_rows(labels: npt.NDArray[np.uint8], per_class: int) -> npt.NDArray[np
 
 def main(folder: Path) -> None:
     """Write the four .gz files and print their sizes and SHA-256s."""
-    raws = mnist.read_place(Place("the argument", folder, "user"))
+    raws = mnist.MNIST.read_folder(folder)
     if raws is None:
         raise SystemExit(f"{folder}: the four MNIST files are not there")
     for images_name, labels_name, per_class in (
@@ -44,8 +42,7 @@ def main(folder: Path) -> None:
         rows = chosen_rows(labels, per_class)
         images = mnist.read_idx(raws[images_name], 3)[rows]
         for name, values in ((images_name, images), (labels_name, labels[rows])):
-            header = struct.pack(f">{1 + values.ndim}I", 0x800 + values.ndim, *values.shape)
-            raw = header + values.tobytes()
+            raw = mnist.write_idx(values)
             (TARGET / f"{name}.gz").write_bytes(gzip.compress(raw, 9, mtime=0))
             print(f'    ({name!r}, {len(raw):_}, "{sha256_of(raw)}"),')
 

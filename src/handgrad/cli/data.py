@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from handgrad.datasets import cifar10_files, course, mnist_files
+from handgrad.datasets import course
+from handgrad.datasets.cifar10_files import CIFAR10
 from handgrad.datasets.fetch import Mirrors
 from handgrad.datasets.files import Progress as Report
 from handgrad.datasets.importing import import_path
+from handgrad.datasets.mnist_files import MNIST
 from handgrad.datasets.places import cache_folder
 from handgrad.datasets.survey import NAMES, Finding, survey
 from handgrad.errors import DataError
@@ -107,10 +109,10 @@ def _fetch(name: str, mirrors: Mirrors) -> str:
         if not course.load_course().stand_in:
             return "course: found, verified"
         return "course: data.pkl is on no mirror; give it with `handgrad data import PATH`"
-    files = {"mnist": mnist_files, "cifar10": cifar10_files}[name]
-    if len(files.cached()) == len(files.FILES):
-        return f"{name}: already in the cache, verified"
-    return f"{name}: fetched from {files.fetch_into_cache(mirrors, [])}, verified"
+    for kept in (MNIST, CIFAR10):
+        if kept.name == name and len(kept.cached()) < len(kept.files):
+            return f"{name}: fetched from {kept.fetch(mirrors, [])}, verified"
+    return f"{name}: already in the cache, verified"
 
 
 def _by_place(findings: list[Finding]) -> Iterator[tuple[str, list[Finding]]]:

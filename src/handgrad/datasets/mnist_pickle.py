@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from handgrad.datasets import mnist_files, unpickle
+from handgrad.datasets import unpickle
 from handgrad.datasets.files import KnownFile, sha256_of, unpacked
+from handgrad.datasets.mnist_files import MNIST, write_idx
 from handgrad.errors import DataError
 
 NAMES = ("mnist.pkl.gz", "mnist.pkl")
@@ -80,15 +80,10 @@ def _rebuild(value: Any) -> dict[str, bytes]:
         raise DataError("it does not hold three pairs (images of 784 pixels, labels)")
     images = [_pixels(X, part) for (X, _), part in zip(value, _PART_NAMES, strict=True)]
     labels = [_labels(y, part) for (_, y), part in zip(value, _PART_NAMES, strict=True)]
-    arrays = (
-        np.concatenate(images[:2]),
-        np.concatenate(labels[:2]),
-        images[2],
-        labels[2],
-    )
+    train = np.concatenate(images[:2]), np.concatenate(labels[:2])
     return {
         known.name: _verified(array, known)
-        for known, array in zip(mnist_files.FILES.values(), arrays, strict=True)
+        for known, array in zip(MNIST.files.values(), (*train, images[2], labels[2]), strict=True)
     }
 
 
@@ -115,8 +110,7 @@ def _labels(y: npt.NDArray[Any], part: str) -> npt.NDArray[np.uint8]:
 
 
 def _verified(array: npt.NDArray[np.uint8], known: KnownFile) -> bytes:
-    header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
-    raw = header + array.tobytes()
+    raw = write_idx(array)
     if sha256_of(raw) != known.sha256:
         raise DataError(
             f"it is a {FORM}; but the {known.name} that this gives is not MNIST's (SHA-256 "

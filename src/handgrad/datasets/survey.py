@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from handgrad.datasets import cifar10_files, course, mnist_files
-from handgrad.datasets.files import KnownFile
-from handgrad.datasets.places import Place, cache_place, keras_folder
+from handgrad.datasets import course
+from handgrad.datasets.cifar10_files import CIFAR10
+from handgrad.datasets.file_set import FileSet
+from handgrad.datasets.mnist_files import MNIST
+from handgrad.datasets.places import cache_place
 from handgrad.errors import DataError
 
 NAMES = ("course", "mnist", "cifar10")
@@ -47,18 +49,11 @@ def survey(data_dir: Path | None = None) -> list[Finding]:
     DataError
         If a folder that the user named does not exist.
     """
-    findings = list(_course(data_dir))
-    mnist = [*mnist_files.places(data_dir), cache_place("mnist")]
-    findings += _sets("mnist", mnist, mnist_files.FILES, mnist_files.copies, mnist_files.read)
-    keras = keras_folder() / "mnist.npz"
-    if keras.is_file():
-        problem = _problem(partial(mnist_files.read_keras, keras))
+    findings = [*_course(data_dir), *_files(MNIST, data_dir)]
+    if (keras := MNIST.keras()) is not None:
+        problem = _problem(partial(MNIST.read_keras, keras))
         findings.append(Finding("mnist", "Keras", keras, keras.stat().st_size, problem))
-    cifar10 = [*cifar10_files.places(data_dir), cache_place("cifar10")]
-    findings += _sets(
-        "cifar10", cifar10, cifar10_files.FILES, cifar10_files.copies, cifar10_files.read
-    )
-    return findings
+    return [*findings, *_files(CIFAR10, data_dir)]
 
 
 def _course(data_dir: Path | None) -> Iterator[Finding]:
@@ -67,34 +62,29 @@ def _course(data_dir: Path | None) -> Iterator[Finding]:
         yield Finding("course", label, path, path.stat().st_size, problem)
 
 
-def _sets(
-    dataset: str,
-    places: list[Place],
-    files: Mapping[str, KnownFile],
-    copies: Callable[[Path], dict[str, list[Path]]],
-    read: Callable[[Path, KnownFile], Any],
-) -> Iterator[Finding]:
+def _files(kept: FileSet[Any], data_dir: Path | None) -> Iterator[Finding]:
     seen: set[Path] = set()
+    places = [*kept.places(data_dir), cache_place(kept.name)]
     for _, group in groupby(places, key=lambda place: place.label):
         incomplete, whole = [], False
         for place in group:
             if place.folder.resolve() in seen:
                 continue
             seen.add(place.folder.resolve())
-            found = copies(place.folder)
+            found = kept.copies(place.folder)
             good = set()
             for name, path in [(name, path) for name, paths in found.items() for path in paths]:
-                problem = _problem(partial(read, path, files[name]))
+                problem = _problem(partial(kept.read, path, kept.files[name]))
                 if problem is None:
                     good.add(name)
-                yield Finding(dataset, place.label, path, path.stat().st_size, problem)
-            whole = whole or len(good) == len(files)
-            missing = [name for name in files if name not in found]
+                yield Finding(kept.name, place.label, path, path.stat().st_size, problem)
+            whole = whole or len(good) == len(kept.files)
+            missing = [name for name in kept.files if name not in found]
             # The cache may be incomplete: it is filled up. Elsewhere half a data set is an error,
             # unless a whole one lies in another folder of the same source.
             if found and missing and place.owner != "cache":
                 problem = f"{place.folder}: {', '.join(missing)} is missing"
-                incomplete.append(Finding(dataset, place.label, place.folder, 0, problem))
+                incomplete.append(Finding(kept.name, place.label, place.folder, 0, problem))
         if not whole:
             yield from incomplete
 
