@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Required, Self, TypedDict
 
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
@@ -105,6 +105,22 @@ class LayerRecord:
     settings: str
     output_shape: tuple[int, ...]
     parameters: int
+
+
+class Epoch(TypedDict, total=False):
+    """A line of history.jsonl: what an epoch of training came to.
+
+    The mean training loss is ``loss`` where the Solver trained, ``train_loss`` in question 6;
+    there, ``val_accuracy`` is missing after epochs that were not judged.
+    """
+
+    epoch: Required[int]
+    loss: float
+    train_loss: float
+    learning_rate: float
+    train_accuracy: float
+    val_accuracy: float
+    seconds: float
 
 
 @dataclass(frozen=True)

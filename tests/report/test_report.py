@@ -400,9 +400,8 @@ def test_an_output_that_cannot_be_written_is_one_line(folder, tmp_path, monkeypa
 
 
 def test_plots_of_one_candidate_and_one_epoch(folder):
-    results = records.read(folder)
-    record = results["experiments"][1]
-    one = records.Ref("x", {**record.value, "trials": record.value["trials"][8:9]})
+    record = records.read(folder).value.experiments[1]
+    one = replace(record, trials=record.trials[8:9])
     assert "svg" in plots.candidates("one", "3.3", one).svg
 
 

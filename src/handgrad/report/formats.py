@@ -5,6 +5,7 @@ that a reader, and a test, can look it up.
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup, escape
@@ -24,7 +25,7 @@ STYLES: Mapping[str, Callable[[float], str]] = {
 }
 
 
-def _number(ref: Ref, style: str) -> Markup:
+def _number(ref: Ref[Any], style: str) -> Markup:
     value = ref.value
     if value is None:
         return Markup('<span class="none" data-record="{}">none</span>').format(ref.place)
@@ -35,16 +36,16 @@ def _number(ref: Ref, style: str) -> Markup:
     )
 
 
-def _filter(style: str) -> Callable[[Ref], Markup]:
+def _filter(style: str) -> Callable[[Ref[Any]], Markup]:
     return lambda ref: _number(ref, style)
 
 
-def text(ref: Ref) -> Markup:
+def text(ref: Ref[Any]) -> Markup:
     """Show a recorded string (or anything else that is not to be formatted) as it stands."""
     return Markup('<span data-record="{}">{}</span>').format(ref.place, ref.value)
 
 
-def setting(ref: Ref, name: str = "") -> Markup:
+def setting(ref: Ref[Any], name: str = "") -> Markup:
     """Show a setting's value; a share that dropout keeps with the one it drops."""
     number = isinstance(ref.value, int | float) and not isinstance(ref.value, bool)
     shown = _number(ref, "plain") if number else text(ref)
@@ -53,7 +54,7 @@ def setting(ref: Ref, name: str = "") -> Markup:
     return shown
 
 
-def params(ref: Ref) -> Markup:
+def params(ref: Ref[Any]) -> Markup:
     """Show settings by name: 'hidden dim 50, keep 0.7 (drop 0.3)'."""
     return Markup(", ").join(
         Markup("{} {}").format(name.replace("_", " "), setting(value, name))
@@ -61,7 +62,7 @@ def params(ref: Ref) -> Markup:
     )
 
 
-def picture(png: Ref) -> Markup:
+def picture(png: Ref[str]) -> Markup:
     """Give the src of a picture that is recorded as a PNG in base64."""
     return Markup("data:image/png;base64,{}").format(png.value)
 

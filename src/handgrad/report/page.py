@@ -5,19 +5,24 @@ import importlib.resources
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from handgrad import theory
+from handgrad.analysis import Analysis
+from handgrad.pictures import Sheet
 from handgrad.report import formats, plots, records
 from handgrad.report.assignment import QUESTIONS, Question
 from handgrad.report.records import Ref
 from handgrad.report.svg import Plot
-from handgrad.results import Setup
+from handgrad.results import DataRecord, Epoch, ExperimentRecord, Study as StudyRecord
+
+T = TypeVar("T")
 
 _PICTURE_WIDTH, _PICTURE_HEIGHT = 480, 200
 
@@ -31,16 +36,16 @@ class Experiment:
     ``controls`` are the places of the trials that were not to be chosen.
     """
 
-    record: Ref
+    record: Ref[ExperimentRecord]
     slug: str
-    data: Ref
-    public: Ref | None
+    data: Ref[DataRecord]
+    public: Ref[list[float]] | None
     ablation: bool
     controls: frozenset[int]
     candidates: Plot | None
     curves: tuple[Plot, ...]
-    histories: tuple[Ref | None, ...]
-    analysis: Ref | None
+    histories: tuple[Ref[list[Epoch]] | None, ...]
+    analysis: Ref[Analysis] | None
     calibration: Plot | None
     histogram: Plot | None
     shades: tuple[tuple[str, ...], ...]
@@ -51,7 +56,7 @@ class Experiment:
 class Study:
     """A recorded measurement behind a written answer."""
 
-    record: Ref
+    record: Ref[StudyRecord]
     plot: Plot
 
 
@@ -59,48 +64,47 @@ def _slug(number: str) -> str:
     return "q" + number.replace(".", "-")
 
 
-def _experiment(folder: Path, results: Ref, record: Ref, public: Ref) -> Experiment:
-    id = record["id"].value
-    slug, title = _slug(id), f"{id} {record['title'].value}"
-    histories = [records.history(folder, name) for name in record["histories"].value]
-    kept = [(s, h) for s, h in zip(record["seeds"].value, histories, strict=False) if h]
-    curves: tuple[Plot, ...] = ()
-    if kept:
-        seeds, lines = [seed for seed, _ in kept], [line for _, line in kept]
-        curves = (
-            plots.loss_curves(f"{slug}-loss", title, seeds, lines),
-            plots.accuracy_curves(f"{slug}-accuracy", title, seeds, lines),
-        )
-    analysis = next(
-        filter(None, (records.analysis(folder, name) for name in record["analyses"].value)), None
-    )
-    trials = [t for t in record["trials"].value if t["val_accuracy"] is not None]
-    ablation = any("change" in t["params"] for t in trials)
-    setup = Setup.of(record["setup"].value)
-    every = enumerate(record["trials"].value)
+def _experiment(
+    folder: Path, data: Ref[Any], entry: Ref[ExperimentRecord], ranges: Ref[Any]
+) -> Experiment:
+    record = entry.value
+    slug, title = _slug(record.id), f"{record.id} {record.title}"
+    histories = tuple(records.history(folder, name) for name in record.histories)
+    kept = [(s, h.value) for s, h in zip(record.seeds, histories, strict=False) if h]
+    found = filter(None, (records.analysis(folder, name) for name in record.analyses))
+    analysis = next(found, None)
+    trials = [trial for trial in record.trials if trial.val_accuracy is not None]
+    ablation = any("change" in trial.params for trial in trials)
     draw = plots.ablation if ablation else plots.candidates
     calibration = histogram = None
-    if analysis and analysis["calibration"]:
-        bins = analysis["calibration"]
+    if analysis and analysis.value.calibration:
+        bins = analysis.value.calibration.bins
         calibration = plots.calibration(f"{slug}-calibration", title, bins)
-    if analysis and analysis["histogram"]:
-        scores, classes = analysis["histogram"], analysis["classes"]
+    if analysis and analysis.value.histogram:
+        scores, classes = analysis.value.histogram, analysis.value.classes
         histogram = plots.histogram(f"{slug}-scores", title, scores, classes)
     return Experiment(
-        record=record,
+        record=entry,
         slug=slug,
-        data=results["data"][record["data"].value],
-        public=public["ranges"][id] if id in public["ranges"].value else None,
+        data=data[record.data],
+        public=ranges[record.id] if record.id in ranges.value else None,
         ablation=ablation,
-        controls=frozenset(i for i, trial in every if setup.is_control(trial["params"])),
+        controls=frozenset(
+            i for i, trial in enumerate(record.trials) if record.setup.is_control(trial.params)
+        ),
         candidates=draw(f"{slug}-candidates", title, record) if trials else None,
-        curves=curves,
-        histories=tuple(histories),
+        curves=(
+            plots.loss_curves(f"{slug}-loss", title, kept),
+            plots.accuracy_curves(f"{slug}-accuracy", title, kept),
+        )
+        if kept
+        else (),
+        histories=histories,
         analysis=analysis,
         calibration=calibration,
         histogram=histogram,
-        shades=_shades(analysis["confusion"].value) if analysis else (),
-        scales=tuple(_scale(s) for s in analysis["sheets"]) if analysis else (),
+        shades=_shades(analysis.value.confusion) if analysis else (),
+        scales=tuple(_scale(sheet) for sheet in analysis.value.sheets) if analysis else (),
     )
 
 
@@ -110,10 +114,10 @@ def _shades(confusion: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(f"{min(1.0, n / (most or 1)):.2f}" for n in line) for line in confusion)
 
 
-def _scale(sheet: Ref) -> int:
+def _scale(sheet: Sheet) -> int:
     """Enlarge a picture so that its pixels can be seen."""
-    across, down = _PICTURE_WIDTH // sheet["width"].value, _PICTURE_HEIGHT // sheet["height"].value
-    return int(max(1, min(16, across, down if sheet["tiles"].value == 1 else across)))
+    across, down = _PICTURE_WIDTH // sheet.width, _PICTURE_HEIGHT // sheet.height
+    return max(1, min(16, across, down if sheet.tiles == 1 else across))
 
 
 def _theory_html(page: theory.Page) -> Markup:
@@ -138,16 +142,16 @@ def _style_sheet() -> Markup:
 
 
 @functools.cache
-def public_solutions() -> Ref:
+def public_solutions() -> Ref[Any]:
     """Give what public solutions state, as a record of its own."""
     file = importlib.resources.files("handgrad.report") / "public_solutions.json"
     return Ref("public_solutions.json#", json.loads(file.read_text(encoding="utf-8")))
 
 
-def _by_question(items: Sequence[Experiment]) -> Mapping[int, list[Experiment]]:
-    found: dict[int, list[Experiment]] = {question.number: [] for question in QUESTIONS}
+def _by_question(items: Iterable[T], id_of: Callable[[T], str]) -> Mapping[int, list[T]]:
+    found: dict[int, list[T]] = {question.number: [] for question in QUESTIONS}
     for item in items:
-        found[int(item.record["id"].value.split(".")[0])].append(item)
+        found[int(id_of(item).split(".")[0])].append(item)
     return found
 
 
@@ -155,11 +159,12 @@ def render(folder: Path) -> str:
     """Render the page of a results folder."""
     results = records.read(folder)
     public = public_solutions()
-    experiments = [_experiment(folder, results, e, public) for e in results["experiments"]]
+    data, ranges = results["data"], public["ranges"]
+    experiments = [_experiment(folder, data, entry, ranges) for entry in results["experiments"]]
     studies: dict[str, list[Study]] = {}
     for number, record in enumerate(results["studies"]):
-        plot = plots.study(f"study-{number}", record)
-        studies.setdefault(record["id"].value, []).append(Study(record, plot))
+        plot = plots.study(f"study-{number}", record.value)
+        studies.setdefault(record.value.id, []).append(Study(record, plot))
     pages = theory.pages()
     environment = Environment(
         loader=PackageLoader("handgrad.report"),
@@ -174,8 +179,8 @@ def render(folder: Path) -> str:
         results=results,
         experiments=experiments,
         questions=QUESTIONS,
-        by_question=_by_question(experiments),
-        question_not_run=_not_run(results),
+        by_question=_by_question(experiments, lambda experiment: experiment.record.value.id),
+        question_not_run=_by_question(results["not_run"], lambda missing: missing.value.id),
         before=[page for page in pages if not page.number.startswith("7")],
         after=[page for page in pages if page.number.startswith("7")],
         page_titles={page.slug: page.title for page in pages},
@@ -184,13 +189,6 @@ def render(folder: Path) -> str:
         style=_style_sheet(),
         theory_html=_theory_html,
     )
-
-
-def _not_run(results: Ref) -> Mapping[int, list[Ref]]:
-    found: dict[int, list[Ref]] = {question.number: [] for question in QUESTIONS}
-    for missing in results["not_run"]:
-        found[int(missing["id"].value.split(".")[0])].append(missing)
-    return found
 
 
 __all__ = ["Experiment", "Question", "Study", "public_solutions", "render"]

@@ -14,14 +14,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from handgrad.report.records import Ref
+from handgrad.analysis import Bin, Histogram
 from handgrad.report.svg import GRID, INK, PAPER, SERIES, STYLE, Plot, plot
-from handgrad.results import Setup, value_text
+from handgrad.results import Epoch, ExperimentRecord, Study, Trial, value_text
 
 _WIDTH, _HEIGHT = 4.6, 2.9  # inches; a phone shows about 1 point as 1 pixel
 _DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2)), (0, (3, 3)))
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _ROW_INCHES = 0.24
+
+Look = dict[str, Any]  # matplotlib's keywords
+Judged = tuple[Trial, float]  # a candidate, and its validation accuracy in per cent
 
 
 def _styled(draw: Callable[..., Plot]) -> Callable[..., Plot]:
@@ -69,20 +72,17 @@ def _legend(axes: Axes, columns: int = 3) -> None:
     figure.set_figheight(figure.get_figheight() + 0.2 * max(0, rows - 2))
     height = figure.get_figheight()
     figure.subplots_adjust(bottom=bottom / height, top=1 - (0.08 + 0.2 * rows) / height)
-    axes.legend(
-        loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, handlelength=3.0,
-        columnspacing=1.2, borderpad=0.2,
-    )  # fmt: skip
+    close = {"handlelength": 3.0, "columnspacing": 1.2, "borderpad": 0.2}
+    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, **close)
 
 
 @_styled
-def loss_curves(name: str, title: str, seeds: Sequence[int], histories: Sequence[Ref]) -> Plot:
+def loss_curves(name: str, title: str, runs: Sequence[tuple[int, Sequence[Epoch]]]) -> Plot:
     """Draw the mean training loss of each epoch, one line a seed."""
     figure, axes = _axes()
-    for number, (seed, history) in enumerate(zip(seeds, histories, strict=True)):
-        key = "loss" if "loss" in history.value[0] else "train_loss"
-        x = [line["epoch"] for line in history.value]
-        _line(axes, number, x, [line[key] for line in history.value], label=f"seed {seed}")
+    for number, (seed, history) in enumerate(runs):
+        losses = [line["loss"] if "loss" in line else line["train_loss"] for line in history]
+        _line(axes, number, [line["epoch"] for line in history], losses, label=f"seed {seed}")
     axes.set(xlabel="epoch", ylabel="mean training loss")
     _epochs(axes)
     _legend(axes, 3)
@@ -91,23 +91,21 @@ def loss_curves(name: str, title: str, seeds: Sequence[int], histories: Sequence
 
 
 @_styled
-def accuracy_curves(name: str, title: str, seeds: Sequence[int], histories: Sequence[Ref]) -> Plot:
+def accuracy_curves(name: str, title: str, runs: Sequence[tuple[int, Sequence[Epoch]]]) -> Plot:
     """Draw training and validation accuracy after each epoch, two lines a seed."""
     figure, axes = _axes()
-    for number, (seed, history) in enumerate(zip(seeds, histories, strict=True)):
+    for number, (seed, history) in enumerate(runs):
         colour = SERIES[number % len(SERIES)]
-        for key, dashes, label in (
-            ("val_accuracy", "-", f"seed {seed}, validation"),
-            ("train_accuracy", (0, (2, 2)), f"seed {seed}, training"),
+        val = [(line["epoch"], line.get("val_accuracy")) for line in history]
+        train = [(line["epoch"], line.get("train_accuracy")) for line in history]
+        for points, split, dashes, fill in (
+            (val, "validation", "-", colour),
+            (train, "training", (0, (2, 2)), PAPER),
         ):
-            known = [line for line in history.value if line.get(key) is not None]
-            x = [line["epoch"] for line in known]
-            y = [100 * line[key] for line in known]
-            fill = colour if key == "val_accuracy" else PAPER
-            _line(
-                axes, number, x, y, color=colour, linestyle=dashes, markerfacecolor=fill,
-                label=label,
-            )  # fmt: skip
+            x = [epoch for epoch, share in points if share is not None]
+            y = [100 * share for _, share in points if share is not None]
+            look = {"color": colour, "linestyle": dashes, "markerfacecolor": fill}
+            _line(axes, number, x, y, label=f"seed {seed}, {split}", **look)
     axes.set(xlabel="epoch", ylabel="accuracy (%)")
     _epochs(axes)
     _legend(axes, 2)
@@ -119,13 +117,12 @@ def accuracy_curves(name: str, title: str, seeds: Sequence[int], histories: Sequ
 
 
 @_styled
-def candidates(name: str, title: str, record: Ref) -> Plot:
+def candidates(name: str, title: str, record: ExperimentRecord) -> Plot:
     """Draw every candidate's validation accuracy, once for each hyperparameter that varies."""
-    trials = [t for t in record["trials"].value if t["val_accuracy"] is not None]
-    groups = _groups(record, trials)
+    groups = _groups(record)
     values: dict[str, list[Any]] = {}
-    for trial in trials:
-        for key, value in trial["params"].items():
+    for trial, _ in _judged(record):
+        for key, value in trial.params.items():
             if value not in values.setdefault(key, []):
                 values[key].append(value)
     varied = {
@@ -144,8 +141,8 @@ def candidates(name: str, title: str, record: Ref) -> Plot:
     for axes, (key, found) in zip(panels[:, 0], varied.items(), strict=True):
         for label, group, look in groups:
             axes.plot(
-                [100 * t["val_accuracy"] for t in group],
-                [found.index(t["params"][key]) for t in group],
+                [percent for _, percent in group],
+                [found.index(trial.params[key]) for trial, _ in group],
                 linestyle="none",
                 label=label,
                 **look,
@@ -165,12 +162,16 @@ def candidates(name: str, title: str, record: Ref) -> Plot:
     return plot(figure, name, title, "Validation accuracy of every candidate", text)
 
 
-def _groups(record: Ref, trials: Sequence[Any]) -> list[tuple[str, list[Any], dict[str, Any]]]:
+def _judged(record: ExperimentRecord) -> list[Judged]:
+    return [(t, 100 * t.val_accuracy) for t in record.trials if t.val_accuracy is not None]
+
+
+def _groups(record: ExperimentRecord) -> list[tuple[str, list[Judged], Look]]:
     """Part the candidates by how they are drawn: label, candidates, look."""
-    setup, chosen = Setup.of(record["setup"].value), record["chosen"].value
-    controls = [t for t in trials if setup.is_control(t["params"])]
-    winners = [t for t in trials if t["params"] == chosen]
-    others = [t for t in trials if t not in controls and t not in winners]
+    judged = _judged(record)
+    controls = [pair for pair in judged if record.setup.is_control(pair[0].params)]
+    winners = [pair for pair in judged if pair[0].params == record.chosen]
+    others = [pair for pair in judged if pair not in controls and pair not in winners]
     circle = {"marker": "o", "markersize": 4.5, "color": SERIES[0], "markerfacecolor": "none"}
     star = {"marker": "*", "markersize": 12, "color": SERIES[1], "markeredgecolor": PAPER}
     cross = {"marker": "x", "markersize": 5, "color": SERIES[0]}
@@ -186,31 +187,32 @@ def _left_end(values: Sequence[float]) -> float:
 
 
 @_styled
-def ablation(name: str, title: str, record: Ref) -> Plot:
+def ablation(name: str, title: str, record: ExperimentRecord) -> Plot:
     """Draw the validation accuracy of each single change of the improved net."""
-    trials = [t for t in record["trials"].value if t["val_accuracy"] is not None]
-    figure = Figure(figsize=(_WIDTH, _ROW_INCHES * len(trials) + 0.9), layout="constrained")
+    judged = _judged(record)
+    figure = Figure(figsize=(_WIDTH, _ROW_INCHES * len(judged) + 0.9), layout="constrained")
     axes = figure.add_subplot()
-    reference = next((t for t in trials if t["params"]["group"] == "none"), None)
+    reference = next((value for trial, value in judged if trial.params["group"] == "none"), None)
     if reference is not None:
-        axes.axvline(
-            100 * reference["val_accuracy"], color=SERIES[1], linestyle=_DASHES[1],
-            label="nothing changed",
-        )  # fmt: skip
-    groups = list(dict.fromkeys(t["params"]["group"] for t in trials))
-    start = _left_end([100 * t["val_accuracy"] for t in trials])
-    for position, trial in enumerate(trials):
-        kind = groups.index(trial["params"]["group"]) % len(SERIES)
-        value = 100 * trial["val_accuracy"]
+        dashed: Look = {"color": SERIES[1], "linestyle": _DASHES[1]}
+        axes.axvline(reference, label="nothing changed", **dashed)
+    groups = list(dict.fromkeys(trial.params["group"] for trial, _ in judged))
+    start = _left_end([value for _, value in judged])
+    beside: Look = {
+        "textcoords": "offset points",
+        "verticalalignment": "center",
+        "color": SERIES[0],
+    }
+    for position, (trial, value) in enumerate(judged):
+        kind = groups.index(trial.params["group"]) % len(SERIES)
         if value < start:
-            axes.annotate(f"← {value:.2f}", (start, position), (4, 0), textcoords="offset points",
-                          verticalalignment="center", color=SERIES[0])  # fmt: skip
+            axes.annotate(f"← {value:.2f}", (start, position), (4, 0), **beside)
             continue
         axes.plot([value], [position], marker=_MARKERS[kind], color=SERIES[0], linestyle="none")
-    if min(100 * t["val_accuracy"] for t in trials) < start:
+    if min(value for _, value in judged) < start:
         axes.set_xlim(left=start)
-    axes.set_yticks(range(len(trials)), [t["params"]["change"] for t in trials])
-    axes.set_ylim(len(trials) - 0.4, -0.6)
+    axes.set_yticks(range(len(judged)), [trial.params["change"] for trial, _ in judged])
+    axes.set_ylim(len(judged) - 0.4, -0.6)
     axes.set_xlabel("validation accuracy (%)")
     if reference is not None:
         figure.legend(loc="outside upper center")
@@ -223,15 +225,13 @@ def ablation(name: str, title: str, record: Ref) -> Plot:
 
 
 @_styled
-def calibration(name: str, title: str, record: Ref) -> Plot:
+def calibration(name: str, title: str, bins: Sequence[Bin]) -> Plot:
     """Draw accuracy against confidence, bin by bin, with the line of a calibrated model."""
     figure, axes = _axes()
-    known = [b for b in record["bins"].value if b["count"]]
     axes.plot([0, 100], [0, 100], color=INK, linewidth=1, linestyle=_DASHES[2], label="calibrated")
-    _line(
-        axes, 0, [100 * b["confidence"] for b in known], [100 * b["accuracy"] for b in known],
-        label="this model", markevery=1,
-    )  # fmt: skip
+    x = [100 * b.confidence for b in bins if b.confidence is not None]
+    y = [100 * b.accuracy for b in bins if b.accuracy is not None]
+    _line(axes, 0, x, y, label="this model", markevery=1)
     axes.set(xlabel="mean confidence of the bin (%)", ylabel="accuracy of the bin (%)")
     axes.set(xlim=(0, 102), ylim=(0, 104))
     _legend(axes, 2)
@@ -243,24 +243,16 @@ def calibration(name: str, title: str, record: Ref) -> Plot:
 
 
 @_styled
-def histogram(name: str, title: str, record: Ref, classes: Ref) -> Plot:
+def histogram(name: str, title: str, scores: Histogram, classes: Sequence[str]) -> Plot:
     """Draw the decision scores of a binary model, class by class, with border and margin."""
     figure, axes = _axes()
-    edges = record["edges"].value
     fills = ({"hatch": "////", "facecolor": "none"}, {"facecolor": SERIES[1], "alpha": 0.45})
-    for number, (label, counts) in enumerate(
-        zip(classes.value, record["counts"].value, strict=True)
-    ):
-        axes.stairs(
-            counts, edges, fill=True, edgecolor=SERIES[number], linewidth=1.2,
-            label=f"class {label}", **fills[number],
-        )  # fmt: skip
+    for number, (label, counts) in enumerate(zip(classes, scores.counts, strict=True)):
+        look: Look = {"edgecolor": SERIES[number], "linewidth": 1.2, **fills[number]}
+        axes.stairs(counts, scores.edges, fill=True, label=f"class {label}", **look)
     axes.axvline(0, color=INK, linewidth=1.4, label="border")
-    for side in (-1, 1):
-        axes.axvline(
-            side, color=INK, linewidth=1, linestyle=_DASHES[1],
-            label="margin" if side == 1 else None,
-        )  # fmt: skip
+    for side, name_of in ((-1, None), (1, "margin")):
+        axes.axvline(side, color=INK, linewidth=1, linestyle=_DASHES[1], label=name_of)
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="decision score", ylabel="test rows")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -273,19 +265,19 @@ def histogram(name: str, title: str, record: Ref, classes: Ref) -> Plot:
 
 
 @_styled
-def study(name: str, record: Ref) -> Plot:
+def study(name: str, record: Study) -> Plot:
     """Draw a recorded study: its series as lines."""
     figure, axes = _axes(3.2)
-    for number, series in enumerate(record["series"].value):
-        _line(axes, number, series["x"], series["y"], label=series["name"])
-    axes.set(xlabel=record["x_label"].value, ylabel=record["y_label"].value)
-    if record["log_y"].value:
+    for number, series in enumerate(record.series):
+        _line(axes, number, series.x, series.y, label=series.name)
+    axes.set(xlabel=record.x_label, ylabel=record.y_label)
+    if record.log_y:
         axes.set_yscale("log")
     axes.grid(color=GRID)
     _legend(axes, 2)
-    names = ", ".join(series["name"] for series in record["series"].value)
+    names = ", ".join(series.name for series in record.series)
     text = (
-        f"Lines of {record['y_label'].value} against {record['x_label'].value}: {names}. "
+        f"Lines of {record.y_label} against {record.x_label}: {names}. "
         "The table has the same numbers."
     )
-    return plot(figure, name, record["id"].value, record["title"].value, text)
+    return plot(figure, name, record.id, record.title, text)
