@@ -18,6 +18,7 @@ from handgrad.arrays import Array
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
 from handgrad.pictures import Sheet
+from handgrad.typed_json import from_json
 
 CLASS_NAMES = {
     "course": ("0", "1"),
@@ -126,26 +127,7 @@ class Analysis:
     def read(cls, path: Path) -> Self:
         """Read what ``write`` wrote; ResultsError for a damaged file."""
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            calibration, histogram = record["calibration"], record["histogram"]
-            return cls(
-                seed=record["seed"],
-                rows=record["rows"],
-                classes=tuple(record["classes"]),
-                confusion=tuple(tuple(line) for line in record["confusion"]),
-                class_accuracy=tuple(record["class_accuracy"]),
-                calibration=calibration
-                and Calibration(
-                    tuple(Bin(**entry) for entry in calibration["bins"]),
-                    calibration["expected_error"],
-                ),
-                mistakes=tuple(Mistake(**entry) for entry in record["mistakes"]),
-                histogram=histogram
-                and Histogram(
-                    tuple(histogram["edges"]), tuple(tuple(line) for line in histogram["counts"])
-                ),
-                sheets=tuple(Sheet(**entry) for entry in record["sheets"]),
-            )
+            return from_json(cls, json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, KeyError, TypeError) as error:
             raise ResultsError(
                 f"{path} is damaged ({error}); delete it and run the same command again"

@@ -13,6 +13,7 @@ from typing import Any, Required, Self, TypedDict
 
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
+from handgrad.typed_json import from_json
 
 SCHEMA = 5
 
@@ -188,22 +189,6 @@ class Setup:
     reference: str | None = None
     differences: tuple[Difference, ...] = ()
 
-    @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> Self:
-        """Make it of what JSON keeps of it; KeyError or TypeError for anything else."""
-        return cls(
-            **{
-                **entry,
-                "input_shape": tuple(entry["input_shape"]),
-                "layers": tuple(
-                    LayerRecord(**{**layer, "output_shape": tuple(layer["output_shape"])})
-                    for layer in entry["layers"]
-                ),
-                "searched": {name: tuple(values) for name, values in entry["searched"].items()},
-                "differences": tuple(Difference(**d) for d in entry["differences"]),
-            }
-        )
-
     def is_control(self, params: Mapping[str, Any]) -> bool:
         """Whether a candidate is a control."""
         return bool(self.control) and all(
@@ -328,46 +313,6 @@ class Results:
                 "name another folder with --out"
             )
         try:
-            return cls(
-                profile=record["profile"],
-                seed=record["seed"],
-                command=record["command"],
-                environment=record["environment"],
-                data={name: DataRecord(**data) for name, data in record["data"].items()},
-                experiments=tuple(_experiment(entry) for entry in record["experiments"]),
-                not_run=tuple(NotRun(**entry) for entry in record["not_run"]),
-                studies=tuple(_study(entry) for entry in record["studies"]),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
+            return from_json(cls, record)
+        except (KeyError, TypeError) as error:
             raise ResultsError(f"{path} is damaged ({error}); delete it and run again") from None
-
-
-def _study(entry: dict[str, Any]) -> Study:
-    series = tuple(
-        Series(line["name"], tuple(line["x"]), tuple(line["y"])) for line in entry["series"]
-    )
-    return Study(**{**entry, "series": series})
-
-
-def _experiment(entry: dict[str, Any]) -> ExperimentRecord:
-    def spread(value: dict[str, Any]) -> Spread:
-        return Spread(value["mean"], value["std"], tuple(value["values"]))
-
-    mirrored = entry["test_accuracy_mirrored"]
-    return ExperimentRecord(
-        **{
-            **entry,
-            "trials": tuple(Trial(**trial) for trial in entry["trials"]),
-            "seeds": tuple(entry["seeds"]),
-            "models": tuple(entry["models"]),
-            "setup": Setup.of(entry["setup"]),
-            "conclusions": tuple(entry["conclusions"]),
-            "edges": tuple(Edge(**edge) for edge in entry["edges"]),
-            "histories": tuple(entry["histories"]),
-            "analyses": tuple(entry["analyses"]),
-            "val_accuracy": spread(entry["val_accuracy"]),
-            "test_accuracy": spread(entry["test_accuracy"]),
-            "test_accuracy_mirrored": None if mirrored is None else spread(mirrored),
-            "test_interval": Interval(**entry["test_interval"]),
-        }
-    )

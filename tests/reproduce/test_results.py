@@ -20,6 +20,7 @@ from handgrad.results import (
     Trial,
     settings_text,
 )
+from handgrad.typed_json import from_json
 
 
 def setup():
@@ -268,3 +269,28 @@ def test_wilson_holds_its_accuracy_and_narrows_with_rows():
     for accuracy in (0.01, 0.37, 0.936, 0.999):
         few, many = Interval.wilson(accuracy, 250), Interval.wilson(accuracy, 10_000)
         assert few.low < many.low < accuracy < many.high < few.high
+
+
+# typed_json -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("entry", "error"),
+    [
+        ({"mean": 0.5, "std": 0.1}, (KeyError, "values")),
+        ({"mean": 0.5, "std": 0.1, "values": None}, (TypeError, "not iterable")),
+        (
+            {"mean": 0.5, "std": 0.1, "values": [], "median": 0.5},
+            (TypeError, "Spread has no median"),
+        ),
+        ([0.5, 0.1, []], (TypeError, "in place of named fields")),
+    ],
+)
+def test_what_is_not_the_record_is_refused(entry, error):
+    with pytest.raises(error[0], match=error[1]):
+        from_json(Spread, entry)
+
+
+def test_a_record_goes_through_json_and_back_whole():
+    whole = example()
+    assert from_json(Results, json.loads(json.dumps(dataclasses.asdict(whole)))) == whole

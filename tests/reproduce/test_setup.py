@@ -14,6 +14,7 @@ from handgrad.reproduce import setup as setups
 from handgrad.reproduce.setup import layers_of, schedule_text
 from handgrad.reproduce.training import run_final, standardisation_text, standardise
 from handgrad.results import LayerRecord, Setup
+from handgrad.typed_json import from_json
 
 SHAPES = {"course": (20,), "mnist": (1, 28, 28)}
 SEARCHED = {id: e for id, e in EXPERIMENTS.items() if isinstance(e, Experiment)}
@@ -88,7 +89,7 @@ def test_a_retraining_records_what_it_trained(tmp_path, made_up):
     assert run.epochs == 5
     assert "at most 1,000 evenly spaced training rows" in found.training_accuracy
     assert found.validation_accuracy.startswith("the best epoch's")
-    assert Setup.of(json.loads(json.dumps(asdict(found)))) == found
+    assert from_json(Setup, json.loads(json.dumps(asdict(found)))) == found
 
 
 def test_what_is_not_searched_is_fixed(tmp_path, made_up):

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handgrad.results import Edge, Interval, Setup, Spread, Trial, settings_text, value_text
+from handgrad.results import Edge, Epoch, Interval, Setup, Spread, Trial, settings_text, value_text
 
 # No value lies beyond: a penalty of 0, all units kept, one unit, one pixel.
 _LIMITS: Mapping[str, tuple[float, float]] = {
@@ -207,7 +207,7 @@ def of_training(
     val: Spread,
     test: Spread,
     setup: Setup,
-    histories: Sequence[Sequence[Mapping[str, Any]]],
+    histories: Sequence[Sequence[Epoch]],
 ) -> tuple[str, ...]:
     """Say of trainings without a search how far seeds and splits agree, and where they peaked."""
     rows = f"{setup.val_rows:,} rows resolve {_points(resolution(val.mean, setup.val_rows))}"
@@ -222,7 +222,7 @@ def of_training(
     for history in histories:
         judged = [line for line in history if line.get("val_accuracy") is not None]
         if judged:
-            peaks.append(max(judged, key=lambda line: float(line["val_accuracy"]))["epoch"])
+            peaks.append(max(judged, key=lambda line: line["val_accuracy"])["epoch"])
             last = max(last, judged[-1]["epoch"])
     if not peaks:
         return (first,)

@@ -16,7 +16,7 @@ from handgrad.reproduce.folder import ANALYSIS, Folder
 from handgrad.reproduce.stages import Stage
 from handgrad.reproduce.tasks import DataRequest, Task, load
 from handgrad.reproduce.training import Report
-from handgrad.results import ExperimentRecord, Interval, Setup, Spread, Trial
+from handgrad.results import Epoch, ExperimentRecord, Interval, Setup, Spread, Trial
 
 if TYPE_CHECKING:
     from handgrad.vgg import Recipe, RunResult
@@ -56,7 +56,7 @@ class RecipeTask(Task):
         recipe, rows = recipe_of(self)
         data = _rows(load(self.data), rows)
 
-        def progress(line: dict[str, Any]) -> None:
+        def progress(line: Epoch) -> None:
             report(min(1.0, line["epoch"] / _expected_epochs(recipe)))
 
         return run_recipe(

@@ -26,6 +26,7 @@ from handgrad.reproduce.test_pass import test_pass
 from handgrad.results import Setup
 from handgrad.selection import Params, Search
 from handgrad.solver import Solver
+from handgrad.typed_json import from_json
 
 Report = Callable[[float], None]  # told the fraction of the run that is done
 
@@ -127,9 +128,8 @@ def read_final(folder: Path, params: Params) -> FinalRun | None:
     if not (record.exists() and (folder / ANALYSIS).exists()):
         return None
     try:
-        entry = json.loads(record.read_text(encoding="utf-8"))
-        run = FinalRun(**{**entry, "setup": Setup.of(entry["setup"])})
-    except (ValueError, TypeError, KeyError, AttributeError):
+        run = from_json(FinalRun, json.loads(record.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, KeyError):
         raise ResultsError(
             f"{record} is damaged; delete it to train this run again, "
             "or name another folder with --out"

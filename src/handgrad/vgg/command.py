@@ -6,11 +6,11 @@ import dataclasses
 import os
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
 from handgrad.errors import HandgradError
+from handgrad.results import Epoch
 from handgrad.terminal import escape_what_streams_cannot_take, say
 from handgrad.vgg.distributed import leave
 from handgrad.vgg.memory import keep_freed_memory
@@ -139,7 +139,7 @@ def main() -> None:
         sys.exit(130)
 
 
-def _epoch(line: dict[str, Any], epochs: int) -> str:
+def _epoch(line: Epoch, epochs: int) -> str:
     judged = f"  validation {line['val_accuracy']:7.2%}" if "val_accuracy" in line else ""
     return (
         f"epoch {line['epoch']:3d}/{epochs}  loss {line['train_loss']:.3f}  "

@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from handgrad import pictures
 from handgrad.analysis import CLASS_NAMES, Analysis, analyse
 from handgrad.files import write_atomically
+from handgrad.results import Epoch
 from handgrad.vgg.checkpoint import (
     check_same_run,
     load_checkpoint,
@@ -37,7 +38,7 @@ from handgrad.vgg.recipes import Recipe
 ANALYSIS = "analysis.json"
 """What the run's network did on the test rows (`handgrad.analysis`), in the run's folder."""
 
-Progress = Callable[[dict[str, Any]], None]
+Progress = Callable[[Epoch], None]
 """Called on rank 0 after every epoch with that epoch's line of the history."""
 
 
@@ -60,7 +61,7 @@ class RunResult:
     seconds : float
         Wall time of the whole run, preparing the images and judging included, summed over
         interrupted parts.
-    history : list of dict
+    history : list of Epoch
         One per epoch: epoch, learning_rate (that of its last step), train_loss,
         train_accuracy (on augmented images, while learning), seconds, and in judged epochs
         val_accuracy.
@@ -74,7 +75,7 @@ class RunResult:
     test_accuracy_tta: float | None
     parameters: int
     seconds: float
-    history: list[dict[str, Any]]
+    history: list[Epoch]
 
 
 def run_recipe(
@@ -197,7 +198,7 @@ class _Run:
         # Order and augmentation come from their own generator, apart from the weights'.
         self.generator = torch.Generator().manual_seed(seed)
         self.epoch = 0
-        self.history: list[dict[str, Any]] = []
+        self.history: list[Epoch] = []
         self.best: dict[str, Tensor] | None = None
         if here.leads:
             out.mkdir(parents=True, exist_ok=True)
@@ -214,10 +215,10 @@ class _Run:
         return _Autocast(model, self.here.device.type, self.dtype)
 
     @property
-    def best_line(self) -> dict[str, Any] | None:
+    def best_line(self) -> Epoch | None:
         """The history's line of the best validation accuracy, the first of equals."""
         judged = [line for line in self.history if "val_accuracy" in line]
-        return max(judged, key=lambda line: float(line["val_accuracy"]), default=None)
+        return max(judged, key=lambda line: line["val_accuracy"], default=None)
 
     @property
     def is_finished(self) -> bool:
@@ -226,7 +227,7 @@ class _Run:
         stopped = bool(patience and best and self.epoch - best["epoch"] >= patience)
         return stopped or self.epoch == self.recipe.epochs
 
-    def train_epoch(self) -> dict[str, Any]:
+    def train_epoch(self) -> Epoch:
         """Visit the training rows once; judge, write the checkpoint, give the history's line."""
         recipe, here = self.recipe, self.here
         began = time.perf_counter()
@@ -255,7 +256,7 @@ class _Run:
         here.same_statistics(self.net, self.averaged)
         loss, right, seen = here.total(tally.sums).tolist()
         self.epoch += 1
-        line: dict[str, Any] = {
+        line: Epoch = {
             "epoch": self.epoch,
             "learning_rate": self.optimizer.param_groups[0]["lr"],
             "train_loss": loss / seen,
