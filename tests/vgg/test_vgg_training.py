@@ -22,7 +22,7 @@ from handgrad import vgg
 from handgrad.analysis import Analysis
 from handgrad.errors import CheckpointError, DataError, NonFiniteLossError
 from handgrad.experiments import EXPERIMENTS
-from handgrad.vgg import RECIPES, RunResult, run_recipe, training
+from handgrad.vgg import RECIPES, RunResult, loops, run_recipe, training
 from handgrad.vgg.ablation import CHANGES
 from handgrad.vgg.checkpoint import load_checkpoint, save_checkpoint
 
@@ -115,8 +115,8 @@ def test_a_loop_that_goes_on_names_its_own_epoch_and_goes_back_as_it_is_told(dat
 
     loader = DataLoader(tensors(data), batch_size=20)
     with pytest.raises(NonFiniteLossError, match=r"in epoch 7, iteration [23]"):
-        vgg.train(
-            loader, net, nn.CrossEntropyLoss(), optimizer, "cpu", first_epoch=7, backward=backward
+        loops.train_epoch(
+            loader, net, nn.CrossEntropyLoss(), optimizer, "cpu", epoch=7, backward=backward
         )
     assert went
 

@@ -5,6 +5,7 @@ loaded, or not be judged in full for want of a package, or the command is wrong;
 itself failed; 130 interrupted.
 """
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,24 @@ class SectionedCommand(click.Command):
                 formatter.write_dl([records.pop(name) for name in names])
         with formatter.section("Other"):
             formatter.write_dl(list(records.values()))
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What the command does other than to judge once; one of these at most, but for ``jobs``."""
+
+    starter: Path | None
+    autograder: Path | None
+    batch: Path | None
+    watch: bool
+    jobs: int
+
+    def refuse_two(self) -> None:
+        """Raise UsageError where two were asked for."""
+        names = ("starter", "autograder", "batch", "watch")
+        chosen = [f"--{name}" for name in names if getattr(self, name)]
+        if len(chosen) > 1:
+            raise click.UsageError(f"{chosen[0]} and {chosen[1]} do not go together")
 
 
 @click.command("check", cls=SectionedCommand)
@@ -115,11 +134,6 @@ def check_command(
     only: str | None,
     no_timing: bool,
     rubric: Path | None,
-    starter: Path | None,
-    watch: bool,
-    batch: Path | None,
-    jobs: int,
-    autograder: Path | None,
     **options: Any,
 ) -> int:
     """Judge PATH: a layers.py, a folder with one, or a module; say what is wrong and why.
@@ -129,13 +143,11 @@ def check_command(
     did not, 2 cannot be loaded or needs a package that is not installed, 3 the checker itself
     failed.
     """
-    modes = {"--starter": starter, "--autograder": autograder, "--batch": batch, "--watch": watch}
-    chosen = [name for name, value in modes.items() if value]
-    if len(chosen) > 1:
-        raise click.UsageError(f"{chosen[0]} and {chosen[1]} do not go together")
-    if starter is not None:
-        return _starter(starter, path)
-    if path is None and autograder is None:
+    mode = Mode(**{field.name: options.pop(field.name) for field in fields(Mode)})
+    mode.refuse_two()
+    if mode.starter is not None:
+        return _starter(mode.starter, path)
+    if path is None and mode.autograder is None:
         raise click.UsageError("name what to judge: a layers.py, a folder with one, or a module")
     asked = Asked(
         path=path or "",
@@ -144,13 +156,13 @@ def check_command(
         rubric=read_rubric(rubric, _gradable(options["convention"])) if rubric else None,
         **options,
     )
-    if autograder is not None:
-        return _autograder(autograder, asked, rubric)
-    if batch is not None:
+    if mode.autograder is not None:
+        return _autograder(mode.autograder, asked, rubric)
+    if mode.batch is not None:
         if asked.output is not None:
             raise click.UsageError("--batch writes to its own folder; leave --output out")
-        return check_folder(asked, batch, jobs)
-    if watch:
+        return check_folder(asked, mode.batch, mode.jobs)
+    if mode.watch:
         if asked.output is not None or asked.style != "text":
             raise click.UsageError("--watch shows text on the screen; leave --format, --output out")
         return watch_and_check(asked)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ from handgrad.results import Epoch
 from handgrad.terminal import escape_what_streams_cannot_take, say
 from handgrad.vgg.distributed import leave
 from handgrad.vgg.memory import keep_freed_memory
-from handgrad.vgg.recipes import RECIPES
+from handgrad.vgg.recipes import RECIPES, Recipe
 from handgrad.vgg.training import RunResult, run_recipe
 
 _LIST = "\n".join(f"{recipe.name:14} {recipe.summary}" for recipe in RECIPES.values())
@@ -32,6 +33,35 @@ Several processes share the work under torchrun; they must divide the recipe's b
 \b
   torchrun --nproc-per-node 2 -m handgrad.vgg --recipe wide
 """
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of the command, as they were given."""
+
+    name: str
+    out: Path | None
+    seed: int
+    data_dir: Path | None
+    offline: bool
+    device: str
+    threads: int | None
+    epochs: int | None
+    compiled: bool
+    evaluate_test: bool
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe of that name, with the epochs and the compiler that were asked for."""
+        recipe = RECIPES[self.name]
+        if self.epochs is not None:
+            recipe = recipe.lasting(self.epochs)
+        return replace(recipe, compile=True) if self.compiled else recipe
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self.out or Path("runs", "vgg", f"{self.name}-{self.seed}")
 
 
 @click.command(
@@ -78,39 +108,24 @@ Several processes share the work under torchrun; they must divide the recipe's b
     is_flag=True,
     help="Judge the 10,000 test rows too: once, when everything has been chosen.",
 )
-def command(
-    name: str,
-    out: Path | None,
-    seed: int,
-    data_dir: Path | None,
-    offline: bool,
-    device: str,
-    threads: int | None,
-    epochs: int | None,
-    compiled: bool,
-    evaluate_test: bool,
-) -> None:
+def command(**options: Any) -> None:
     """Train VGG11 on CIFAR-10 (question 6) and report its accuracy."""
-    recipe = RECIPES[name]
-    if epochs is not None:
-        recipe = recipe.lasting(epochs)
-    if compiled:
-        recipe = dataclasses.replace(recipe, compile=True)
-    folder = out or Path("runs", "vgg", f"{name}-{seed}")
+    asked = Asked(**options)
+    recipe, folder = asked.recipe, asked.folder
     try:
         from handgrad.datasets import load_cifar10
 
-        data = load_cifar10(data_dir, offline=offline)
+        data = load_cifar10(asked.data_dir, offline=asked.offline)
         keep_freed_memory()
         result = run_recipe(
             recipe,
             data,
-            seed=seed,
+            seed=asked.seed,
             out=folder,
-            evaluate_test=evaluate_test,
+            evaluate_test=asked.evaluate_test,
             progress=lambda line: say(_epoch(line, recipe.epochs)),
-            threads=threads,
-            device=device,
+            threads=asked.threads,
+            device=asked.device,
         )
         leave()
     except KeyboardInterrupt:

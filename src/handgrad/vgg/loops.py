@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
@@ -31,6 +32,17 @@ class Stepping(Protocol):
         """Change the parameters by their gradients."""
 
 
+@dataclass(frozen=True)
+class Lines:
+    """What is said while an epoch lasts: the mean loss of every so many iterations; 0 is none."""
+
+    every: int
+    report: Callable[[str], object] = print
+
+
+SILENT = Lines(0)
+
+
 def train(
     trainloader: Batches,
     net: nn.Module,
@@ -39,14 +51,12 @@ def train(
     device: torch.device | str,
     *,
     epochs: int = 10,
-    first_epoch: int = 1,
     print_every: int = 100,
     report: Callable[[str], object] = print,
-    backward: Callable[[Tensor], object] = Tensor.backward,
 ) -> list[float]:
     """Train a network as the assignment does: batch after batch, epoch after epoch.
 
-    Every recipe of this package trains through this loop too.
+    Every recipe of this package trains through the same `train_epoch`.
 
     Parameters
     ----------
@@ -62,14 +72,10 @@ def train(
         Where to compute.
     epochs : int
         Passes over `trainloader`.
-    first_epoch : int
-        What the first of them is called in reports and errors.
     print_every : int
         Iterations between reports of the mean loss; 0 reports nothing.
     report : callable
         Receives each line.
-    backward : callable
-        Called with the loss; leaves the gradients in the parameters.
 
     Returns
     -------
@@ -83,39 +89,72 @@ def train(
     NonFiniteLossError
         If the loss becomes NaN or infinite; it says where and what to try.
     """
+    lines = Lines(print_every, report)
+    return [
+        train_epoch(trainloader, net, criterion, optimizer, device, epoch, lines)
+        for epoch in range(1, epochs + 1)
+    ]
+
+
+def train_epoch(
+    batches: Batches,
+    net: nn.Module,
+    criterion: Callable[[Tensor, Tensor], Tensor],
+    optimizer: Stepping,
+    device: torch.device | str,
+    epoch: int,
+    lines: Lines = SILENT,
+    backward: Callable[[Tensor], object] = Tensor.backward,
+) -> float:
+    """Visit every batch once and step the optimizer after each; return the mean loss.
+
+    The arguments are those of `train`, and:
+
+    Parameters
+    ----------
+    epoch : int
+        The epoch's number in lines and errors.
+    lines : Lines
+        What is said on the way.
+    backward : callable
+        Called with the loss; leaves the gradients in the parameters.
+
+    Raises
+    ------
+    DataError, NonFiniteLossError
+        As `train`.
+    """
     place = torch.device(device)
     net.to(place)
     net.train()
-    losses: list[float] = []
-    for epoch in range(first_epoch, first_epoch + epochs):
-        total = torch.zeros((), dtype=torch.float64, device=place)
-        seen, recent, start = 0, 0.0, time.perf_counter()
-        for iteration, (images, labels) in enumerate(trainloader, start=1):
-            images, labels = images.to(place), labels.to(place)
-            optimizer.zero_grad()
-            loss = criterion(net(images), labels)
-            # Asking for the number makes a GPU wait, so there it is asked for now and then.
-            if print_every or place.type == "cpu" or iteration % 50 == 0:
-                value = loss.item()
-                recent += value
-                where = f"epoch {epoch}, iteration {iteration}"
-                loss_is_finite(value, where, optimizer.param_groups[0]["lr"])
-            backward(loss)
-            optimizer.step()
-            total += loss.detach().double() * len(labels)
-            seen += len(labels)
-            if print_every and iteration % print_every == 0:
-                seconds = time.perf_counter() - start
-                report(
-                    f"[epoch {epoch}, iteration {iteration:5d}] "
-                    f"loss: {recent / print_every:.3f}  {seconds:.1f} s"
-                )
-                recent, start = 0.0, time.perf_counter()
-        if not seen:
-            raise DataError("train: the loader gave no batch; is it empty or already used up?")
-        losses.append(float(total) / seen)
-        loss_is_finite(losses[-1], f"epoch {epoch}", optimizer.param_groups[0]["lr"])
-    return losses
+    total = torch.zeros((), dtype=torch.float64, device=place)
+    seen, recent, start = 0, 0.0, time.perf_counter()
+    for iteration, (images, labels) in enumerate(batches, start=1):
+        images, labels = images.to(place), labels.to(place)
+        optimizer.zero_grad()
+        loss = criterion(net(images), labels)
+        # Asking for the number makes a GPU wait, so there it is asked for now and then.
+        if lines.every or place.type == "cpu" or iteration % 50 == 0:
+            value = loss.item()
+            recent += value
+            where = f"epoch {epoch}, iteration {iteration}"
+            loss_is_finite(value, where, optimizer.param_groups[0]["lr"])
+        backward(loss)
+        optimizer.step()
+        total += loss.detach().double() * len(labels)
+        seen += len(labels)
+        if lines.every and iteration % lines.every == 0:
+            seconds = time.perf_counter() - start
+            lines.report(
+                f"[epoch {epoch}, iteration {iteration:5d}] "
+                f"loss: {recent / lines.every:.3f}  {seconds:.1f} s"
+            )
+            recent, start = 0.0, time.perf_counter()
+    if not seen:
+        raise DataError("train: the loader gave no batch; is it empty or already used up?")
+    mean = float(total) / seen
+    loss_is_finite(mean, f"epoch {epoch}", optimizer.param_groups[0]["lr"])
+    return mean
 
 
 def test(testloader: Batches, net: nn.Module, device: torch.device | str) -> float:

@@ -30,7 +30,7 @@ from handgrad.vgg.checkpoint import (
 )
 from handgrad.vgg.distributed import World, join
 from handgrad.vgg.images import ImageData, Normalizer, Split, training_batches
-from handgrad.vgg.loops import accuracy, arithmetic, probabilities, right_share, train
+from handgrad.vgg.loops import accuracy, arithmetic, probabilities, right_share, train_epoch
 from handgrad.vgg.net import VGG, parameter_count
 from handgrad.vgg.optimizers import Average, Together, make_optimizers
 from handgrad.vgg.recipes import Recipe
@@ -242,15 +242,13 @@ class _Run:
         )
         tally = _Tally(recipe.label_smoothing, here.device)
         self.optimizer.taken = self.epoch * self.steps_per_epoch
-        train(
+        train_epoch(
             batches,
             self.model,
             tally,
             self.optimizer,
             here.device,
-            epochs=1,
-            first_epoch=self.epoch + 1,
-            print_every=0,
+            epoch=self.epoch + 1,
             backward=self.optimizer.backward,
         )
         here.same_statistics(self.net, self.averaged)
