@@ -129,11 +129,11 @@ def batchnorm_paths() -> Figure:
 def full_and_filtering() -> Figure:
     """1.5: where a 2 x 2 filter may lie on a 3 x 3 image, and what comes out of each."""
     figure, panels = plt.subplots(1, 2, figsize=(7.4, 3.0))
+    full = "full: the flipped filter, wherever it touches\n4 x 4 places"
     cases = (  # places a side, where the filter and its output lie, title
-        (4, (-1, -1), (0, 0), "full: the flipped filter, wherever it touches\n4 x 4 places; in the "
-         "middle the valid part"),
+        (4, (-1, -1), (0, 0), f"{full}; in the middle the valid part"),
         (2, (0, 1), (0, 1), "filtering: the filter, where it fits entirely\n2 x 2 places"),
-    )  # fmt: skip
+    )
     for axes, (places, (row, column), (i, j), title) in zip(panels, cases, strict=True):
         top, left = 1.5 - places / 2, 7 - places / 2  # the output, beside the image
         _square(axes, (0, 0), 3, GREY, fill=BLUE, alpha=0.3)
@@ -185,9 +185,11 @@ def main(names: list[str]) -> None:
         with mpl.rc_context(STYLE):
             figure = FIGURES[name]()
             figure.savefig(
-                FOLDER / f"{name}.svg", transparent=True, bbox_inches="tight",
+                FOLDER / f"{name}.svg",
+                transparent=True,
+                bbox_inches="tight",
                 metadata={"Date": None, "Creator": None},
-            )  # fmt: skip
+            )
             plt.close(figure)
 
 

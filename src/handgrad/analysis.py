@@ -20,13 +20,12 @@ from handgrad.files import write_atomically
 from handgrad.pictures import Sheet
 from handgrad.typed_json import from_json
 
+_CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck"
 CLASS_NAMES = {
     "course": ("0", "1"),
     "mnist": tuple("0123456789"),
-    "cifar10": (
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
-    ),
-}  # fmt: skip
+    "cifar10": tuple(_CIFAR10.split()),
+}
 """By data set, in the order of the labels."""
 
 _BINS = 10

@@ -14,10 +14,8 @@ from handgrad.errors import CheckpointError
 from handgrad.files import write_atomically
 
 # What safetensors keeps of NumPy's dtypes, and gives back.
-_DTYPES = (
-    "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
-    "float16", "float32", "float64", "complex64",
-)  # fmt: skip
+_INTEGERS = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+_DTYPES = (*_INTEGERS, "float16", "float32", "float64", "complex64")
 _NUMBERS = _DTYPES[:-1]  # JSON has no complex ones
 
 

@@ -18,6 +18,7 @@ Every function under test is given copies: it may work in place. A UserWarning s
 it changed, since a network that needs the argument later would find other numbers in it.
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
@@ -157,17 +158,17 @@ class _Check:
                 "more than half: little is proved; check at a point away from kinks"
             )
         if total:
-            warnings.warn(
+            text = (
                 f"{self.function}: perhaps a kink at {total} of {self.entries} entries ({where}): "
-                "differences mean little there; on both sides of it the gradient is right",
-                UserWarning, stacklevel=3,
-            )  # fmt: skip
+                "differences mean little there; on both sides of it the gradient is right"
+            )
+            warnings.warn(text, UserWarning, stacklevel=3)
         if self.changes:
-            warnings.warn(
+            text = (
                 f"{self.function}: {', '.join(self.changes)} in place; the gradients are right, "
-                "but whoever needs the argument afterwards finds other numbers in it",
-                UserWarning, stacklevel=3,
-            )  # fmt: skip
+                "but whoever needs the argument afterwards finds other numbers in it"
+            )
+            warnings.warn(text, UserWarning, stacklevel=3)
 
 
 def _copy(value: Any) -> Any:
@@ -242,6 +243,12 @@ def check_gradients(
         check.note_changes("backward", handed, kept)
         return found if isinstance(found, tuple) else (found,)
 
+    def value() -> float:
+        return float(np.sum(run()[0] * dout))
+
+    def gradient_of(position: int) -> Array:
+        return np.asarray(gradients()[position])
+
     dout = np.asarray(rng.standard_normal(np.shape(run()[0])))
     first = [_copy(gradient) for gradient in gradients()]
     if len(first) != len(arrays):
@@ -251,10 +258,8 @@ def check_gradients(
     errors = {}
     for i, (name, array) in enumerate(zip(labels, arrays, strict=True)):
         if first[i] is not None:
-            errors[name] = check.judge(
-                name, array, first[i],
-                lambda: float(np.sum(run()[0] * dout)), lambda i=i: np.asarray(gradients()[i]),  # type: ignore[misc]
-            )  # fmt: skip
+            again = functools.partial(gradient_of, i)
+            errors[name] = check.judge(name, array, first[i], value, again)
     if not errors:
         raise GradientMismatchError("backward returned no gradient at all: nothing was checked")
     check.tally()
@@ -343,9 +348,14 @@ def check_model(
 
 
 def _check_model(
-    check: _Check, model: Model, X: Array, y: Array, rng: np.random.Generator,
-    samples: int | None, before_each: Callable[[], None] | None,
-) -> dict[str, float]:  # fmt: skip
+    check: _Check,
+    model: Model,
+    X: Array,
+    y: Array,
+    rng: np.random.Generator,
+    samples: int | None,
+    before_each: Callable[[], None] | None,
+) -> dict[str, float]:
     def evaluate() -> tuple[float, Mapping[str, Array]]:
         if before_each is not None:
             before_each()
@@ -353,6 +363,12 @@ def _check_model(
         found = model.loss(given["X"], given["y"])
         check.note_changes("loss", given, {"X": X, "y": y})
         return found
+
+    def value() -> float:
+        return float(evaluate()[0])
+
+    def gradient_of(name: str) -> Array:
+        return np.asarray(evaluate()[1][name])
 
     _require_float64(model.params)
     before = {name: (array, array.copy()) for name, array in model.params.items()}
@@ -374,11 +390,8 @@ def _check_model(
         count = parameter.size if samples is None else min(samples, parameter.size)
         chosen = np.sort(rng.choice(parameter.size, size=count, replace=False))
         places = [tuple(int(i) for i in np.unravel_index(k, parameter.shape)) for k in chosen]
-        errors[name] = check.judge(
-            name, parameter, gradients[name],
-            lambda: float(evaluate()[0]), lambda name=name: np.asarray(evaluate()[1][name]),  # type: ignore[misc]
-            places,
-        )  # fmt: skip
+        again = functools.partial(gradient_of, name)
+        errors[name] = check.judge(name, parameter, gradients[name], value, again, places)
     return errors
 
 

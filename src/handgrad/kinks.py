@@ -86,9 +86,15 @@ def central(value: Along, at: float, step: float) -> float:
 
 
 def judge(
-    array: Array, places: Sequence[Index], said: Array, value: Callable[[], float],
-    gradient: Callable[[], Array], *, step: float, tolerance: float,
-) -> Judged:  # fmt: skip
+    array: Array,
+    places: Sequence[Index],
+    said: Array,
+    value: Callable[[], float],
+    gradient: Callable[[], Array],
+    *,
+    step: float,
+    tolerance: float,
+) -> Judged:
     """Compare what a backward pass ``said`` of some entries with their central differences.
 
     Parameters
@@ -113,10 +119,9 @@ def judge(
         def entry_of_gradient(index: Index = places[i]) -> float:
             return float(gradient()[index])
 
-        look = look_again(
-            values[i], along(array, places[i], entry_of_gradient), float(said[i]),
-            float(array[places[i]]), step=step, allowed=tolerance * scale,
-        )  # fmt: skip
+        slope, entry = along(array, places[i], entry_of_gradient), float(array[places[i]])
+        allowed = tolerance * scale
+        look = look_again(values[i], slope, float(said[i]), entry, step=step, allowed=allowed)
         if look.error is None:
             return Judged(errors, differences, i, look, len(off) - passed, kinks)
         errors[i] = look.error / scale

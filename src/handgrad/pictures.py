@@ -100,9 +100,14 @@ def coloured(tiles: Array, title: str, caption: str, columns: int) -> Sheet:
 
 
 def _sheet(
-    tiles: Array, palette: Array | None, title: str, caption: str, columns: int, low: float,
+    tiles: Array,
+    palette: Array | None,
+    title: str,
+    caption: str,
+    columns: int,
+    low: float,
     high: float,
-) -> Sheet:  # fmt: skip
+) -> Sheet:
     count, height, width = tiles.shape[:3]
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -112,6 +117,4 @@ def _sheet(
         top = position // columns * (height + _GAP)
         left = position % columns * (width + _GAP)
         pixels[top : top + height, left : left + width] = tile
-    return Sheet(
-        title, caption, count, columns, low, high, size[1], size[0], png(pixels, palette)
-    )  # fmt: skip
+    return Sheet(title, caption, count, columns, low, high, size[1], size[0], png(pixels, palette))

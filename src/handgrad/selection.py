@@ -171,9 +171,14 @@ class Search:
         return Claim(index, seed, self.candidates[index], trial)
 
     def report(
-        self, claim: Claim, val_accuracy: float | None, seconds: float, error: str | None = None,
-        *, seeds: int = 1,
-    ) -> None:  # fmt: skip
+        self,
+        claim: Claim,
+        val_accuracy: float | None,
+        seconds: float,
+        error: str | None = None,
+        *,
+        seeds: int = 1,
+    ) -> None:
         """Record a candidate's validation accuracy, of so many seeds, or why it has none."""
         claim.trial.set_user_attr("seconds", seconds)
         claim.trial.set_user_attr("seeds", seeds)

@@ -41,9 +41,15 @@ class Readable:
     batches_at_once = 1
 
     def __init__(
-        self, model: Model, rule: optim.Rule, configs: dict[str, optim.Config], X: Array, y: Array,
-        batch_size: int, augment: Callable[[Array], Array] | None,
-    ) -> None:  # fmt: skip
+        self,
+        model: Model,
+        rule: optim.Rule,
+        configs: dict[str, optim.Config],
+        X: Array,
+        y: Array,
+        batch_size: int,
+        augment: Callable[[Array], Array] | None,
+    ) -> None:
         self._model, self._rule, self._configs = model, rule, configs
         self._X, self._y, self._batch_size, self._augment = X, y, batch_size, augment
 
@@ -161,12 +167,12 @@ class Solver:
             )
         self.lr_decay, self.batch_size, self.num_epochs = lr_decay, int(batch_size), int(num_epochs)
         if solver_inputs.norm_of_one_row(model, len(self.X_train), self.batch_size):
-            warnings.warn(
+            text = (
                 f"Solver: of {len(self.X_train)} training rows a batch_size of {self.batch_size} "
                 "leaves a batch of one row, of which batch norm makes its beta: no gradient goes "
-                "through it, and it moves the running variance towards 0; take another batch_size",
-                UserWarning, stacklevel=2,
-            )  # fmt: skip
+                "through it, and it moves the running variance towards 0; take another batch_size"
+            )
+            warnings.warn(text, UserWarning, stacklevel=2)
         self.schedule = schedule or optim.per_epoch_decay(lr_decay, self.num_epochs)
         self.print_every, self.verbose = max(1, print_every), verbose
         self.rng = default_rng(rng, "Solver")
@@ -316,10 +322,8 @@ class Solver:
     def _new_stepper(self) -> engine.Stepper:
         """The engine's stepper, or the readable one."""
         augment = self.augment and (lambda X: self.augment(X, self.rng))  # type: ignore[misc]
-        arguments = (
-            self.model, self.rule, self.optim_configs, self.X_train, self.y_train,
-            self.batch_size, augment,
-        )  # fmt: skip
+        rows = (self.X_train, self.y_train, self.batch_size)
+        arguments = (self.model, self.rule, self.optim_configs, *rows, augment)
         return engine.stepper(*arguments) or Readable(*arguments)
 
     def _note(self, loss: float, rate: float | None) -> None:

@@ -32,9 +32,15 @@ def called(place, *words, stdout=subprocess.PIPE, **variables):
     (place / "work").mkdir(exist_ok=True)
     return subprocess.run(
         [sys.executable, "-m", "handgrad", *map(str, words)],
-        cwd=place / "work", env={**environment, **variables}, stdin=subprocess.DEVNULL,
-        stdout=stdout, stderr=subprocess.PIPE, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=place / "work",
+        env={**environment, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def refused(place, *words, **variables):
@@ -229,9 +235,8 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]
 
 
-OURS = {"code": code_hash(),
-    "schema": SCHEMA, "version": handgrad.__version__, "profile": "smoke", "seed": 0, "data": {},
-}  # fmt: skip
+CODE = {"code": code_hash(), "schema": SCHEMA, "version": handgrad.__version__}
+OURS = {**CODE, "profile": "smoke", "seed": 0, "data": {}}
 
 
 @pytest.mark.parametrize(

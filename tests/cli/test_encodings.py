@@ -25,9 +25,13 @@ def called(place, *words, encoding, code, module="handgrad"):
     environment["PYTHONPATH"] = str(Path(handgrad.__file__).parents[1])
     result = subprocess.run(
         [sys.executable, "-P", "-m", module, *map(str, words)],
-        cwd=place, env={**environment, "PYTHONIOENCODING": encoding}, timeout=120,
-        stdin=subprocess.DEVNULL, capture_output=True, check=False,
-    )  # fmt: skip
+        cwd=place,
+        env={**environment, "PYTHONIOENCODING": encoding},
+        timeout=120,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
     said, complaint = result.stdout.decode(encoding), result.stderr.decode(encoding)
     assert result.returncode == code, said + complaint
     assert "Traceback" not in complaint
@@ -67,9 +71,13 @@ def test_files_are_utf8_whatever_the_streams_are(place, encoding):
     # These formats are UTF-8 on the screen, too.
     words = ("check", NAME, "--only", "relu", "--format", "json")
     result = subprocess.run(
-        [sys.executable, "-P", "-m", "handgrad", *words], cwd=place, capture_output=True,
-        env={**os.environ, "PYTHONIOENCODING": encoding}, timeout=60, check=False,
-    )  # fmt: skip
+        [sys.executable, "-P", "-m", "handgrad", *words],
+        cwd=place,
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        timeout=60,
+        check=False,
+    )
     assert json.loads(result.stdout.decode("utf-8"))["file"] == NAME
 
 

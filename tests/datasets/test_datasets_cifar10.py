@@ -93,10 +93,14 @@ def test_what_python_2_wrote_is_read(tmp_path: Path, raws: dict[str, bytes]) -> 
 
     array = (
         b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b") + b"\x87R"
-        b"(K\x01K\x14M\x00\x0c\x86cnumpy\ndtype\n" + text(b"u1") + b"K\x00K\x01\x87R(K\x03"
-        + text(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
-        + text(records[:, 1:].tobytes()) + b"tb"
-    )  # fmt: skip
+        b"(K\x01K\x14M\x00\x0c\x86cnumpy\ndtype\n"
+        + text(b"u1")
+        + b"K\x00K\x01\x87R(K\x03"
+        + text(b"|")
+        + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+        + text(records[:, 1:].tobytes())
+        + b"tb"
+    )
     labels = b"](" + b"".join(b"K" + bytes([label]) for label in records[:, 0]) + b"e"
     old = b"\x80\x02}(" + text(b"data") + array + text(b"labels") + labels + b"u."
     write_all(tmp_path / "given", {**pickles(raws), "data_batch_1": old})

@@ -138,9 +138,11 @@ def test_a_gradient_of_no_real_numbers_is_rejected():
     for spoil, kind in ((lambda d: d + 0j, "complex128"), (lambda d: d.astype(object), "object")):
         with pytest.raises(GradientMismatchError, match=f"must be of real numbers; got {kind}$"):
             check_gradients(
-                triple, lambda d, c, spoil=spoil: spoil(3 * d), [np.ones(2)],
+                triple,
+                lambda d, c, spoil=spoil: spoil(3 * d),
+                [np.ones(2)],
                 rng=np.random.default_rng(0),
-            )  # fmt: skip
+            )
 
 
 def test_check_loss_gives_copies_and_names_what_was_changed():

@@ -1,5 +1,6 @@
 """Near kinks the gradient checker condemns what is wrong, and nothing else."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -164,10 +165,8 @@ def test_max_pool_near_ties(kind):
         x = rng.integers(0, 2, (1, 2, 4, 4)) + 1e-6 * rng.integers(-1, 2, (1, 2, 4, 4))
         x = np.where(rng.random(x.shape) < 0.7, rng.standard_normal(x.shape), x)
         pool = {"pool_height": 2, "pool_width": 2, "stride": 2}
-        found = judged(
-            check_gradients, lambda x, pool=pool: layers.max_pool_forward(x, pool), POOLS[kind],
-            [x], rng=rng,
-        )  # fmt: skip
+        forward = functools.partial(layers.max_pool_forward, pool_param=pool)
+        found = judged(check_gradients, forward, POOLS[kind], [x], rng=rng)
         assert found in expected
 
 
@@ -279,10 +278,8 @@ def test_no_value_at_all_ends_as_a_mismatch():
 @pytest.mark.parametrize(("zeros", "expected"), [(0, "passed"), (5, "warned"), (6, "little")])
 def test_more_than_half_at_kinks_proves_too_little(zeros, expected):
     x = np.array([0.0] * zeros + [1.0] * (10 - zeros))
-    found = judged(
-        check_gradients, layers.relu_forward, layers.relu_backward, [x],
-        rng=np.random.default_rng(0),
-    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    found = judged(check_gradients, layers.relu_forward, layers.relu_backward, [x], rng=rng)
     assert found == expected
     if expected == "little":
         text = r"perhaps a kink at 6 of 10 entries \(6 of argument 0\), more than half"

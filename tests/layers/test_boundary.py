@@ -20,6 +20,12 @@ def norm(forward, mode):
     return run
 
 
+def spatial_norm(mode):
+    return norm(L.spatial_batchnorm_forward, mode)
+
+
+OF_CHANNELS = [IMAGES, *[(2,)] * 4]
+
 # name: (forward of arrays alone, backward, the arrays' shapes)
 PAIRS = {
     "fc": (L.fc_forward, L.fc_backward, [(6, 2, 2), (4, 3), (3,)]),
@@ -27,28 +33,27 @@ PAIRS = {
     "sigmoid": (L.sigmoid_forward, L.sigmoid_backward, [ROWS]),
     "dropout": (
         lambda x: L.dropout_forward(x, {"p": 0.5, "mode": "train", "seed": 1}),
-        L.dropout_backward, [ROWS],
+        L.dropout_backward,
+        [ROWS],
     ),
     "dropout, test": (
-        lambda x: L.dropout_forward(x, {"p": 0.3, "mode": "test"}), L.dropout_backward, [ROWS],
+        lambda x: L.dropout_forward(x, {"p": 0.3, "mode": "test"}),
+        L.dropout_backward,
+        [ROWS],
     ),
     "norm": (norm(L.batchnorm_forward, "train"), L.batchnorm_backward, [ROWS, *[(4,)] * 4]),
     "norm, test": (norm(L.batchnorm_forward, "test"), L.batchnorm_backward, [ROWS, *[(4,)] * 4]),
-    "spatial norm": (
-        norm(L.spatial_batchnorm_forward, "train"), L.spatial_batchnorm_backward,
-        [IMAGES, *[(2,)] * 4],
-    ),
-    "spatial norm, test": (
-        norm(L.spatial_batchnorm_forward, "test"), L.spatial_batchnorm_backward,
-        [IMAGES, *[(2,)] * 4],
-    ),
+    "spatial norm": (spatial_norm("train"), L.spatial_batchnorm_backward, OF_CHANNELS),
+    "spatial norm, test": (spatial_norm("test"), L.spatial_batchnorm_backward, OF_CHANNELS),
     "conv": (L.conv_forward, L.conv_backward, [IMAGES, FILTERS]),
     "conv, stride and padding": (
-        lambda x, w: L.conv_forward(x, w, stride=2, padding=1), L.conv_backward, [IMAGES, FILTERS],
+        lambda x, w: L.conv_forward(x, w, stride=2, padding=1),
+        L.conv_backward,
+        [IMAGES, FILTERS],
     ),
     "channel bias": (L.channel_bias_forward, L.channel_bias_backward, [IMAGES, (2,)]),
     "pool": (lambda x: L.max_pool_forward(x, POOL), L.max_pool_backward, [IMAGES]),
-}  # fmt: skip
+}
 
 
 def numbers(shape, seed=0):
@@ -144,9 +149,11 @@ def net(kind, dtype=np.float32):
     layers = {
         "dense": [Flatten(), Dense(8), ReLU(), Dense(3)],
         "conv": [Conv(4, 3, bias=True), ReLU(), MaxPool(2), Flatten(), Dense(3)],
-        "norm": [Conv(4, 3), BatchNorm(), ReLU(), MaxPool(2), Flatten(), Dense(6), BatchNorm(),
-                 ReLU(), Dropout(0.5), Dense(3)],
-    }[kind]  # fmt: skip
+        "norm": [
+            *(Conv(4, 3), BatchNorm(), ReLU(), MaxPool(2), Flatten()),
+            *(Dense(6), BatchNorm(), ReLU(), Dropout(0.5), Dense(3)),
+        ],
+    }[kind]
     return Network(
         layers, (1, 8, 8), dtype=dtype, reg=0.01, weight_scale=0.3, rng=np.random.default_rng(1)
     )
@@ -221,9 +228,12 @@ def test_a_layer_of_ones_own_may_give_another_dtype(each_engine, kind):
     X, y = rows()
     plain = net(kind)
     doubled = Network(
-        [part for layer in plain.layers for part in (Doubling(), layer)], (1, 8, 8),
-        dtype=np.float32, weight_scale=0.3, rng=np.random.default_rng(1),
-    )  # fmt: skip
+        [part for layer in plain.layers for part in (Doubling(), layer)],
+        (1, 8, 8),
+        dtype=np.float32,
+        weight_scale=0.3,
+        rng=np.random.default_rng(1),
+    )
     loss, grads = doubled.loss(X, y)
     assert np.isfinite(loss)
     assert {grad.dtype for grad in grads.values()} == {np.dtype(np.float32)}
@@ -242,9 +252,10 @@ def test_a_step_has_the_dtype_of_w(rule, own, other):
     want, end = rule(want, dw.astype(own), start)
     state = {
         name: value.astype(other if other[-2] == "f" and other != "f2" else np.float64)
-        if isinstance(value, np.ndarray) else value
+        if isinstance(value, np.ndarray)
+        else value
         for name, value in start.items()
-    }  # fmt: skip
+    }
     step, after = rule(rule(w, dw.astype(other))[0], dw.astype(other), state)
     assert step.dtype == own
     np.testing.assert_allclose(step, want, rtol=1e-6)

@@ -15,8 +15,19 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 # The half of the library that is there to be read.
-CORE = ("layers/*.py", "descriptions.py", "network.py", "optim.py", "solver.py", "gradcheck.py",
-        "classifiers.py", "logistic.py", "svm.py", "softmax.py", "cnn.py")  # fmt: skip
+CORE = [
+    "layers/*.py",
+    "descriptions.py",
+    "network.py",
+    "optim.py",
+    "solver.py",
+    "gradcheck.py",
+    "classifiers.py",
+    "logistic.py",
+    "svm.py",
+    "softmax.py",
+    "cnn.py",
+]
 
 
 @pytest.fixture(scope="module")

@@ -204,8 +204,10 @@ def test_another_process_makes_the_same_bytes_without_torch_numba_or_network(
     }
     subprocess.run(
         [sys.executable, "-c", AGAIN, str(folder), str(tmp_path / "again.html")],
-        cwd=tmp_path, env=environment, check=True,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+    )
     assert (tmp_path / "again.html").read_bytes() == page.encode()
 
 

@@ -26,12 +26,20 @@ AXE = Path(
 )
 QUIET = [
     f"--{flag}"
-    for flag in (
-        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run",
-        "hide-scrollbars", "disable-background-networking", "disable-component-update",
-        "disable-sync", "disable-dev-shm-usage", "virtual-time-budget=60000",
-    )
-]  # fmt: skip
+    for flag in [
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "hide-scrollbars",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-dev-shm-usage",
+        "virtual-time-budget=60000",
+    ]
+]
 MARK = "handgrad-found:"
 
 pytestmark = pytest.mark.skipif(BROWSER is None, reason="Chromium is not installed")

@@ -33,9 +33,7 @@ def test_calibration_by_hand():
     calibration = analyse(LABELS, seed=0, classes=ABC, probabilities=PROBABILITIES).calibration
     found = {b.high: (b.count, b.confidence, b.accuracy) for b in calibration.bins if b.count}
     # A confidence on an edge belongs to the bin below it.
-    assert found == {
-        0.4: (1, 0.4, 1.0), 0.7: (1, 0.7, 1.0), 0.9: (2, pytest.approx(0.875), 0.5),
-    }  # fmt: skip
+    assert found == {0.4: (1, 0.4, 1.0), 0.7: (1, 0.7, 1.0), 0.9: (2, pytest.approx(0.875), 0.5)}
     assert sum(b.count for b in calibration.bins) == 4
     # (0.6 + 0.3 + 2 * 0.375) / 4
     assert calibration.expected_error == pytest.approx(0.4125)

@@ -12,9 +12,8 @@ from handgrad.results import Spread, Trial
 
 def setup(val_rows, control=None, **searched):
     return dataclasses.replace(
-        report_records.setup("2.4", ()), val_rows=val_rows, searched=searched,
-        control=control or {},
-    )  # fmt: skip
+        report_records.setup("2.4", ()), val_rows=val_rows, searched=searched, control=control or {}
+    )
 
 
 def trials(name, accuracies):
@@ -139,9 +138,7 @@ def test_an_edge_where_the_curve_has_flattened():
 
 def test_an_edge_where_the_curve_still_rises():
     tried = trials("learning_rate", {0.1: 0.94, 0.03: 0.92, 0.01: 0.90})
-    (edge,) = edges(
-        setup(6000, learning_rate=(0.01, 0.03, 0.1)), tried, {"learning_rate": 0.1}
-    )  # fmt: skip
+    (edge,) = edges(setup(6000, learning_rate=(0.01, 0.03, 0.1)), tried, {"learning_rate": 0.1})
     assert edge.kind == "open"
     assert edge.text == (
         "learning rate 0.1, where the curve still rises: 94.00 % against 92.00 % at 0.03, and "
@@ -177,9 +174,11 @@ def history(*accuracies):
 
 def test_seeds_and_splits_and_a_curve_that_still_rises():
     first, second = conclusions.of_training(
-        Spread.of([0.66, 0.664]), Spread.of([0.66, 0.66]), setup(5000),
+        Spread.of([0.66, 0.664]),
+        Spread.of([0.66, 0.66]),
+        setup(5000),
         [history(0.5, 0.6, 0.66), history(0.5, 0.6, None, 0.664)[:2] + history(0.1, 0.2, 0.7)[2:]],
-    )  # fmt: skip
+    )
     assert first == (
         "Validation accuracies of the seeds lie within 0.40 points, validation accuracy is 0.20 "
         "points above test accuracy; 5,000 rows resolve 1.31 points."
@@ -203,10 +202,13 @@ def test_single_changes_that_cost_and_gain():
     tried = [
         Trial({"group": group, "change": name}, accuracy, 1.0)
         for group, name, accuracy in (
-            ("none", "improved", 0.80), ("size", "half", 0.70), ("size", "double", 0.83),
-            ("optimizer", "sgd", 0.77), ("activation", "relu", 0.80),
+            ("none", "improved", 0.80),
+            ("size", "half", 0.70),
+            ("size", "double", 0.83),
+            ("optimizer", "sgd", 0.77),
+            ("activation", "relu", 0.80),
         )
-    ]  # fmt: skip
+    ]
     assert conclusions.of_changes(setup(5000), tried) == (
         "Of 4 single changes on 5,000 validation rows, which resolve 1.11 points, 2 cost more than "
         "that: half (10.00 points) and sgd (3.00 points); 1 gain more than that: double (3.00 "

@@ -143,10 +143,8 @@ def test_every_candidate_takes_a_finite_training_step(id, profile):
         network = experiment.build(params, shape, np.random.default_rng(0))
         assert np.prod(network.input_shape) == np.prod(shape)
         before = {name: array.copy() for name, array in network.params.items()}
-        solver = Solver(
-            network, data, num_epochs=1, rng=rng, verbose=False, num_train_samples=1,
-            **experiment.solver(params),
-        )  # fmt: skip
+        settings = {"num_epochs": 1, "num_train_samples": 1, **experiment.solver(params)}
+        solver = Solver(network, data, rng=rng, verbose=False, **settings)
         solver.train()
         assert len(solver.loss_history) == 1, params
         assert np.isfinite(solver.loss_history).all(), params
@@ -176,10 +174,9 @@ def test_a_stream_depends_on_experiment_and_seed_alone():
 
 
 def dataset(X, y, train, val):
-    return Dataset(
-        "course", X[:train], y[:train], X[train : train + val], y[train : train + val],
-        X[train + val :], y[train + val :], "made up", {}, True, None,
-    )  # fmt: skip
+    val = train + val
+    splits = (X[:train], y[:train], X[train:val], y[train:val], X[val:], y[val:])
+    return Dataset("course", *splits, "made up", {}, True, None)
 
 
 @pytest.mark.parametrize("shape", [(6,), (1, 4, 4)])
@@ -319,10 +316,8 @@ def test_a_diverging_candidate_is_recorded_and_the_search_goes_on(tmp_path):
     assert "the loss became" in failed.error
     assert fine.val_accuracy > 0.5
     assert search.best()["learning_rate"] == 0.1
-    retrained = run_final(
-        experiment, budget, failed.params, data, (np.zeros(1), np.ones(1)), 0, tmp_path / "f",
-        nothing,
-    )  # fmt: skip
+    scaling, folder = (np.zeros(1), np.ones(1)), tmp_path / "f"
+    retrained = run_final(experiment, budget, failed.params, data, scaling, 0, folder, nothing)
     assert isinstance(retrained, Diverged)
     assert retrained.error == failed.error
     assert read_final(tmp_path / "f", failed.params) is None

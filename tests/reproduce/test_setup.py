@@ -80,9 +80,8 @@ def test_a_retraining_records_what_it_trained(tmp_path, made_up):
     )
     assert (found.train_rows, found.val_rows, found.test_rows) == (500, 250, 250)
     assert found.initialisation == "weights normal with mean 0 and deviation 0.1, biases 0"
-    assert (found.optimizer, found.schedule, found.batch_size) == (
-        "nesterov", "cosine: final 0.0", 20,
-    )  # fmt: skip
+    trained = (found.optimizer, found.schedule, found.batch_size)
+    assert trained == ("nesterov", "cosine: final 0.0", 20)
     assert found.fixed == {"momentum": 0.9, "dtype": "float64"}  # the rest was searched
     assert found.searched == {name: tuple(v) for name, v in budget.space.items()}
     assert (found.search_epochs, found.search_rows, found.search_seeds) == (5, 500, 1)
@@ -108,8 +107,11 @@ def made_up():
     from handgrad.datasets import Dataset
 
     X, y = stand_in()
-    parts = [part for i in (0, 500, 750) for part in (X[i:][:500 if not i else 250],
-                                                      y[i:][:500 if not i else 250])]  # fmt: skip
+    parts = [
+        part
+        for i in (0, 500, 750)
+        for part in (X[i:][: 500 if not i else 250], y[i:][: 500 if not i else 250])
+    ]
     return Dataset("course", *parts, "made up", {}, True, None)
 
 
@@ -123,9 +125,8 @@ def test_modules_of_the_given_net_by_hand():
     assert (kinds.count("Conv2d"), kinds.count("MaxPool2d"), kinds.count("Linear")) == (8, 5, 2)
     assert found[0].output_shape == (8, 32, 32)
     assert found[0].parameters == 8 * 3 * 9 + 8
-    assert [layer.output_shape for layer in found if layer.kind == "MaxPool2d"] == [
-        (8, 16, 16), (16, 8, 8), (32, 4, 4), (64, 2, 2), (64, 1, 1),
-    ]  # fmt: skip
+    shapes = [layer.output_shape for layer in found if layer.kind == "MaxPool2d"]
+    assert shapes == [(8, 16, 16), (16, 8, 8), (32, 4, 4), (64, 2, 2), (64, 1, 1)]
     assert found[-1].output_shape == (10,)
     assert sum(layer.parameters for layer in found) == 149_370
 

@@ -43,9 +43,10 @@ def test_gradients_vanish_through_sigmoids_and_not_through_relus(digits):
     assert (np.diff(np.log(sigmoid[1:])) > 0).all()  # layer after layer
     assert 1 / 5 < relu[-1] / relu[1] < 5
     assert lines.keys() == {
-        f"{unit}, {moment}" for unit in ("sigmoid", "ReLU")
+        f"{unit}, {moment}"
+        for unit in ("sigmoid", "ReLU")
         for moment in ("at the start", "after 30 steps")
-    }  # fmt: skip
+    }
 
 
 def test_sigmoids_and_relus_begin_with_the_same_weights_and_see_the_same_batches(
@@ -73,8 +74,9 @@ def test_sigmoids_and_relus_begin_with_the_same_weights_and_see_the_same_batches
         np.testing.assert_array_equal(sigmoid[name], relu[name])
     assert orders[0] == orders[1]
     # On the way forward, too: 0.354 a layer at most, to first order; less than 1 / 1000 over seven.
-    first, last = re.search(r"by ([\d.e-]+) with sigmoids, one of the last by ([\d.e-]+);",
-                            findings.caption).groups()  # fmt: skip
+    first, last = re.search(
+        r"by ([\d.e-]+) with sigmoids, one of the last by ([\d.e-]+);", findings.caption
+    ).groups()
     assert 0 < float(last) < float(first) / 1000
 
 
@@ -99,9 +101,11 @@ def test_a_loss_falls_and_diverges_and_each_change_cures_it(digits, seed):
     end = diverging[-3:]
     assert np.isnan(end).any() or end.min() > 2 * np.nanmin(diverging)
     assert others == [
-        "rate 0.2 throughout", "rising to 0.03", "gradient clipped to length 0.25",
+        "rate 0.2 throughout",
+        "rising to 0.03",
+        "gradient clipped to length 0.25",
         "batch normalisation",
-    ]  # fmt: skip
+    ]
     constant = lines["rate 0.2 throughout"][-3:]
     assert np.isnan(constant).any() or constant.min() > 1  # of 24 seeds, the least was 1.5
     for cure in others[1:]:

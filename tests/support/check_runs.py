@@ -63,9 +63,15 @@ def words(*arguments):
 def called(place, *arguments, code=0):
     """Run the command in a folder; it must end with this exit code and without a traceback."""
     result = subprocess.run(
-        words(*arguments), cwd=place, env=environment(), stdin=subprocess.DEVNULL,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        words(*arguments),
+        cwd=place,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert result.returncode == code, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     return result

@@ -11,11 +11,13 @@ from pathlib import Path
 # that, and Python then never raises KeyboardInterrupt. Set in between, not by a preexec_fn, which
 # may deadlock where there are threads.
 INTERRUPTIBLE = (
-    sys.executable, "-S", "-c",
+    sys.executable,
+    "-S",
+    "-c",
     "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); "
     "signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT}); "
     "os.execv(sys.argv[1], sys.argv[1:])",
-)  # fmt: skip
+)
 
 
 SUPPORT = Path(__file__).parent

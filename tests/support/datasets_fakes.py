@@ -113,11 +113,18 @@ def theano_pickle(raws: dict[str, bytes], valid: int = 5, divisor: float = 256) 
     def array(values: np.ndarray) -> bytes:
         shape = b"(" + b"".join(number(n) for n in values.shape) + b"t"
         return (
-            b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85" + text(b"b")
-            + b"\x87R(K\x01" + shape + b"cnumpy\ndtype\n" + text(values.dtype.str[1:].encode())
-            + b"K\x00K\x01\x87R(K\x03" + text(b"<")
-            + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89" + text(values.tobytes()) + b"tb"
-        )  # fmt: skip
+            b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85"
+            + text(b"b")
+            + b"\x87R(K\x01"
+            + shape
+            + b"cnumpy\ndtype\n"
+            + text(values.dtype.str[1:].encode())
+            + b"K\x00K\x01\x87R(K\x03"
+            + text(b"<")
+            + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89"
+            + text(values.tobytes())
+            + b"tb"
+        )
 
     X, y, X_test, y_test = (
         np.frombuffer(raw, np.uint8, offset=16 if "images" in name else 8)

@@ -139,10 +139,16 @@ class Formula:
     def _base(self):
         token = self._rest.pop(0)
         special = {
-            "\\frac": self._fraction, "\\sum": self._summation, "\\mathbb": self._expectation,
-            "\\operatorname": self._operator, "(": self._parenthesis, "[": self._iverson,
-            "|": self._absolute, "\\Vert": self._norm, "\\langle": self._inner_product,
-        }  # fmt: skip
+            "\\frac": self._fraction,
+            "\\sum": self._summation,
+            "\\mathbb": self._expectation,
+            "\\operatorname": self._operator,
+            "(": self._parenthesis,
+            "[": self._iverson,
+            "|": self._absolute,
+            "\\Vert": self._norm,
+            "\\langle": self._inner_product,
+        }
         if token in special:
             return special[token]()
         if token == "\\sqrt":

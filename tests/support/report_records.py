@@ -158,10 +158,12 @@ def write(folder):
     rng = np.random.default_rng(0)
     grid = list(
         _grid(
-            rng, hidden_dim=[5, 10, 20, 40, 80, 160], reg=[0.1, 0.03, 0.01, 0.003, 0.001, 0.0],
+            rng,
+            hidden_dim=[5, 10, 20, 40, 80, 160],
+            reg=[0.1, 0.03, 0.01, 0.003, 0.001, 0.0],
             learning_rate=[0.01, 0.03, 0.1],
         )
-    )  # fmt: skip
+    )
     grid[7] = Trial(grid[7].params, None, 0.5, "the loss became nan at iteration 7 & <more>")
     architectures = [f"{n} blocks, norm everywhere, dropout after fc" for n in (1, 2)]
     nets = list(_grid(rng, architecture=architectures, keep=[0.4, 0.55, 0.7]))
@@ -171,13 +173,13 @@ def write(folder):
         Trial({"group": "size", "change": "half", "widths": [8, 16, 32]}, 0.8, 40.0),
     ]
     add = lambda *rest: _experiment(folder, *rest, rng)  # noqa: E731
+    improved = {"recipe": "improved", "epochs": 20}
     experiments = (
         add("2.4", "Logistic loss, one hidden layer", "course", grid, grid[0].params, range(5), 40),
         add("3.3", "Linear SVM", "course", grid[:9], grid[8].params, range(2), 1),
         add("5.4", "ConvNet & <norm>", "mnist", nets, nets[2].params, [0, 1, 2], 14),
-        add("6.3", "VGG11 improved", "cifar10", changes, {"recipe": "improved", "epochs": 20},
-            [0, 1], 20),
-    )  # fmt: skip
+        add("6.3", "VGG11 improved", "cifar10", changes, improved, [0, 1], 20),
+    )
     lines = (
         Series("sigmoid", (1.0, 2.0, 3.0), (1e-6, 1e-4, 1e-2)),
         Series("ReLU", (1.0, 2.0, 3.0), (0.5, None, 0.25)),
@@ -195,9 +197,11 @@ def write(folder):
         experiments=experiments,
         not_run=(NotRun("6.2", "VGG11 as given", "there is no <torch>"),),
         studies=(
-            Study("7.1", "Gradient norms", "From our layers.", "layer", "gradient norm", True,
-                  lines, "handgrad study 7.1", 0.5),
+            Study(
+                *("7.1", "Gradient norms", "From our layers.", "layer", "gradient norm"),
+                *(True, lines, "handgrad study 7.1", 0.5),
+            ),
         ),
-    )  # fmt: skip
+    )
     results.write(folder / "results.json")
     return results

@@ -42,9 +42,14 @@ class Run:
         # The working folder is the test's own: ./data.pkl, ../data and the like are looked into.
         with (folder / "stdout").open("w") as out, (folder / "stderr").open("w") as err:
             self.process = subprocess.Popen(
-                [*INTERRUPTIBLE, *program, *map(str, words)], cwd=folder, env=variables,
-                stdout=out, stderr=err, stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                [*INTERRUPTIBLE, *program, *map(str, words)],
+                cwd=folder,
+                env=variables,
+                stdout=out,
+                stderr=err,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     def wait(self):
         return self.process.wait(60)

@@ -46,10 +46,12 @@ def test_the_answer_of_one_column_is_a_row_of_the_batch():
     x, w, dout = normal(N, D), normal(D, M), normal(N, M)
     dx, dw, db = layers.fc_backward(dout, layers.fc_forward(x, w, normal(M))[1])
     of_each = [
-        [define("fc-answer", {"X": x[n : n + 1].T, "W": w, "dL/dY": dout[n : n + 1].T}, which)
-         for which in range(3)]
+        [
+            define("fc-answer", {"X": x[n : n + 1].T, "W": w, "dL/dY": dout[n : n + 1].T}, which)
+            for which in range(3)
+        ]
         for n in range(N)
-    ]  # fmt: skip
+    ]
     assert_same(sum(of_w for of_w, _, _ in of_each), dw)
     assert_same(sum(of_b for _, of_b, _ in of_each)[:, 0], db)
     assert_same(np.hstack([of_x for _, _, of_x in of_each]).T, dx)
@@ -109,9 +111,13 @@ def coins(p, count):
 
 
 @proves(
-    "dropout-answer", "dropout-train", "dropout-backward", "dropout-moments", "dropout-test",
+    "dropout-answer",
+    "dropout-train",
+    "dropout-backward",
+    "dropout-moments",
+    "dropout-test",
     "dropout-inverted",
-)  # fmt: skip
+)
 def test_dropout():
     p, x, dout = sympy.Symbol("p", positive=True), symbols("x", 2), symbols("dout", 2)
     env = {"x": x, "p": p, "dout": dout, "m": symbols("m", 2), "outcomes": coins(p, 2)}
@@ -140,8 +146,9 @@ def test_dropout():
         numbers = {"x": x, "dout": dout, "p": p, "m": mask}
         assert_same(define(f"dropout-{mode}", numbers, 0, i=6), ours)
         backward = ("dropout-backward", 0) if mode == "train" else ("dropout-test", 1)
-        assert_same(define(*[backward[0], numbers, backward[1]], i=6),
-                    layers.dropout_backward(dout, cache))  # fmt: skip
+        assert_same(
+            define(*[backward[0], numbers, backward[1]], i=6), layers.dropout_backward(dout, cache)
+        )
 
 
 @proves("dropout-answer-drop", "dropout-answer-keep")
@@ -167,17 +174,24 @@ def test_inference_in_both_readings_of_p():
 
 
 @proves(
-    "dropout-unit", "dropout-unit-moments", "dropout-unit-test", "dropout-unit-inverted",
-    "dropout-jensen", "dropout-geometric",
-)  # fmt: skip
+    "dropout-unit",
+    "dropout-unit-moments",
+    "dropout-unit-test",
+    "dropout-unit-inverted",
+    "dropout-jensen",
+    "dropout-geometric",
+)
 def test_dropout_at_a_layers_input():
     D, J = 3, 2
     p = sympy.Symbol("p", positive=True)
     env = {
-        "p": p, "x": symbols("x", D), "w": symbols("w", D, J), "b": symbols("b", J),
+        "p": p,
+        "x": symbols("x", D),
+        "w": symbols("w", D, J),
+        "b": symbols("b", J),
         "outcomes": coins(p, D),
         "z": lambda env: define("dropout-unit", env, d=D, j=J),
-    }  # fmt: skip
+    }
     holds("dropout-unit-moments", env, d=D, j=J)
     mean = define("dropout-unit-moments", env, 0, side=0, d=D, j=J)
     assert_same(define("dropout-unit-test", env, d=D, j=J), mean)
@@ -208,9 +222,13 @@ def test_dropout_at_a_layers_input():
 
 
 @proves(
-    "sigmoid", "logistic-loss", "logistic-gradient", "cross-entropy", "cross-entropy-gradient",
+    "sigmoid",
+    "logistic-loss",
+    "logistic-gradient",
+    "cross-entropy",
+    "cross-entropy-gradient",
     "logistic-stable",
-)  # fmt: skip
+)
 def test_logistic_loss():
     holds("sigmoid", {"z": sympy.Symbol("z", real=True)}, only=1)
     env = {"x": symbols("x", 2), "N": sympy.Integer(2)}
@@ -264,8 +282,9 @@ def test_softmax_loss():
 
     numbers = {"x": 3 * normal(N, C), "y": np.array([2, 0]), "N": N}
     numbers["p"] = define("softmax", numbers, **sizes)
-    holds("softmax-loss", numbers | {"L": layers.softmax_loss(numbers["x"], numbers["y"])[0]},
-          **sizes)  # fmt: skip
+    holds(
+        "softmax-loss", numbers | {"L": layers.softmax_loss(numbers["x"], numbers["y"])[0]}, **sizes
+    )
     _, dx = layers.softmax_loss(numbers["x"], numbers["y"])
     assert_same(define("softmax-gradient", numbers, **sizes), dx)
 
@@ -302,9 +321,11 @@ def test_max_pooling():
     dout = normal(*out.shape)
     windows = [(i, j) for i in range(3) for j in range(4)]
     winners = np.array(
-        [max(((i + a) * 5 + j + b for a in (0, 1) for b in (0, 1)), key=x.ravel().__getitem__)
-         for i, j in windows]
-    )  # fmt: skip
+        [
+            max(((i + a) * 5 + j + b for a in (0, 1) for b in (0, 1)), key=x.ravel().__getitem__)
+            for i, j in windows
+        ]
+    )
     env = {"x": x.ravel(), "a": winners, "dout": dout.ravel()}
     assert_same(define("pool-forward", env, w=12), out.ravel())
     dx = layers.max_pool_backward(dout, cache)

@@ -27,10 +27,14 @@ def batch(kappa, x=None, dout=None):
     x = symbols("x", N_BATCH) if x is None else x
     dout = symbols("dout", N_BATCH) if dout is None else dout
     env = {
-        "x": x, "dout": dout, "N": sympy.Integer(N_BATCH), "\\kappa": kappa,
-        "\\gamma": sympy.Symbol("gamma", real=True), "\\beta": sympy.Symbol("beta", real=True),
+        "x": x,
+        "dout": dout,
+        "N": sympy.Integer(N_BATCH),
+        "\\kappa": kappa,
+        "\\gamma": sympy.Symbol("gamma", real=True),
+        "\\beta": sympy.Symbol("beta", real=True),
         "\\epsilon": sympy.Symbol("epsilon", positive=True),
-    }  # fmt: skip
+    }
     for which, name in enumerate(("\\mu", "v", "\\sigma")):
         env[name] = define("bn-statistics", env, which, n=N_BATCH)
     env["hat x"] = define("bn-forward", env, 0, n=N_BATCH)
@@ -84,9 +88,14 @@ def test_batch_normalisation_by_our_layer():
     x, dout, gamma, beta = normal(N), normal(N), normal(1), normal(1)
     running = {"running_mean": normal(1), "running_var": abs(normal(1))}
     env = {
-        "x": x, "dout": dout, "N": N, "\\kappa": 1 / N, "\\gamma": gamma[0], "\\beta": beta[0],
+        "x": x,
+        "dout": dout,
+        "N": N,
+        "\\kappa": 1 / N,
+        "\\gamma": gamma[0],
+        "\\beta": beta[0],
         "\\epsilon": eps,
-    }  # fmt: skip
+    }
     for mode in ("train", "test"):
         param = {"mode": mode, "eps": eps, "momentum": momentum, **running}
         out, cache = layers.batchnorm_forward(x[:, None], gamma, beta, param)
@@ -140,10 +149,12 @@ def one_sigma(X, G):
     """The first reading: the norm over all features, as it is displayed."""
     n, d = X.shape
     env = {
-        "X": rows(X), "G": rows(G), "n": sympy.Integer(n),
+        "X": rows(X),
+        "G": rows(G),
+        "n": sympy.Integer(n),
         "I": np.array(sympy.eye(d).tolist(), dtype=object),
         "\\epsilon": sympy.Symbol("epsilon", positive=True) if X.dtype == object else 1e-5,
-    }  # fmt: skip
+    }
     sizes = {"i": n, "j": n}
     env["\\mu"] = define("bn-norm", env, 0, **sizes)
     env["\\sigma"] = define("bn-norm", env, 1, **sizes)
@@ -212,9 +223,14 @@ def test_each_reading_has_the_gradient_of_its_own_forward_pass():
     for c in range(d):
         x_hat, dout = np.array([row[c] for row in second["Y"]]), G[:, c]
         one = {
-            "hat x": x_hat, "dout": dout, "\\sigma": second["\\sigma"][c], "N": n, "\\gamma": 1,
-            "d\\beta": dout.sum(), "d\\gamma": (dout * x_hat).sum(),
-        }  # fmt: skip
+            "hat x": x_hat,
+            "dout": dout,
+            "\\sigma": second["\\sigma"][c],
+            "N": n,
+            "\\gamma": 1,
+            "d\\beta": dout.sum(),
+            "d\\gamma": (dout * x_hat).sum(),
+        }
         columns[:, c] = define("bn-dx-assignment", one, k=n)
     by_feature = differences(lambda x: sigma_by_feature(x, G, 1))
     np.testing.assert_allclose(columns, by_feature, rtol=0, atol=3e-10)

@@ -34,9 +34,7 @@ def test_the_two_operations_are_the_codes():
     assert_same(full, define("conv-full", swapped, **FULL, k=4, l=3))  # it commutes
 
 
-@proves(
-    "conv-full", "conv-full-partials", "conv-full-dx", "conv-full-dw", "conv-full-identities"
-)  # fmt: skip
+@proves("conv-full", "conv-full-partials", "conv-full-dx", "conv-full-dw", "conv-full-identities")
 def test_full_convolution():
     env = {"x": symbols("x", *IMAGE), "w": symbols("w", *FILTER), "dy": symbols("dy", 5, 4)}
     env["y"] = define("conv-full", env, **FULL, **TAPS)
@@ -50,9 +48,7 @@ def test_full_convolution():
     holds("conv-full-identities", env)
 
 
-@proves(
-    "conv-filt", "conv-filt-partials", "conv-filt-dx", "conv-filt-dw", "conv-filt-identities"
-)  # fmt: skip
+@proves("conv-filt", "conv-filt-partials", "conv-filt-dx", "conv-filt-dw", "conv-filt-identities")
 def test_filtering():
     env = {"x": symbols("x", *IMAGE), "w": symbols("w", *FILTER), "dout": symbols("dout", 3, 2)}
     env["out"] = define("conv-filt", env, **FILT, **TAPS)
@@ -85,9 +81,11 @@ def test_the_assignments_indices_count_from_one():
     """Its X_{11} is our x[0, 0]: a row and a column of zeros before the array say so."""
     X, W = normal(*IMAGE), normal(*FILTER)
     env = {
-        "X": from_one(X), "Y": from_one(layers.convolve_full(X, W)),
-        "W": from_one(W), "Z": from_one(layers.filter_valid(X, W)),
-    }  # fmt: skip
+        "X": from_one(X),
+        "Y": from_one(layers.convolve_full(X, W)),
+        "W": from_one(W),
+        "Z": from_one(layers.filter_valid(X, W)),
+    }
     taps = {"m": range(1, 3), "l": range(1, 3)}
     holds("conv-from-one", env, only=0, i=range(1, 6), j=range(1, 5), **taps)
     holds("conv-from-one", env, only=1, i=range(1, 4), j=range(1, 3), **taps)

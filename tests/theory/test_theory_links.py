@@ -32,8 +32,9 @@ def test_a_docstring_names_its_formulas_and_their_page_names_the_function(name):
 
 def test_the_exercises_name_what_the_checker_knows():
     known = {*GROUPS, *layers.__all__}
-    named = {name: re.findall(r"`handgrad check \S+ --only ([\w,]+)`", source(name))
-             for name in ORDER}  # fmt: skip
+    named = {
+        name: re.findall(r"`handgrad check \S+ --only ([\w,]+)`", source(name)) for name in ORDER
+    }
     for name, words in named.items():
         assert {one for word in words for one in word.split(",")} <= known, name
     # Notation and a channel's bias are nothing that the assignment's code has to show.

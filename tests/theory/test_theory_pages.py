@@ -47,15 +47,28 @@ def test_what_cannot_be_read_is_refused(latex):
 
 
 def test_a_block_is_split_into_its_equations():
-    assert [e.free for e in equations("fc-gradients", n=1, d=1, m=1)] == [
-        ["n", "d"], ["d", "m"], ["m"],
-    ]  # fmt: skip
+    free = [e.free for e in equations("fc-gradients", n=1, d=1, m=1)]
+    assert free == [["n", "d"], ["d", "m"], ["m"]]
 
 
 def test_pages_have_the_assignments_numbers_in_order():
     numbers = [page.number for page in theory_pages()]
-    assert numbers == ["1", "1.1", "1.2", "1.3", "1.4", "1.5", "2–4", "5", "A.1", "A.2", "A.3",
-                       "7.1", "7.2", "7.3"]  # fmt: skip
+    assert numbers == [
+        "1",
+        "1.1",
+        "1.2",
+        "1.3",
+        "1.4",
+        "1.5",
+        "2–4",
+        "5",
+        "A.1",
+        "A.2",
+        "A.3",
+        "7.1",
+        "7.2",
+        "7.3",
+    ]
 
 
 def test_headings_links_and_anchors_fit_into_one_document():

@@ -17,9 +17,14 @@ from handgrad import layers, optim
 
 
 @proves(
-    "sigmoid-answer", "sigmoid-forward", "sigmoid-backward", "sigmoid-quarter", "gradient-variance",
-    "sigmoid-shrinks", "one-example",
-)  # fmt: skip
+    "sigmoid-answer",
+    "sigmoid-forward",
+    "sigmoid-backward",
+    "sigmoid-quarter",
+    "gradient-variance",
+    "sigmoid-shrinks",
+    "one-example",
+)
 def test_sigmoid_networks():
     env = {"x": symbols("x", 2), "dout": symbols("dout", 2)}
     env["out"] = define("sigmoid-forward", env, i=2)
@@ -40,10 +45,12 @@ def test_sigmoid_networks():
     D, M, tau = 2, 2, sympy.Symbol("tau", positive=True)
     dz = symbols("dz", M)
     outcomes = [
-        ({"dx": (tau * (1 - 2 * np.array(bits, dtype=object).reshape(D, M))) @ dz},
-         sympy.Rational(1, 2 ** (D * M)))
+        (
+            {"dx": (tau * (1 - 2 * np.array(bits, dtype=object).reshape(D, M))) @ dz},
+            sympy.Rational(1, 2 ** (D * M)),
+        )
         for bits in np.ndindex(*(2,) * (D * M))
-    ]  # fmt: skip
+    ]
     holds("gradient-variance", {"outcomes": outcomes, "dz": dz, "\\tau": tau}, d=D, m=M)
 
     x, dz = abs(normal(1, 3)), normal(1, 2)

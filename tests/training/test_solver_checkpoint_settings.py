@@ -141,9 +141,20 @@ def test_other_values_are_another_run(tmp_path, a, b):
         (lambda: {}, lambda: {"rows": SimpleNamespace(**data())}),
         (lambda: {"verbose": True}, lambda: {"verbose": False, "print_every": 1}),
     ],
-    ids=["batch_size", "num_epochs", "num_train_samples", "lr_decay", "reg 0", "reg 1", "layers",
-         "batch norm", "rule", "rows", "the screen"],
-)  # fmt: skip
+    ids=[
+        "batch_size",
+        "num_epochs",
+        "num_train_samples",
+        "lr_decay",
+        "reg 0",
+        "reg 1",
+        "layers",
+        "batch norm",
+        "rule",
+        "rows",
+        "the screen",
+    ],
+)
 def test_equal_settings_of_other_types(tmp_path, first, then):
     goes_on(tmp_path / "ab", first, then)
     goes_on(tmp_path / "ba", then, first)

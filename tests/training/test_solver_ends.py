@@ -15,10 +15,8 @@ def rng(seed=0):
 
 def rows(N=23, D=3):
     draw = rng()
-    return {
-        "X_train": draw.standard_normal((N, D)), "y_train": np.arange(N) % 3,
-        "X_val": draw.standard_normal((7, D)), "y_val": np.arange(7) % 3,
-    }  # fmt: skip
+    rows = {"X_train": draw.standard_normal((N, D)), "X_val": draw.standard_normal((7, D))}
+    return {**rows, "y_train": np.arange(N) % 3, "y_val": np.arange(7) % 3}
 
 
 @pytest.mark.parametrize("count", [101, 150, 199, 200, 99, 1])
@@ -73,9 +71,15 @@ def test_a_failed_training_gives_the_best_epoch_back(each_engine, kind):
         return 1.0 if progress < 0.5 else 1e200
 
     solver = Solver(
-        model, data, "sgd", {"learning_rate": 0.1}, num_epochs=4, batch_size=8, rng=rng(),
+        model,
+        data,
+        "sgd",
+        {"learning_rate": 0.1},
+        num_epochs=4,
+        batch_size=8,
+        rng=rng(),
         schedule=schedule,
-    )  # fmt: skip
+    )
     with pytest.raises(NonFiniteLossError, match=r"; the model has the best epoch's parameters"):
         solver.train()
     assert len(solver.history) == 2

@@ -41,10 +41,8 @@ def _handgrad(goal: Goal) -> Trainer:
 
     def train(X: Array, y: Array, X_val: Array, y_val: Array, accuracy: float) -> float:
         rng = np.random.default_rng(0)
-        model = SoftmaxClassifier(
-            784, goal.hidden[0] if goal.hidden else None, weight_scale="he", dtype=np.float32,
-            rng=rng,
-        )  # fmt: skip
+        hidden = goal.hidden[0] if goal.hidden else None
+        model = SoftmaxClassifier(784, hidden, weight_scale="he", dtype=np.float32, rng=rng)
         data = {"X_train": X, "y_train": y, "X_val": X_val, "y_val": y_val}
         reached: list[float] = []
 
@@ -54,9 +52,17 @@ def _handgrad(goal: Goal) -> Trainer:
                 raise _ReachedError
 
         solver = Solver(
-            model, data, "adam", {"learning_rate": 1e-3}, batch_size=100, num_epochs=_EPOCHS,
-            num_train_samples=1, rng=rng, verbose=False, on_epoch=look,
-        )  # fmt: skip
+            model,
+            data,
+            "adam",
+            {"learning_rate": 1e-3},
+            batch_size=100,
+            num_epochs=_EPOCHS,
+            num_train_samples=1,
+            rng=rng,
+            verbose=False,
+            on_epoch=look,
+        )
         try:
             solver.train()
         except _ReachedError:

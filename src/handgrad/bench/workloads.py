@@ -103,11 +103,19 @@ _NORMED: list[Layer] = [
     *(Dense(512), BatchNorm(), ReLU(), Dropout(0.5), Dense(10)),
 ]
 _COURSE: dict[str, Any] = {
-    "input_shape": (20,), "batch_size": 20, "batches": 250, "target": 0.1, "data": "course",
-}  # fmt: skip
+    "input_shape": (20,),
+    "batch_size": 20,
+    "batches": 250,
+    "target": 0.1,
+    "data": "course",
+}
 _ROWS: dict[str, Any] = {
-    "input_shape": (784,), "loss": "softmax", "batch_size": 100, "target": 0.6, "data": "mnist",
-}  # fmt: skip
+    "input_shape": (784,),
+    "loss": "softmax",
+    "batch_size": 100,
+    "target": 0.6,
+    "data": "mnist",
+}
 _DIGITS = {**_ROWS, "input_shape": (1, 28, 28)}
 
 

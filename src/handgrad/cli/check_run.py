@@ -288,9 +288,8 @@ def _with_progress(batch: Batch) -> list[Outcome]:
     console = Console(stderr=True, soft_wrap=True)
     if not console.is_terminal:
         return run(batch, lambda outcome: say(_said(outcome), err=True))
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    )  # fmt: skip
+    label, count = TextColumn("{task.description}"), MofNCompleteColumn()
+    columns = (label, BarColumn(), count, TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         task = progress.add_task("submissions", total=len(batch.submissions))
 

@@ -78,9 +78,16 @@ def _network(hidden: Sequence[Layer], features: int, rng: np.random.Generator) -
 
 
 def _losses(
-    net: Network, X: Array, y: Array, rng: np.random.Generator, steps: int,
-    *, learning_rate: float, rising: bool = False, max_norm: float = math.inf,
-) -> Iterator[float]:  # fmt: skip
+    net: Network,
+    X: Array,
+    y: Array,
+    rng: np.random.Generator,
+    steps: int,
+    *,
+    learning_rate: float,
+    rising: bool = False,
+    max_norm: float = math.inf,
+) -> Iterator[float]:
     """Train by SGD with momentum on random batches; yield each step's loss, up to a non-finite.
 
     A constant rate, or, with ``rising``, one that grows in equal steps to ``learning_rate``.
@@ -116,10 +123,8 @@ def _gradient_lengths(data: Dataset, budget: StudyBudget, rng: np.random.Generat
         for moment in (start, later):
             loss, grads = net.loss(X[:_MEASURED_ROWS], y[:_MEASURED_ROWS])
             lengths = [float(np.linalg.norm(grads[f"W{k}"])) for k in range(1, depth + 2)]
-            series.append(
-                Series(f"{name}, {moment}", tuple(float(k) for k in range(1, depth + 2)),
-                       tuple(lengths))
-            )  # fmt: skip
+            numbers = tuple(float(layer) for layer in range(1, depth + 2))
+            series.append(Series(f"{name}, {moment}", numbers, tuple(lengths)))
             losses[name, moment] = loss
             hidden = net.activations(X[:_MEASURED_ROWS])[1 : 2 * depth : 2]
             spreads[name, moment] = [float(out.std(axis=0).mean()) for out in hidden]

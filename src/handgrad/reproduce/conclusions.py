@@ -177,9 +177,8 @@ def edges(setup: Setup, trials: Sequence[Trial], chosen: Mapping[str, Any]) -> t
     for name, grid in setup.searched.items():
         curve = Curve.of(name, grid, trials)
         value = chosen[name]
-        if len(curve.values) < 2 or not curve.is_ordered or value not in (
-            curve.values[0], curve.values[-1]
-        ):  # fmt: skip
+        ends = curve.values[:1] + curve.values[-1:]
+        if len(curve.values) < 2 or not curve.is_ordered or value not in ends:
             continue
         where = _one(name, value)
         if value in _LIMITS.get(name, ()):

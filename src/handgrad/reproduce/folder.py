@@ -87,9 +87,8 @@ def opened(path: Path, *, profile: str, seed: int) -> Iterator[Folder]:
     folder = Folder(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
-        known = {
-            "manifest.json", "search", "runs", "results.json", "summary.md", "report.html", ".lock",
-        }  # fmt: skip
+        files = {"manifest.json", "results.json", "summary.md", "report.html", ".lock"}
+        known = {*files, "search", "runs"}
         strangers = sorted(
             entry.name
             for entry in path.iterdir()

@@ -130,10 +130,10 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
             _time(stages, pool)
             watcher.planned(stages, seconds_left(stages) / job.jobs)
             _work(stages, pool, watcher)
+        known = before.studies if before else ()
         measured = studies.measure(
-            job.studies, before.studies if before else (), data, job.profile, job.seed,
-            watcher.measuring,
-        )  # fmt: skip
+            job.studies, known, data, job.profile, job.seed, watcher.measuring
+        )
 
         records = {record.id: record for record in (before.experiments if before else ())}
         records |= {stage.record.id: stage.record for stage in stages if stage.record}

@@ -142,9 +142,14 @@ def _report_part(report: Report, part: int, parts: int, done: float) -> None:
 
 
 def run_candidate(
-    experiment: Experiment, budget: Budget, data: Dataset, search: Search, folder: Path,
-    seed: int, report: Report,
-) -> None:  # fmt: skip
+    experiment: Experiment,
+    budget: Budget,
+    data: Dataset,
+    search: Search,
+    folder: Path,
+    seed: int,
+    report: Report,
+) -> None:
     """Claim the next candidate, train it, and report its validation accuracy.
 
     A candidate whose loss diverges is recorded with its error, and the search goes on.
@@ -159,11 +164,9 @@ def run_candidate(
     for repeat in range(budget.repeats):
         part = runs / f"repeat-{repeat}" if budget.repeats > 1 else runs
         try:
-            _, solver = _train(
-                experiment, claim.params, data, seed + claim.seed + repeat,
-                budget.search_epochs, part,
-                functools.partial(_report_part, report, repeat, budget.repeats),
-            )  # fmt: skip
+            progress = functools.partial(_report_part, report, repeat, budget.repeats)
+            own, epochs = seed + claim.seed + repeat, budget.search_epochs
+            _, solver = _train(experiment, claim.params, data, own, epochs, part, progress)
         except NonFiniteLossError as error:
             search.report(claim, None, time.perf_counter() - started, str(error))
             return
@@ -174,9 +177,15 @@ def run_candidate(
 
 
 def run_final(
-    experiment: Experiment, budget: Budget, params: Params, data: Dataset,
-    standardisation: tuple[Array, Array], seed: int, folder: Path, report: Report,
-) -> FinalRun | Diverged:  # fmt: skip
+    experiment: Experiment,
+    budget: Budget,
+    params: Params,
+    data: Dataset,
+    standardisation: tuple[Array, Array],
+    seed: int,
+    folder: Path,
+    report: Report,
+) -> FinalRun | Diverged:
     """Retrain a candidate with one seed and evaluate the test rows, once.
 
     Leaves history.jsonl, model.safetensors, analysis.json and, written last, run.json for
