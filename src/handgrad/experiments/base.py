@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from handgrad.network import Network
+from handgrad.optim import Schedule
 from handgrad.selection import Params, Space, combinations
 
 PROFILES = ("smoke", "standard", "full")
@@ -49,11 +50,7 @@ class Budget:
     @property
     def search(self) -> dict[str, Any]:
         """What a ``Search`` is made with, but for its file and name."""
-        return {
-            "space": self.space,
-            "finalists": self.finalists,
-            "seeds": self.finalist_seeds,
-        }
+        return {"space": self.space, "finalists": self.finalists, "seeds": self.finalist_seeds}
 
     @property
     def candidates(self) -> list[Params]:
@@ -71,8 +68,8 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """One item of the assignment.
+class Item:
+    """One item of the assignment that is measured.
 
     Attributes
     ----------
@@ -81,6 +78,24 @@ class Experiment:
     title : str
     data : str
         Name of its data set.
+    """
+
+    id: str
+    title: str
+    data: str
+
+    @property
+    def question(self) -> int:
+        """The number before the dot."""
+        return int(self.id.split(".")[0])
+
+
+@dataclass(frozen=True)
+class Experiment(Item):
+    """An item that a network of ours answers: a search, then retraining.
+
+    Attributes
+    ----------
     build : function
         ``build(params, input_shape, rng)`` returns the network of a candidate.
     solver : function
@@ -89,17 +104,9 @@ class Experiment:
         Profile to Budget.
     """
 
-    id: str
-    title: str
-    data: str
     build: Callable[[Params, Sequence[int], np.random.Generator], Network]
     solver: Callable[[Params], Mapping[str, Any]]
     budgets: Mapping[str, Budget]
-
-    @property
-    def question(self) -> int:
-        """The number before the dot."""
-        return int(self.id.split(".")[0])
 
 
 @dataclass(frozen=True)
@@ -147,19 +154,21 @@ class RecipeBudget:
 
 
 @dataclass(frozen=True)
-class RecipeExperiment:
+class RecipeExperiment(Item):
     """An item of question 6: a named recipe for VGG11 in PyTorch; only names, so no torch here.
 
     ``reference`` is the id of the item that its recipe is told as a difference from.
     """
 
-    id: str
-    title: str
-    data: str
     budgets: Mapping[str, RecipeBudget]
     reference: str | None = None
 
-    @property
-    def question(self) -> int:
-        """The number before the dot."""
-        return int(self.id.split(".")[0])
+
+def nesterov(rate: float, schedule: Schedule, batch_size: int) -> Mapping[str, Any]:
+    """Give the Solver's settings of questions 2 to 5: they differ in these three alone."""
+    return {
+        "update_rule": "nesterov",
+        "optim_config": {"learning_rate": rate, "momentum": 0.9},
+        "schedule": schedule,
+        "batch_size": batch_size,
+    }

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from handgrad import optim
-from handgrad.experiments.base import Budget, Experiment
+from handgrad.experiments.base import Budget, Experiment, nesterov
 from handgrad.logistic import LogisticClassifier
 from handgrad.network import Network
 from handgrad.selection import Params
@@ -53,12 +53,7 @@ _TWO_LAYERS = {
 
 
 def _solver(params: Params) -> Mapping[str, Any]:
-    return {
-        "update_rule": "nesterov",
-        "optim_config": {"learning_rate": params["learning_rate"], "momentum": 0.9},
-        "schedule": optim.cosine(),
-        "batch_size": 20,
-    }
+    return nesterov(params["learning_rate"], optim.cosine(), 20)
 
 
 def _experiment(id: str, title: str, model: type[LogisticClassifier] | type[SVM]) -> Experiment:

@@ -7,37 +7,24 @@ import numpy as np
 
 from handgrad import optim
 from handgrad.cnn import ConvNet
-from handgrad.experiments.base import Budget, Experiment
+from handgrad.experiments.base import Budget, Experiment, nesterov
 from handgrad.network import Network
 from handgrad.selection import Params
 
+_FC, _BOTH = ["dense"], ["conv", "dense"]
+
+
+def _net(blocks: int, batchnorm: list[str], dropout_at: list[str]) -> dict[str, Any]:
+    return {"blocks": blocks, "batchnorm": batchnorm, "dropout_at": dropout_at}
+
+
 # 5.4's architectures: convolution blocks, where batch norm stands, where dropout stands.
-ARCHITECTURES: dict[str, dict[str, Any]] = {
-    "1 block, norm after fc, dropout after fc": {
-        "blocks": 1,
-        "batchnorm": ["dense"],
-        "dropout_at": ["dense"],
-    },
-    "1 block, norm everywhere, dropout after fc": {
-        "blocks": 1,
-        "batchnorm": ["conv", "dense"],
-        "dropout_at": ["dense"],
-    },
-    "2 blocks, norm after conv, dropout after fc": {
-        "blocks": 2,
-        "batchnorm": ["conv"],
-        "dropout_at": ["dense"],
-    },
-    "2 blocks, norm everywhere, dropout after fc": {
-        "blocks": 2,
-        "batchnorm": ["conv", "dense"],
-        "dropout_at": ["dense"],
-    },
-    "2 blocks, norm everywhere, dropout everywhere": {
-        "blocks": 2,
-        "batchnorm": ["conv", "dense"],
-        "dropout_at": ["conv", "dense"],
-    },
+ARCHITECTURES = {
+    "1 block, norm after fc, dropout after fc": _net(1, _FC, _FC),
+    "1 block, norm everywhere, dropout after fc": _net(1, _BOTH, _FC),
+    "2 blocks, norm after conv, dropout after fc": _net(2, ["conv"], _FC),
+    "2 blocks, norm everywhere, dropout after fc": _net(2, _BOTH, _FC),
+    "2 blocks, norm everywhere, dropout everywhere": _net(2, _BOTH, _BOTH),
 }
 
 # 5.4 asks for nets with dropout; beside them stand the same nets without.
@@ -73,17 +60,12 @@ def _build_regularised(
 
 
 def _solver(params: Params) -> Mapping[str, Any]:
-    return {
-        "update_rule": "nesterov",
-        "optim_config": {"learning_rate": 0.05, "momentum": 0.9},
-        "schedule": optim.one_cycle(),
-        "batch_size": 100,
-    }
+    return nesterov(0.05, optim.one_cycle(), 100)
 
 
 def _solver_with_norm(params: Params) -> Mapping[str, Any]:
     # Batch norm bears, and with dropout gains from, twice the rate.
-    return {**_solver(params), "optim_config": {"learning_rate": 0.1, "momentum": 0.9}}
+    return nesterov(0.1, optim.one_cycle(), 100)
 
 
 EXPERIMENTS = (
@@ -96,11 +78,7 @@ EXPERIMENTS = (
         {
             "smoke": Budget({"hidden_dim": [50], "filter_size": [5, 7]}, 1, 2, 1, train_rows=6000),
             "standard": Budget(
-                {"hidden_dim": [100, 200, 400], "filter_size": [3, 5, 7, 9]},
-                1,
-                8,
-                3,
-                finalists=3,
+                {"hidden_dim": [100, 200, 400], "filter_size": [3, 5, 7, 9]}, 1, 8, 3, finalists=3
             ),
             "full": Budget(
                 {"hidden_dim": [50, 100, 200, 500, 1000], "filter_size": [3, 5, 7, 9, 11]},

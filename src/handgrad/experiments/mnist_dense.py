@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from handgrad import optim
-from handgrad.experiments.base import Budget, Experiment
+from handgrad.experiments.base import Budget, Experiment, nesterov
 from handgrad.network import Network
 from handgrad.selection import Params
 from handgrad.softmax import SoftmaxClassifier
@@ -28,12 +28,7 @@ def _build(params: Params, input_shape: Sequence[int], rng: np.random.Generator)
 
 
 def _solver(params: Params) -> Mapping[str, Any]:
-    return {
-        "update_rule": "nesterov",
-        "optim_config": {"learning_rate": params["learning_rate"], "momentum": 0.9},
-        "schedule": optim.one_cycle(),
-        "batch_size": 100,
-    }
+    return nesterov(params["learning_rate"], optim.one_cycle(), 100)
 
 
 EXPERIMENTS = (

@@ -10,6 +10,7 @@ import numpy as np
 from handgrad import layers, optim
 from handgrad.arrays import Array
 from handgrad.datasets import Dataset, scaling
+from handgrad.experiments.base import Item
 from handgrad.network import BatchNorm, Dense, Layer, Network, ReLU, Sigmoid
 from handgrad.results import Series
 
@@ -37,13 +38,11 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class StudyExperiment:
+class StudyExperiment(Item):
     """A measurement of seconds that an answer rests on; no search, one seed.
 
     Attributes
     ----------
-    id, title, data : str
-        As an Experiment's.
     x_label, y_label : str
         Quantity and unit of the plot's axes; ``log_y`` for a logarithmic one.
     measure : function
@@ -52,19 +51,11 @@ class StudyExperiment:
         Profile to StudyBudget.
     """
 
-    id: str
-    title: str
-    data: str
     x_label: str
     y_label: str
     log_y: bool
     measure: Callable[[Dataset, StudyBudget, np.random.Generator], Findings]
     budgets: Mapping[str, StudyBudget]
-
-    @property
-    def question(self) -> int:
-        """The number before the dot."""
-        return int(self.id.split(".")[0])
 
 
 def _rows(data: Dataset, count: int) -> tuple[Array, Array]:

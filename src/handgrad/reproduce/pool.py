@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 from threadpoolctl import threadpool_limits
 
 from handgrad.errors import WorkerError
 
-Task = Callable[[Callable[[float], None]], Any]  # picklable; told where to report progress to
+Task = Callable[[Callable[[float], None]], object]  # picklable; told where to report progress to
 
 # One BLAS thread a worker: two pools of threads on the same cores fight, and results do not
 # depend on how many workers there are.
@@ -30,7 +29,7 @@ class Event:
     key: str
     done: float
     finished: bool = False
-    result: Any = None
+    result: object = None
 
 
 def leave_a_script_imported_by_a_worker() -> None:

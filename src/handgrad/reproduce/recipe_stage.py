@@ -7,7 +7,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from handgrad.datasets import Dataset
 from handgrad.experiments import EXPERIMENTS, RecipeBudget, RecipeExperiment
@@ -16,7 +16,7 @@ from handgrad.reproduce.folder import ANALYSIS, Folder
 from handgrad.reproduce.stages import Stage
 from handgrad.reproduce.tasks import DataRequest, Task, load
 from handgrad.reproduce.training import Report
-from handgrad.results import Epoch, ExperimentRecord, Interval, Setup, Spread, Trial
+from handgrad.results import Epoch, ExperimentRecord, Setup, Spread, Trial
 
 if TYPE_CHECKING:
     from handgrad.vgg import Recipe, RunResult
@@ -152,10 +152,9 @@ class RecipeStage(Stage):
     ) -> None:
         from handgrad.vgg import CHANGES, read_result
 
-        super().__init__()
-        self.experiment, self._folder, self._data = experiment, folder, data
         self._profile, self._budget = profile, experiment.budgets[profile]
-        self._seeds = range(first_seed, first_seed + self._budget.seeds)
+        super().__init__(folder, range(first_seed, first_seed + self._budget.seeds))
+        self.experiment, self._data = experiment, data
         self._runs: dict[int, RunResult] = {}
         self._rows: dict[str, RunResult] = {}
         table = self._budget.ablation
@@ -193,9 +192,12 @@ class RecipeStage(Stage):
         """Expected seconds of one worker."""
         return sum(task.expected_seconds for task in self._left.values())
 
-    def received(self, task: Task, result: Any) -> str | None:
+    def received(self, task: Task, result: object) -> str | None:
         """Take a run."""
+        from handgrad.vgg import RunResult
+
         assert isinstance(task, RecipeTask)
+        assert isinstance(result, RunResult)
         del self._left[task.seed, task.change]
         self._take(task, result)
         self._count()
@@ -212,9 +214,6 @@ class RecipeStage(Stage):
         self.candidates_left = len(self._changes) - len(self._rows)
         if not self._left:
             self.record = self._make_record()
-
-    def _of_seeds(self, name: str) -> tuple[str, ...]:
-        return self._folder.of_seeds(self.experiment.id, self._seeds, name)
 
     def _setup(self) -> Setup:
         reference = None
@@ -244,28 +243,20 @@ class RecipeStage(Stage):
             for name, change in self._changes.items()
         )
         setup = self._setup()
-        return ExperimentRecord(
-            id=self.experiment.id,
-            title=self.experiment.title,
-            data=self.experiment.data,
-            chosen={"recipe": self._recipe.name, "epochs": max(len(run.history) for run in runs)},
+        epochs = max(len(run.history) for run in runs)
+        return self.record_of(
+            [run.seconds for run in runs],
+            chosen={"recipe": self._recipe.name, "epochs": epochs},
             trials=trials,
-            seeds=tuple(self._seeds),
             val_accuracy=val,
             test_accuracy=test,
             test_accuracy_mirrored=Spread.of(mirrored),
-            test_interval=Interval.wilson(test.mean, setup.test_rows),
             parameters=runs[0].parameters,
-            epochs=max(len(run.history) for run in runs),
-            train_seconds=Spread.of([run.seconds for run in runs]).mean,
-            search_seconds=sum(trial.seconds for trial in trials),
-            models=self._of_seeds("model.safetensors"),
+            epochs=epochs,
             setup=setup,
             conclusions=(
                 *conclusions.of_training(val, test, setup, [run.history for run in runs]),
                 *(conclusions.of_changes(setup, trials) if trials else ()),
             ),
             edges=(),
-            histories=self._of_seeds("history.jsonl"),
-            analyses=self._of_seeds(ANALYSIS),
         )

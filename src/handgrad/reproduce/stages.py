@@ -32,7 +32,8 @@ class Stage(ABC):
 
     experiment: Experiment | RecipeExperiment
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Folder, seeds: range) -> None:
+        self._folder, self._seeds = folder, seeds
         self.timing: Task | None = None
         self.waiting: list[Task] = []
         self.candidates_left = 0
@@ -44,13 +45,34 @@ class Stage(ABC):
     def seconds_left(self) -> float:
         """Expected seconds of one worker."""
 
-    def timed(self, result: Any) -> None:
+    def timed(self, result: object) -> None:
         """Take what ``timing`` measured."""
         raise NotImplementedError
 
     @abstractmethod
-    def received(self, task: Task, result: Any) -> str | None:
+    def received(self, task: Task, result: object) -> str | None:
         """Take a task's result; return what a user may like to hear."""
+
+    def record_of(self, seconds: Sequence[float], **found: Any) -> ExperimentRecord:
+        """Make the record of what was found, and of the seconds that each retraining took."""
+        experiment, seeds, trials = self.experiment, self._seeds, found["trials"]
+        models, histories, analyses = (
+            self._folder.of_seeds(experiment.id, seeds, name)
+            for name in ("model.safetensors", "history.jsonl", ANALYSIS)
+        )
+        return ExperimentRecord(
+            id=experiment.id,
+            title=experiment.title,
+            data=experiment.data,
+            seeds=tuple(seeds),
+            test_interval=Interval.wilson(found["test_accuracy"].mean, found["setup"].test_rows),
+            train_seconds=Spread.of(seconds).mean,
+            search_seconds=sum(trial.seconds for trial in trials),
+            models=models,
+            histories=histories,
+            analyses=analyses,
+            **found,
+        )
 
 
 class SearchStage(Stage):
@@ -66,10 +88,9 @@ class SearchStage(Stage):
         folder: Folder,
         request: DataRequest,
     ) -> None:
-        super().__init__()
-        self.experiment, self._folder = experiment, folder
         budget = experiment.budgets[profile]
-        self._seeds = range(first_seed, first_seed + budget.seeds)
+        super().__init__(folder, range(first_seed, first_seed + budget.seeds))
+        self.experiment = experiment
         self._task_arguments = (experiment.id, profile, request, folder)
         journal = folder.journal(experiment.id)
         self._search = Search.prepare(journal, experiment.id, **budget.search)
@@ -88,7 +109,7 @@ class SearchStage(Stage):
         else:
             self._choose()
 
-    def timed(self, result: Any) -> None:
+    def timed(self, result: object) -> None:
         """Go on with the search, or with what it chose."""
         assert isinstance(result, Estimate)
         self._estimate, self.timing = result, None
@@ -119,7 +140,7 @@ class SearchStage(Stage):
             + self.finals_left * self._estimate.final_seconds
         )
 
-    def received(self, task: Task, result: Any) -> str | None:
+    def received(self, task: Task, result: object) -> str | None:
         """A candidate is in the journal, or a retraining has ended."""
         if isinstance(task, FinalTask):
             if dict(task.chosen) != self._chosen:
@@ -127,6 +148,7 @@ class SearchStage(Stage):
             if isinstance(result, Diverged):
                 self._ruled_out.append(self._chosen)
                 return f"retraining diverged ({result.error}); {self._choose()}"
+            assert isinstance(result, FinalRun)
             self._runs[task.seed] = result
             self.finals_left = len(self._seeds) - len(self._runs)
             if not self.finals_left:
@@ -162,33 +184,20 @@ class SearchStage(Stage):
             f"(validation {100 * accuracy:.2f} %)"
         )
 
-    def _of_seeds(self, name: str) -> tuple[str, ...]:
-        return self._folder.of_seeds(self.experiment.id, self._seeds, name)
-
     def _make_record(self) -> ExperimentRecord:
         runs = [self._runs[seed] for seed in self._seeds]
-        test = Spread.of([run.test_accuracy for run in runs])
         trials, setup = self._search.trials(), runs[0].setup
-        return ExperimentRecord(
-            id=self.experiment.id,
-            title=self.experiment.title,
-            data=self.experiment.data,
+        return self.record_of(
+            [run.seconds for run in runs],
             chosen=self._chosen,
             trials=trials,
-            seeds=tuple(self._seeds),
             val_accuracy=Spread.of([run.val_accuracy for run in runs]),
-            test_accuracy=test,
-            test_interval=Interval.wilson(test.mean, runs[0].test_rows),
+            test_accuracy=Spread.of([run.test_accuracy for run in runs]),
             parameters=runs[0].parameters,
             epochs=runs[0].epochs,
-            train_seconds=Spread.of([run.seconds for run in runs]).mean,
-            search_seconds=sum(trial.seconds for trial in trials),
-            models=self._of_seeds("model.safetensors"),
             setup=setup,
             conclusions=conclusions.of_search(setup, trials, self._chosen),
             edges=conclusions.edges(setup, trials, self._chosen),
-            histories=self._of_seeds("history.jsonl"),
-            analyses=self._of_seeds(ANALYSIS),
         )
 
 

@@ -67,7 +67,7 @@ class Task:
     seed: int
     expected_seconds: float
 
-    def __call__(self, report: training.Report) -> Any:
+    def __call__(self, report: training.Report) -> object:
         """Do it, in the worker."""
         raise NotImplementedError
 

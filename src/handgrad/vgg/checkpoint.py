@@ -64,13 +64,8 @@ def load_weights(net: VGG, content: dict[str, Any], path: Path, *, part: str = "
     """
     theirs, ours = content.get("architecture"), net.architecture
     if theirs != ours:
-        theirs = theirs if isinstance(theirs, dict) else {}
-        differences = "; ".join(
-            f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
-            for key in sorted({*theirs, *ours})
-            if theirs.get(key) != ours.get(key)
-        )
-        raise CheckpointError(f"{path}: the checkpoint is of another architecture: {differences}")
+        said = _differences(theirs if isinstance(theirs, dict) else {}, ours)
+        raise CheckpointError(f"{path}: the checkpoint is of another architecture: {said}")
     try:
         net.load_state_dict(content[part])
     except (KeyError, RuntimeError) as error:
@@ -87,19 +82,17 @@ def check_same_run(theirs: object, ours: dict[str, Any], path: Path) -> None:
     """
     if theirs == ours:
         return
+    said = "it does not say which"
+    if isinstance(theirs, dict):
+        said = _differences({**theirs, **theirs.get("recipe", {})}, {**ours, **ours["recipe"]})
     raise CheckpointError(
-        f"{path}: another run's checkpoint ({_differences(theirs, ours)}); "
-        "choose another folder or delete this one"
+        f"{path}: another run's checkpoint ({said}); choose another folder or delete this one"
     )
 
 
-def _differences(theirs: object, ours: dict[str, Any]) -> str:
-    if not isinstance(theirs, dict):
-        return "it does not say which"
-    flat_theirs = {**theirs.get("recipe", {}), **{k: v for k, v in theirs.items() if k != "recipe"}}
-    flat_ours = {**ours["recipe"], **{k: v for k, v in ours.items() if k != "recipe"}}
+def _differences(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
     return "; ".join(
-        f"{key} is {flat_theirs.get(key)!r} there and {flat_ours.get(key)!r} here"
-        for key in sorted({*flat_theirs, *flat_ours})
-        if flat_theirs.get(key) != flat_ours.get(key)
+        f"{key} is {theirs.get(key)!r} there and {ours.get(key)!r} here"
+        for key in sorted({*theirs, *ours} - {"recipe"})
+        if theirs.get(key) != ours.get(key)
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -18,31 +17,6 @@ SIDE = 32
 
 EVALUATION_BATCH = 1000
 """Images that are judged at a time."""
-
-
-class ImageData(Protocol):
-    """What a run needs of a data set; `handgrad.datasets.Dataset` fits.
-
-    Attributes
-    ----------
-    X_train, X_val, X_test : ndarray of uint8, shape (N, 3, 32, 32)
-        Pixels.
-    y_train, y_val, y_test : ndarray of int64, shape (N,)
-        Labels in [0, 10).
-    """
-
-    @property
-    def X_train(self) -> npt.NDArray[np.generic]: ...
-    @property
-    def y_train(self) -> npt.NDArray[np.int64]: ...
-    @property
-    def X_val(self) -> npt.NDArray[np.generic]: ...
-    @property
-    def y_val(self) -> npt.NDArray[np.int64]: ...
-    @property
-    def X_test(self) -> npt.NDArray[np.generic]: ...
-    @property
-    def y_test(self) -> npt.NDArray[np.int64]: ...
 
 
 class Split:

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from handgrad import pictures
 from handgrad.analysis import CLASS_NAMES, Analysis, analyse
+from handgrad.datasets import Dataset
 from handgrad.files import write_atomically
 from handgrad.results import Epoch
 from handgrad.vgg.checkpoint import (
@@ -29,7 +30,7 @@ from handgrad.vgg.checkpoint import (
     save_checkpoint,
 )
 from handgrad.vgg.distributed import World, join
-from handgrad.vgg.images import ImageData, Normalizer, Split, training_batches
+from handgrad.vgg.images import Normalizer, Split, training_batches
 from handgrad.vgg.loops import accuracy, arithmetic, probabilities, right_share, train_epoch
 from handgrad.vgg.net import VGG, parameter_count
 from handgrad.vgg.optimizers import Average, Together, make_optimizers
@@ -80,7 +81,7 @@ class RunResult:
 
 def run_recipe(
     recipe: Recipe,
-    data: ImageData,
+    data: Dataset,
     *,
     seed: int,
     out: Path,
@@ -95,7 +96,7 @@ def run_recipe(
     ----------
     recipe : Recipe
         What to train and how.
-    data : ImageData
+    data : Dataset
         uint8 images; `handgrad.datasets.load_cifar10()` gives them.
     seed : int
         The same recipe, images, seed, thread count and number of processes on the same CPU give
@@ -162,7 +163,7 @@ class _Clock:
 class _Run:
     """The state of one run between epochs, and how it goes to and from a checkpoint."""
 
-    def __init__(self, recipe: Recipe, data: ImageData, seed: int, out: Path, here: World) -> None:
+    def __init__(self, recipe: Recipe, data: Dataset, seed: int, out: Path, here: World) -> None:
         self.clock = _Clock()
         self.recipe, self.data, self.seed, self.out, self.here = recipe, data, seed, out, here
         if recipe.batch_size % here.size:
