@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.datasets import mnist_files as mnist
-from handgrad.datasets.files import sha256_of
+from handgrad.datasets.known import sha256_of
 
 TARGET = Path(mnist.__file__).parent / "sample"
 

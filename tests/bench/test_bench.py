@@ -7,9 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 from handgrad.bench.compare import Measured, disagreement, record
+from handgrad.bench.growth import names, scaled
 from handgrad.bench.plots import scaling_picture
 from handgrad.bench.report import markdown
-from handgrad.bench.scaling import names, scaled
 from handgrad.bench.workloads import WORKLOADS
 from handgrad.cli import cli
 from handgrad.errors import HandgradError

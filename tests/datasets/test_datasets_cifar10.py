@@ -28,7 +28,7 @@ from handgrad.datasets import Dataset, archives, cifar10_files, load_cifar10
 from handgrad.datasets.cifar10_files import CIFAR10
 from handgrad.datasets.fetch import Mirrors
 from handgrad.datasets.file_set import Download
-from handgrad.datasets.files import KnownFile
+from handgrad.datasets.known import KnownFile
 from handgrad.errors import DataError
 
 NAMES = list(CIFAR10.files)

@@ -331,7 +331,7 @@ PROGRAM = """
 import json, sys
 from handgrad.datasets import load_mnist
 from handgrad.datasets.mnist_files import MNIST
-from handgrad.datasets.files import KnownFile
+from handgrad.datasets.known import KnownFile
 MNIST.files = {n: KnownFile(n, s, h) for n, s, h in json.loads(sys.argv[1])}
 MNIST.mirrors = ()
 print(load_mnist().source)

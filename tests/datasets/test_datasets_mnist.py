@@ -12,7 +12,7 @@ from datasets_fakes import fake_mnist, idx, isolate, sha, write_all
 
 from handgrad.datasets import load_mnist, mnist, mnist_files
 from handgrad.datasets.dataset import every_tenth
-from handgrad.datasets.files import KnownFile
+from handgrad.datasets.known import KnownFile
 from handgrad.datasets.mnist_files import MNIST
 from handgrad.errors import DataError
 

@@ -22,7 +22,7 @@ import pytest
 
 from handgrad.datasets import course, mnist_files
 from handgrad.datasets.cifar10_files import CIFAR10
-from handgrad.datasets.files import KnownFile
+from handgrad.datasets.known import KnownFile
 from handgrad.datasets.mnist_files import MNIST
 
 COURSE_FILE = Path(__file__).parents[2] / "../shared/data/course/data.pkl"

@@ -8,10 +8,8 @@ import torch
 from torch import nn
 
 from handgrad.arrays import Array
-from handgrad.bench.workloads import Workload
+from handgrad.bench.workloads import RATE, Workload
 from handgrad.descriptions import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, ReLU
-
-RATE = 1e-3
 
 
 def _module(work: Workload) -> nn.Sequential:

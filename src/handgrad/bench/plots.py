@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from handgrad.bench.scaling import AXES
+from handgrad.bench.growth import AXES
 
 _STYLES = {"handgrad": ("o", "-"), "fastest peer": ("s", "--")}
 

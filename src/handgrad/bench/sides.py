@@ -15,10 +15,9 @@ from typing import Protocol
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.bench.scaling import scaled
-from handgrad.bench.workloads import WORKLOADS, Workload
+from handgrad.bench.growth import scaled
+from handgrad.bench.workloads import RATE, WORKLOADS, Workload
 
-RATE = 1e-3  # Adam's, everywhere
 _REFS = Path("/proc/self/clear_refs")
 
 

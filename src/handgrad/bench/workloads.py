@@ -11,6 +11,8 @@ from handgrad.arrays import Array
 from handgrad.datasets import load_course, load_mnist, scaling
 from handgrad.descriptions import BatchNorm, Conv, Dense, Dropout, Flatten, Layer, MaxPool, ReLU
 
+RATE = 1e-3  # Adam's, on every side
+
 
 @dataclass(frozen=True)
 class Workload:

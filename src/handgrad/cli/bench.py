@@ -9,9 +9,9 @@ import click
 
 from handgrad.bench.accuracy import seconds_to_accuracy
 from handgrad.bench.compare import environment, measure, record, sides
+from handgrad.bench.growth import names, scaled
 from handgrad.bench.plots import scaling_picture
 from handgrad.bench.report import markdown
-from handgrad.bench.scaling import names, scaled
 from handgrad.bench.workloads import WORKLOADS
 from handgrad.files import write_atomically
 from handgrad.terminal import say

@@ -15,8 +15,8 @@ from rich.table import Table
 from handgrad.datasets import course
 from handgrad.datasets.cifar10_files import CIFAR10
 from handgrad.datasets.fetch import Mirrors
-from handgrad.datasets.files import Progress as Report
 from handgrad.datasets.importing import import_path
+from handgrad.datasets.known import Progress as Report
 from handgrad.datasets.mnist_files import MNIST
 from handgrad.datasets.places import cache_folder
 from handgrad.datasets.survey import NAMES, Finding, survey

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from handgrad.datasets.files import log
+from handgrad.datasets.known import log
 from handgrad.datasets.places import cache_place
 from handgrad.errors import DataError
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from handgrad.datasets.cifar10_files import CIFAR10, TEST, Records
 from handgrad.datasets.dataset import Dataset, every_tenth
-from handgrad.datasets.files import Progress
+from handgrad.datasets.known import Progress
 from handgrad.errors import DataError
 
 

@@ -15,7 +15,7 @@ from handgrad.datasets import archives, unpickle
 from handgrad.datasets.cache import scratch_folder
 from handgrad.datasets.fetch import Mirrors
 from handgrad.datasets.file_set import Download, FileSet
-from handgrad.datasets.files import KnownFile, known_files, read_bounded, unpacked, verify_bytes
+from handgrad.datasets.known import KnownFile, known_files, read_bounded, unpacked, verify_bytes
 from handgrad.datasets.places import Place, keras_folder, torchvision_roots
 from handgrad.errors import DataError
 

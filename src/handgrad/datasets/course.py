@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from handgrad.datasets import unpickle
 from handgrad.datasets.dataset import Dataset
-from handgrad.datasets.files import KnownFile, pass_over, read_bounded, sha256_of
+from handgrad.datasets.known import KnownFile, pass_over, read_bounded, sha256_of
 from handgrad.datasets.places import NAMED, Place, cache_place, named_paths, user_places
 from handgrad.errors import DataError
 

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import pooch
 
 from handgrad.datasets.cache import set_aside
-from handgrad.datasets.files import Progress, log, sha256_of_file
+from handgrad.datasets.known import Progress, log, sha256_of_file
 from handgrad.errors import DataError
 
 CONNECT_SECONDS, READ_SECONDS = 4.0, 10.0

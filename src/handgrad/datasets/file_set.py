@@ -15,7 +15,7 @@ import numpy.typing as npt
 from handgrad.datasets import archives
 from handgrad.datasets.cache import cache_lock, scratch_folder, set_aside
 from handgrad.datasets.fetch import Mirrors, npm_pack
-from handgrad.datasets.files import KnownFile, Progress, log, pass_over, write_bytes
+from handgrad.datasets.known import KnownFile, Progress, log, pass_over, write_bytes
 from handgrad.datasets.places import Place, cache_place, user_places
 from handgrad.errors import DataError
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from handgrad.datasets import archives, course, mnist_files, mnist_pickle, unpickle
 from handgrad.datasets.cache import cache_lock, scratch_folder
 from handgrad.datasets.cifar10_files import ARCHIVES, CIFAR10, PNG_LABELS, pack
-from handgrad.datasets.files import (
+from handgrad.datasets.known import (
     Content,
     pass_over,
     read_bounded,

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from handgrad.datasets.dataset import Dataset, every_tenth
 from handgrad.datasets.file_set import Found
-from handgrad.datasets.files import Progress, known_files, read_verified
+from handgrad.datasets.known import Progress, known_files, read_verified
 from handgrad.datasets.mnist_files import (
     MNIST,
     TEST_IMAGES,

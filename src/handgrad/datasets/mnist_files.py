@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.datasets.file_set import Download, FileSet, Found
-from handgrad.datasets.files import (
+from handgrad.datasets.known import (
     KnownFile,
     known_files,
     pass_over,

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.datasets import unpickle
-from handgrad.datasets.files import KnownFile, sha256_of, unpacked
+from handgrad.datasets.known import KnownFile, sha256_of, unpacked
 from handgrad.datasets.mnist_files import MNIST, write_idx
 from handgrad.errors import DataError
 

@@ -68,7 +68,7 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Item:
+class AssignmentItem:
     """One item of the assignment that is measured.
 
     Attributes
@@ -91,7 +91,7 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Experiment(Item):
+class Experiment(AssignmentItem):
     """An item that a network of ours answers: a search, then retraining.
 
     Attributes
@@ -154,7 +154,7 @@ class RecipeBudget:
 
 
 @dataclass(frozen=True)
-class RecipeExperiment(Item):
+class RecipeExperiment(AssignmentItem):
     """An item of question 6: a named recipe for VGG11 in PyTorch; only names, so no torch here.
 
     ``reference`` is the id of the item that its recipe is told as a difference from.

@@ -10,7 +10,7 @@ import numpy as np
 from handgrad import layers, optim
 from handgrad.arrays import Array
 from handgrad.datasets import Dataset, scaling
-from handgrad.experiments.base import Item
+from handgrad.experiments.base import AssignmentItem
 from handgrad.network import BatchNorm, Dense, Layer, Network, ReLU, Sigmoid
 from handgrad.results import Series
 
@@ -38,7 +38,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class StudyExperiment(Item):
+class StudyExperiment(AssignmentItem):
     """A measurement of seconds that an answer rests on; no search, one seed.
 
     Attributes

@@ -17,10 +17,10 @@ from handgrad import theory
 from handgrad.analysis import Analysis
 from handgrad.pictures import Sheet
 from handgrad.report import formats, plots, records
-from handgrad.report.assignment import QUESTIONS, Question
+from handgrad.report.assignment import QUESTIONS
 from handgrad.report.records import Ref
 from handgrad.report.svg import Plot
-from handgrad.results import DataRecord, Epoch, ExperimentRecord, Study as StudyRecord
+from handgrad.results import DataRecord, Epoch, ExperimentRecord, Study
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ _PICTURE_WIDTH, _PICTURE_HEIGHT = 480, 200
 
 
 @dataclass(frozen=True)
-class Experiment:
+class ShownExperiment:
     """One experiment as the template needs it.
 
     ``curves`` etc. are None or empty where the folder lacks the record. ``shades`` tints the
@@ -53,10 +53,10 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Study:
+class ShownStudy:
     """A recorded measurement behind a written answer."""
 
-    record: Ref[StudyRecord]
+    record: Ref[Study]
     plot: Plot
 
 
@@ -66,7 +66,7 @@ def _slug(number: str) -> str:
 
 def _experiment(
     folder: Path, data: Ref[Any], entry: Ref[ExperimentRecord], ranges: Ref[Any]
-) -> Experiment:
+) -> ShownExperiment:
     record = entry.value
     slug, title = _slug(record.id), f"{record.id} {record.title}"
     histories = tuple(records.history(folder, name) for name in record.histories)
@@ -83,7 +83,7 @@ def _experiment(
     if analysis and analysis.value.histogram:
         scores, classes = analysis.value.histogram, analysis.value.classes
         histogram = plots.histogram(f"{slug}-scores", title, scores, classes)
-    return Experiment(
+    return ShownExperiment(
         record=entry,
         slug=slug,
         data=data[record.data],
@@ -161,10 +161,10 @@ def render(folder: Path) -> str:
     public = public_solutions()
     data, ranges = results["data"], public["ranges"]
     experiments = [_experiment(folder, data, entry, ranges) for entry in results["experiments"]]
-    studies: dict[str, list[Study]] = {}
+    studies: dict[str, list[ShownStudy]] = {}
     for number, record in enumerate(results["studies"]):
         plot = plots.study(f"study-{number}", record.value)
-        studies.setdefault(record.value.id, []).append(Study(record, plot))
+        studies.setdefault(record.value.id, []).append(ShownStudy(record, plot))
     pages = theory.pages()
     environment = Environment(
         loader=PackageLoader("handgrad.report"),
@@ -189,6 +189,3 @@ def render(folder: Path) -> str:
         style=_style_sheet(),
         theory_html=_theory_html,
     )
-
-
-__all__ = ["Experiment", "Question", "Study", "public_solutions", "render"]

@@ -16,7 +16,7 @@ from handgrad.experiments import (
     StudyExperiment,
 )
 from handgrad.files import write_atomically
-from handgrad.reproduce import folder as folders, studies, summary
+from handgrad.reproduce import folder as folders, measuring, summary
 from handgrad.reproduce.environment import environment, processors
 from handgrad.reproduce.folder import Folder
 from handgrad.reproduce.pool import Pool, leave_a_script_imported_by_a_worker
@@ -131,7 +131,7 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
             watcher.planned(stages, seconds_left(stages) / job.jobs)
             _work(stages, pool, watcher)
         known = before.studies if before else ()
-        measured = studies.measure(
+        measured = measuring.measure(
             job.studies, known, data, job.profile, job.seed, watcher.measuring
         )
 

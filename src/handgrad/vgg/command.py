@@ -36,7 +36,7 @@ Several processes share the work under torchrun; they must divide the recipe's b
 
 
 @dataclass(frozen=True)
-class Asked:
+class Options:
     """The options of the command, as they were given."""
 
     name: str
@@ -110,7 +110,7 @@ class Asked:
 )
 def command(**options: Any) -> None:
     """Train VGG11 on CIFAR-10 (question 6) and report its accuracy."""
-    asked = Asked(**options)
+    asked = Options(**options)
     recipe, folder = asked.recipe, asked.folder
     try:
         from handgrad.datasets import load_cifar10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import time
@@ -272,12 +271,8 @@ class _Run:
 
     def finish(self, evaluate_test: bool) -> RunResult:
         """Judge the finished network and write result.json."""
-        path = self.out / "result.json"
-        known: RunResult | None = None
-        judged = not evaluate_test or (self.out / ANALYSIS).exists()
-        if self.here.leads and self.was_finished and judged and path.exists():
-            with contextlib.suppress(ValueError, TypeError):  # not ours: judge again
-                known = RunResult(**json.loads(path.read_text()))
+        judged = self.was_finished and (not evaluate_test or (self.out / ANALYSIS).exists())
+        known = read_result(self.out) if self.here.leads and judged else None
         known = self.here.from_leader(known)
         if known and (known.test_accuracy is not None or not evaluate_test):
             return known
@@ -305,7 +300,8 @@ class _Run:
         if self.here.leads:
             weights = {n: t.contiguous() for n, t in self.averaged.state_dict().items()}
             write_atomically(self.out / "model.safetensors", safetensors.torch.save(weights))
-            write_atomically(path, json.dumps(vars(result), indent=1) + "\n")
+            content = json.dumps(vars(result), indent=1) + "\n"
+            write_atomically(self.out / "result.json", content)
         return self.here.from_leader(result)
 
     def _judge(self, split: Split) -> tuple[float, float, Tensor]:

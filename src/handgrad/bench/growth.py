@@ -21,16 +21,11 @@ class Axis:
     @property
     def cases(self) -> dict[str, int]:
         """Workloads' names to this size."""
-        sizes = [_BATCH, _SIDE, _FILTERS]
-        return {_name(_with(sizes, self.position, value)): value for value in self.values}
-
-
-def _with(sizes: Sequence[int], position: int, value: int) -> list[int]:
-    return [*sizes[:position], value, *sizes[position + 1 :]]
-
-
-def _name(sizes: Sequence[int]) -> str:
-    return ":".join(["convnet", *map(str, sizes)])
+        sizes, found = [_BATCH, _SIDE, _FILTERS], {}
+        for value in self.values:
+            sizes[self.position] = value
+            found[":".join(["convnet", *map(str, sizes)])] = value
+        return found
 
 
 AXES = (
