@@ -5,7 +5,7 @@ from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[2] / "src" / "handgrad"
 MOST = 8
-NOT_YET = ("check", "engine")  # folders that are being rewritten
+NOT_YET = ("engine",)  # folders that are being rewritten
 INTERFACE = {
     "cnn.py: ConvNet.__init__": "the assignment's arguments, and what makes its variants",
     "solver.py: Solver.__init__": "the assignment's arguments, and what a long run needs",
