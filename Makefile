@@ -15,7 +15,7 @@ help:
 	@echo "make reproduce [ARGS=...]  run the assignment's experiments (ARGS=\"--profile smoke\" for a first look)"
 	@echo "make test [ARGS=...]       run the tests (ARGS go to pytest)"
 	@echo "make lint                  ruff, mypy and the import rules"
-	@echo "make bench [ARGS=...]      time training against PyTorch and scikit-learn"
+	@echo "make bench [ARGS=...]      time training against PyTorch, JAX and scikit-learn"
 	@echo "make docs                  build the site in docs/_build/html"
 	@echo "make clean                 remove the virtual environment and caches"
 
@@ -38,13 +38,18 @@ $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@npm install --silent --no-save --no-audit --no-fund --fetch-timeout=20000 --fetch-retries=1 --prefix $(VENV)/npm axe-core@4.14.1 2>/dev/null || true
 	@touch $@ $(VENV)/run.stamp
 
+$(VENV)/bench.stamp: $(VENV)/dev.stamp
+	@echo "Setting up $(VENV) with the benchmark's peers ..."
+	$(PIP) -e ".[bench]"
+	@touch $@
+
 reproduce: $(VENV)/run.stamp
 	@$(BIN)/python -m handgrad reproduce $(ARGS)
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/dev.stamp
+bench: $(VENV)/bench.stamp
 	@$(BIN)/python -m handgrad bench $(ARGS)
 
 docs: $(VENV)/dev.stamp

@@ -1,6 +1,9 @@
 """The benchmark: the sides do the same work, and the table says what the numbers say."""
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,8 +11,10 @@ from click.testing import CliRunner
 
 from handgrad.bench.compare import Measured, disagreement, record
 from handgrad.bench.growth import names, scaled
+from handgrad.bench.installed import installed_mib
 from handgrad.bench.plots import scaling_picture
 from handgrad.bench.report import markdown
+from handgrad.bench.sides import HandgradSide
 from handgrad.bench.workloads import WORKLOADS
 from handgrad.cli import cli
 from handgrad.errors import HandgradError
@@ -43,12 +48,63 @@ def test_the_fastest_peer_counts():
             "python": "3.11",
             "versions": {"numpy": "2"},
             "sgemm_gflops": 100.0,
+            "installed_mib": {"handgrad": 90.4, "jax": None},
         },
         "workloads": [json.loads(json.dumps(done))],
     }
     line = next(line for line in markdown(results).splitlines() if "ConvNet 7x7x32 |" in line)
+    # Each side's first epoch takes 2 s, its later ones 0.02 to 0.08 s.
+    assert "at most (s): handgrad 1.98, handgrad-numpy 1.95, torch 1.92" in markdown(results)
+    assert "(MiB): handgrad 90." in markdown(results)
     # 536,484,800 operations in 2 ms are 268 GFLOP/s, of 100 measured: 268 %.
-    assert "| 2 ± 10% | 6 ± 10% (torch-one) | 0.33 | 0.4 | 2.5 x | 268% |" in line
+    assert "| 2 ± 10% | 6 ± 10% (torch-one) | 0.33 | 0.3 | - | 1.00 | 2.5 x | 268% |" in line
+
+
+def test_bfloat16_has_a_column_of_its_own():
+    work = BY_NAME["convnet"]
+    sides = [measured("handgrad", 20.0), measured("torch", 80.0)]
+    half = measured("torch-last-bf16", 10.0, (1.1, 0.7))  # three digits: its losses differ
+    done = record(work, [*sides, half])
+    assert (done["fastest_peer"], done["ratio"], done["bfloat16_ratio"]) == ("torch", 0.25, 2.0)
+    assert done["loss_disagreement"] == 0
+    assert record(work, sides)["bfloat16_ratio"] is None
+
+
+def test_predictions_are_compared_with_the_fastest_of_the_peers():
+    slow = replace(measured("torch", 80.0), predict_milliseconds=[4.0, 5.0, 90.0])
+    done = record(BY_NAME["convnet"], [measured("handgrad", 20.0), slow])
+    assert done["predict_ratio"] == pytest.approx(1 / 5)
+
+
+@pytest.mark.parametrize("name", ["jax-step", "jax-scan"])
+@pytest.mark.parametrize("work", ["logistic2", "svm", "softmax", "convnet"])
+def test_jax_does_the_same_work(work, name):
+    pytest.importorskip("jax")
+    from handgrad.bench.peer_jax import JaxSide
+
+    few = replace(BY_NAME[work], batches=3, batch_size=20)
+    X, y = few.rows()
+    ours = HandgradSide(few, X, y)
+    theirs = JaxSide(few, X, y, ours.network.params, name)
+    np.testing.assert_allclose(theirs.epoch(), ours.epoch(), rtol=1e-4)
+    theirs.predict()
+
+
+def test_a_peer_s_process_imports_no_other_peer():
+    """Its memory and its start are its own: scikit-learn's was once PyTorch's, too."""
+    pytest.importorskip("sklearn")
+    code = "import sys, handgrad.bench.sides, handgrad.bench.peer_sklearn as _; "
+    code += "assert not {'torch', 'jax'} & set(sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_installation_counts_what_it_needs():
+    numpy, ours = installed_mib("numpy"), installed_mib("handgrad")
+    assert numpy is not None
+    assert ours is not None
+    assert 10 < numpy < ours < 500
+    assert installed_mib("no-such-package-anywhere") is None
 
 
 def test_other_losses_are_other_work():

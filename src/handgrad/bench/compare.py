@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -12,10 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from handgrad.bench.installed import installed_mib
 from handgrad.bench.workloads import Workload
 from handgrad.engine import kernels
 from handgrad.errors import HandgradError
@@ -25,6 +28,7 @@ _AGREEMENT = 2e-2
 # Before each turn: idle threads of OpenBLAS and OpenMP spin for some 25 ms after their work, on a
 # core that the next side needs.
 _REST_SECONDS = 0.1
+_PEERS = ("torch", "jax", "scikit-learn")
 _SUMMED_WITH = ("handgrad", "handgrad-numpy")
 
 
@@ -62,10 +66,26 @@ def sides(work: Workload, compiled: bool) -> list[str]:
             names += ["torch-last", "torch-last-one"]
         if compiled:
             names.append("torch-last-compile" if len(work.input_shape) == 3 else "torch-compile")
+        if _has_bfloat16():
+            names.append("torch-last-bf16" if len(work.input_shape) == 3 else "torch-bf16")
+    if importlib.util.find_spec("jax"):
+        names += ["jax-step", "jax-scan"]
     dense = len(work.input_shape) == 1 and work.loss != "svm"
     if dense and importlib.util.find_spec("sklearn"):
         names.append("sklearn")
     return names
+
+
+def _has_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16; in software it is slower than float32."""
+    return bool(re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", _cpuinfo()))
+
+
+def _cpuinfo() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return ""
 
 
 class _Process:
@@ -164,7 +184,7 @@ def _in_turns(work: Workload, processes: dict[str, _Process], repeats: int) -> l
 def disagreement(work: Workload, measured: Sequence[Measured]) -> float | None:
     """Largest relative difference of a first-epoch loss from ours; None where masks differ.
 
-    scikit-learn draws its own weights and is left out.
+    scikit-learn draws its own weights and bfloat16 has three digits: they are left out.
     """
     if work.has_dropout:
         return None
@@ -173,10 +193,20 @@ def disagreement(work: Workload, measured: Sequence[Measured]) -> float | None:
         (
             float(np.abs(np.array(other.first_losses) / ours - 1).max())
             for other in measured[1:]
-            if other.side != "sklearn"
+            if other.side != "sklearn" and not is_bfloat16(other.side)
         ),
         default=0.0,
     )
+
+
+def is_bfloat16(side: str) -> bool:
+    """Whether a side computes in another precision than ours: it has a column of its own."""
+    return side.endswith("-bf16")
+
+
+def _predict_ratio(ours: Measured, peers: Sequence[Measured]) -> float | None:
+    fastest = min((statistics.median(p.predict_milliseconds) for p in peers), default=None)
+    return statistics.median(ours.predict_milliseconds) / fastest if fastest else None
 
 
 def sgemm_gflops(size: int = 2048, repeats: int = 7) -> float:
@@ -192,14 +222,10 @@ def sgemm_gflops(size: int = 2048, repeats: int = 7) -> float:
 
 def environment() -> dict[str, Any]:
     """Machine, threads and versions."""
-    model = platform.processor() or platform.machine()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
-            model = next(line.split(":")[1].strip() for line in lines if "model name" in line)
-    except (OSError, StopIteration):
-        pass
+    named = re.search(r"model name\s*:\s*(.*)", _cpuinfo())
+    model = named[1].strip() if named else platform.processor() or platform.machine()
     versions = {}
-    for package in ("handgrad", "numpy", "numba", "torch", "scikit-learn"):
+    for package in ("handgrad", "numpy", "numba", *_PEERS):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
@@ -210,6 +236,7 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "versions": versions,
         "sgemm_gflops": sgemm_gflops(),
+        "installed_mib": {name: installed_mib(name) for name in ("numpy", "handgrad", *_PEERS)},
     }
 
 
@@ -222,7 +249,10 @@ def record(work: Workload, measured: Sequence[Measured]) -> dict[str, Any]:
         raise HandgradError(
             f"bench: the losses of {work.title} differ by {differs:.1%}: not the same work"
         )
+    halves = [peer for peer in peers if is_bfloat16(peer.side)]
+    peers = [peer for peer in peers if peer not in halves]
     fastest = min(peers, key=lambda peer: peer.step_milliseconds, default=None)
+    half = min((peer.step_milliseconds for peer in halves), default=None)
     return {
         "name": work.name,
         "title": work.title,
@@ -232,6 +262,8 @@ def record(work: Workload, measured: Sequence[Measured]) -> dict[str, Any]:
         "loss_disagreement": differs,
         "fastest_peer": fastest.side if fastest else None,
         "ratio": ours.step_milliseconds / fastest.step_milliseconds if fastest else None,
+        "bfloat16_ratio": ours.step_milliseconds / half if half else None,
+        "predict_ratio": _predict_ratio(ours, peers),
         "sides": [
             {**asdict(side), "step_milliseconds": side.step_milliseconds, "spread": side.spread}
             for side in measured

@@ -14,8 +14,8 @@ def markdown(results: dict[str, Any]) -> str:
         f"{results['repeats']} interleaved epochs, data handling included.",
         "",
         "| workload | handgrad ms/step | fastest peer ms/step | ratio | target | "
-        "no Numba | sgemm share |",
-        "|---|---|---|---|---|---|---|",
+        "of torch in bfloat16 | predictions | no Numba | sgemm share |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for work in results["workloads"]:
         sides = {side["side"]: side for side in work["sides"]}
@@ -27,12 +27,15 @@ def markdown(results: dict[str, Any]) -> str:
             work["title"],
             _time(ours),
             f"{_time(peer)} ({peer['side']})" if peer else "-",
-            f"{work['ratio']:.2f}" if peer else "-",
+            _ratio(work["ratio"]),
             f"{work['target']}",
+            _ratio(work["bfloat16_ratio"]),
+            _ratio(work["predict_ratio"]),
             f"{plain['step_milliseconds'] / ours['step_milliseconds']:.1f} x" if plain else "-",
             f"{share:.0%}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", *_costs(results)]
     lines += [
         "",
         "| workload | side | ms/step | epoch ms | predict ms | peak MiB | start s | 1st epoch s |",
@@ -64,6 +67,31 @@ def markdown(results: dict[str, Any]) -> str:
             for side in goal["sides"]
         ]
     return "\n".join(lines) + "\n"
+
+
+def _costs(results: dict[str, Any]) -> list[str]:
+    """What is paid once: the first epoch over a later one, and the disk."""
+    waits: dict[str, float] = {}
+    for work in results["workloads"]:
+        for side in work["sides"]:
+            later = statistics.median(side["epoch_milliseconds"]) / 1e3
+            wait = side["first_epoch_seconds"] - later
+            waits[side["side"]] = max(waits.get(side["side"], 0.0), wait)
+    first = ", ".join(f"{side} {wait:.2f}" for side, wait in waits.items())
+    disk = ", ".join(
+        f"{name} {size:.0f}"
+        for name, size in results["environment"]["installed_mib"].items()
+        if size is not None
+    )
+    return [
+        f"The first epoch takes longer than a later one by at most (s): {first}.",
+        "",
+        f"On disk, with what each needs (MiB): {disk}.",
+    ]
+
+
+def _ratio(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _time(side: dict[str, Any]) -> str:

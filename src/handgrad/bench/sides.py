@@ -75,14 +75,18 @@ def _side(name: str, work: Workload) -> Side:
     X, y = work.rows()
     if name.startswith("handgrad"):
         return HandgradSide(work, X, y)
+    if name == "sklearn":
+        from handgrad.bench.peer_sklearn import SklearnSide
+
+        return SklearnSide(work, X, y)
     initial = HandgradSide(work, X, y).network.params
-    if name.startswith("torch"):
-        from handgrad.bench.peers import TorchSide
+    if name.startswith("jax"):
+        from handgrad.bench.peer_jax import JaxSide
 
-        return TorchSide(work, X, y, initial, name)
-    from handgrad.bench.peers import SklearnSide
+        return JaxSide(work, X, y, initial, name)
+    from handgrad.bench.peer_torch import TorchSide
 
-    return SklearnSide(work, X, y)
+    return TorchSide(work, X, y, initial, name)
 
 
 def _forget_peak() -> None:

@@ -108,14 +108,14 @@ _COURSE: dict[str, Any] = {
     "input_shape": (20,),
     "batch_size": 20,
     "batches": 250,
-    "target": 0.1,
+    "target": 0.5,
     "data": "course",
 }
 _ROWS: dict[str, Any] = {
     "input_shape": (784,),
     "loss": "softmax",
     "batch_size": 100,
-    "target": 0.6,
+    "target": 0.5,
     "data": "mnist",
 }
 _DIGITS = {**_ROWS, "input_shape": (1, 28, 28)}
@@ -131,15 +131,15 @@ WORKLOADS = (
     Workload("svm", "SVM 20-1", [Dense(1)], loss="svm", **_COURSE),
     Workload("svm2", "SVM 20-40-1", _HIDDEN, loss="svm", **_COURSE),
     Workload("softmax", "softmax 784-10", [Dense(10)], batches=100, **_ROWS),
-    Workload("mlp100", "784-100-10", _mlp(100), batches=300, **_ROWS),
-    Workload("mlp600", "784-600-10", _mlp(600), batches=150, **_ROWS),
-    Workload("convnet", "ConvNet 7x7x32", conv_net(), batches=100, **{**_DIGITS, "target": 0.4}),
+    Workload("mlp100", "784-100-10", _mlp(100), batches=300, **{**_ROWS, "target": 0.4}),
+    Workload("mlp600", "784-600-10", _mlp(600), batches=150, **{**_ROWS, "target": 0.35}),
+    Workload("convnet", "ConvNet 7x7x32", conv_net(), batches=100, **{**_DIGITS, "target": 0.3}),
     Workload(
         "normed",
         "ConvNet 5x5x32, norm, dropout",
         _NORMED,
         batches=100,
-        **{**_DIGITS, "target": 0.5},
+        **{**_DIGITS, "target": 0.38},
     ),
-    Workload("vgg11", "compact VGG11", _vgg11(), (3, 32, 32), "softmax", 250, 4, 1.0, "random"),
+    Workload("vgg11", "compact VGG11", _vgg11(), (3, 32, 32), "softmax", 250, 4, 0.55, "random"),
 )

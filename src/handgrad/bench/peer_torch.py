@@ -1,4 +1,4 @@
-"""The peers: the same networks in PyTorch and scikit-learn, as their users would write them."""
+"""A peer: the same network in PyTorch, as its users would write it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -43,7 +43,10 @@ def _module(work: Workload) -> nn.Sequential:
 
 
 class TorchSide:
-    """PyTorch: ``torch``, then any of -last (channels_last), -compile, -one (one thread)."""
+    """PyTorch: ``torch``, then any of -last (channels_last), -compile, -one (one thread), -bf16.
+
+    With -bf16 the layers compute in bfloat16 under autocast; weights and loss stay float32.
+    """
 
     def __init__(
         self, work: Workload, X: Array, y: Array, initial: Mapping[str, Array], name: str
@@ -70,6 +73,7 @@ class TorchSide:
                 self.loss = lambda x, y: torch.relu(1 - x * y).mean()
         self.optimiser = torch.optim.Adam(net.parameters(), lr=RATE, fused=True)
         self.net: Any = torch.compile(net) if "-compile" in name else net
+        self.half = "-bf16" in name
         self.batch_size = work.batch_size
         self.rng = np.random.default_rng(1)
 
@@ -80,7 +84,9 @@ class TorchSide:
         losses = []
         for chosen in torch.split(rows, self.batch_size):
             self.optimiser.zero_grad()
-            loss = self.loss(self.net(self.X[chosen]), self.y[chosen])
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+                out = self.net(self.X[chosen])
+            loss = self.loss(out.float(), self.y[chosen])
             loss.backward()
             self.optimiser.step()
             losses.append(loss.detach())
@@ -89,34 +95,5 @@ class TorchSide:
     def predict(self) -> None:
         """Scores without gradients."""
         self.net.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=self.half):
             self.net(self.X[: self.batch_size])
-
-
-class SklearnSide:
-    """scikit-learn's MLPClassifier with the same batches, Adam and no penalty."""
-
-    def __init__(self, work: Workload, X: Array, y: Array) -> None:
-        from sklearn.neural_network import MLPClassifier
-
-        hidden = [layer.units for layer in work.layers if isinstance(layer, Dense)][:-1]
-        self.model = MLPClassifier(
-            hidden,
-            batch_size=work.batch_size,
-            learning_rate_init=RATE,
-            alpha=0.0,
-            max_iter=1,
-            random_state=0,
-        )
-        self.X, self.y = X.reshape(len(X), -1), y
-        self.batch = self.X[: work.batch_size]
-        self.classes = np.unique(y)
-
-    def epoch(self) -> list[float]:
-        """One partial_fit is one shuffled epoch."""
-        self.model.partial_fit(self.X, self.y, classes=self.classes)
-        return [float(self.model.loss_)]
-
-    def predict(self) -> None:
-        """Probabilities of one batch."""
-        self.model.predict_proba(self.batch)
