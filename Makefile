@@ -28,7 +28,7 @@ $(VENV)/python.stamp:
 
 $(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) ..."
-	$(PIP) -e ".[cifar,fast,report,torch]"
+	$(PIP) -e ".[cifar,fast,report,search,torch]"
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt

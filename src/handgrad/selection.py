@@ -10,30 +10,29 @@ One run says little about candidates that are nearly level: so the best of them,
 be tried again with other seeds, and the mean decides.
 """
 
-import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-import optuna
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-from optuna.trial import FrozenTrial, TrialState
 
-from handgrad.errors import ResultsError
+from handgrad.errors import MissingExtraError, ResultsError
 from handgrad.results import Trial
+from handgrad.spaces import Params, Space, combinations
+
+try:
+    import optuna
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+    from optuna.trial import FrozenTrial, TrialState
+except ModuleNotFoundError as error:
+    raise MissingExtraError(
+        f"a search needs {error.name}, which is not installed; `pip install 'handgrad[search]'` "
+        "brings it"
+    ) from error
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-Params = dict[str, Any]
-Space = Mapping[str, Sequence[Any]]
-
-
-def combinations(space: Space) -> list[Params]:
-    """List every combination of the values, the last name varying fastest."""
-    return [dict(zip(space, values, strict=True)) for values in itertools.product(*space.values())]
 
 
 @dataclass(frozen=True)

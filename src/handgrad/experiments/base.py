@@ -8,7 +8,7 @@ import numpy as np
 
 from handgrad.network import Network
 from handgrad.optim import Schedule
-from handgrad.selection import Params, Space, combinations
+from handgrad.spaces import Params, Space, combinations
 
 PROFILES = ("smoke", "standard", "full")
 

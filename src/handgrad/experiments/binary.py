@@ -14,7 +14,7 @@ from handgrad import optim
 from handgrad.experiments.base import Budget, Experiment, nesterov
 from handgrad.logistic import LogisticClassifier
 from handgrad.network import Network
-from handgrad.selection import Params
+from handgrad.spaces import Params
 from handgrad.svm import SVM
 
 # Strong penalties first: of equally accurate candidates, the simplest is chosen.

@@ -9,7 +9,7 @@ from handgrad import optim
 from handgrad.cnn import ConvNet
 from handgrad.experiments.base import Budget, Experiment, nesterov
 from handgrad.network import Network
-from handgrad.selection import Params
+from handgrad.spaces import Params
 
 _FC, _BOTH = ["dense"], ["conv", "dense"]
 

@@ -12,8 +12,8 @@ import numpy as np
 from handgrad import optim
 from handgrad.experiments.base import Budget, Experiment, nesterov
 from handgrad.network import Network
-from handgrad.selection import Params
 from handgrad.softmax import SoftmaxClassifier
+from handgrad.spaces import Params
 
 
 def _build(params: Params, input_shape: Sequence[int], rng: np.random.Generator) -> Network:

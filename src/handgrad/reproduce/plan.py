@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 from handgrad.datasets import Dataset
 from handgrad.experiments import Budget, Experiment
 from handgrad.reproduce.training import streams
-from handgrad.selection import Params
 from handgrad.solver import Solver
+from handgrad.spaces import Params
 
 # An epoch also measures accuracies: on 1,000 training rows and the validation rows.
 _EVALUATION = 1.15

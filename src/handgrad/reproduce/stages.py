@@ -11,7 +11,8 @@ from handgrad.reproduce.plan import Estimate
 from handgrad.reproduce.tasks import CandidateTask, DataRequest, FinalTask, Task, TimingTask
 from handgrad.reproduce.training import Diverged, FinalRun, read_final
 from handgrad.results import ExperimentRecord, Interval, Spread, settings_text
-from handgrad.selection import Params, Search
+from handgrad.selection import Search
+from handgrad.spaces import Params
 
 
 class Stage(ABC):

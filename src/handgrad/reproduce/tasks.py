@@ -15,7 +15,8 @@ from handgrad.experiments import EXPERIMENTS, Budget, Experiment
 from handgrad.reproduce import training
 from handgrad.reproduce.folder import Folder
 from handgrad.reproduce.plan import Estimate, estimate
-from handgrad.selection import Params, Search
+from handgrad.selection import Search
+from handgrad.spaces import Params
 
 LOADERS: Mapping[str, Callable[..., Dataset]] = {
     "course": datasets.load_course,

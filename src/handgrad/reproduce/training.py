@@ -24,8 +24,9 @@ from handgrad.reproduce import setup
 from handgrad.reproduce.folder import ANALYSIS
 from handgrad.reproduce.test_pass import test_pass
 from handgrad.results import Setup
-from handgrad.selection import Params, Search
+from handgrad.selection import Search
 from handgrad.solver import Solver
+from handgrad.spaces import Params
 from handgrad.typed_json import from_json
 
 Report = Callable[[float], None]  # told the fraction of the run that is done
