@@ -5,15 +5,18 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
+# What is compiled when the package is installed.
+ENGINE := hatch_build.py src/handgrad/engine/build.py $(wildcard src/handgrad/engine/csrc/*)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: reproduce test lint bench docs clean
+.PHONY: reproduce test sanitize lint bench docs clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help:
 	@echo "make reproduce [ARGS=...]  run the assignment's experiments (ARGS=\"--profile smoke\" for a first look)"
 	@echo "make test [ARGS=...]       run the tests (ARGS go to pytest)"
+	@echo "make sanitize [ARGS=...]   run the engine's tests with address and undefined-behaviour sanitizers"
 	@echo "make lint                  ruff, mypy and the import rules"
 	@echo "make bench [ARGS=...]      time training against PyTorch, JAX and scikit-learn"
 	@echo "make docs                  build the site in docs/_build/html"
@@ -26,12 +29,12 @@ $(VENV)/python.stamp:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+$(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt $(ENGINE)
 	@echo "Setting up $(VENV) ..."
-	$(PIP) -e ".[cifar,fast,report,search,torch]"
+	$(PIP) -e ".[cifar,report,search,torch]"
 	@touch $@
 
-$(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt
+$(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt $(ENGINE)
 	@echo "Setting up $(VENV) with the development tools ..."
 	$(PIP) -e ".[dev]"
 	@# For the report's accessibility test, which says so when it is skipped.
@@ -48,6 +51,13 @@ reproduce: $(VENV)/run.stamp
 
 test: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest $(ARGS)
+
+# The sanitized engine takes the place of the installed one while its tests run.
+SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
+sanitize: $(VENV)/dev.stamp
+	@HANDGRAD_CFLAGS="$(SANITIZE) -Wall -Wextra -Werror" $(BIN)/python src/handgrad/engine/build.py $(VENV)/sanitized
+	@ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)" \
+	  HANDGRAD_LIBRARIES=$(VENV)/sanitized $(BIN)/python -m pytest -p no:xdist -o addopts="-q -p no:cacheprovider" tests/engine $(ARGS)
 
 bench: $(VENV)/bench.stamp
 	@$(BIN)/python -m handgrad bench $(ARGS)

@@ -24,8 +24,8 @@ class ResultsError(HandgradError, ValueError):
     """A results folder cannot be used: unwritable, locked, or from another version."""
 
 
-class KernelsError(HandgradError, ValueError):
-    """The kernels that HANDGRAD_KERNELS asks for do not exist, or cannot be used here."""
+class EngineError(HandgradError, ValueError):
+    """HANDGRAD_ENGINE asks for what does not exist."""
 
 
 class ReportError(HandgradError):

@@ -36,7 +36,7 @@ def test_the_products_of_convnet_by_hand():
 
 def test_the_fastest_peer_counts():
     work = BY_NAME["convnet"]
-    sides = [measured("handgrad", 20.0), measured("handgrad-numpy", 50.0)]
+    sides = [measured("handgrad", 20.0), measured("handgrad-layers", 50.0)]
     done = record(work, [*sides, measured("torch", 80.0), measured("torch-one", 60.0)])
     assert (done["fastest_peer"], done["ratio"]) == ("torch-one", pytest.approx(20 / 60))
     assert done["loss_disagreement"] == 0
@@ -54,7 +54,7 @@ def test_the_fastest_peer_counts():
     }
     line = next(line for line in markdown(results).splitlines() if "ConvNet 7x7x32 |" in line)
     # Each side's first epoch takes 2 s, its later ones 0.02 to 0.08 s.
-    assert "at most (s): handgrad 1.98, handgrad-numpy 1.95, torch 1.92" in markdown(results)
+    assert "at most (s): handgrad 1.98, handgrad-layers 1.95, torch 1.92" in markdown(results)
     assert "(MiB): handgrad 90." in markdown(results)
     # 536,484,800 operations in 2 ms are 268 GFLOP/s, of 100 measured: 268 %.
     assert "| 2 ± 10% | 6 ± 10% (torch-one) | 0.33 | 0.3 | - | 1.00 | 2.5 x | 268% |" in line

@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
-from kernel_engines import ENGINES, take_kernels
+from engines import needs_the_engine
 
 from handgrad import engine, optim
-from handgrad.engine.dense import DenseStepper
-from handgrad.engine.graph import GraphStepper
-from handgrad.errors import KernelsError
+from handgrad.engine.stepper import EngineStepper
+from handgrad.errors import EngineError
 from handgrad.network import (
     BatchNorm,
     Conv,
@@ -21,7 +20,9 @@ from handgrad.network import (
 )
 from handgrad.solver import Readable, Solver
 
-NETWORKS = 30  # of each loss
+NETWORKS = 60  # of each loss
+
+pytestmark = needs_the_engine
 
 
 def a_network(rng, loss):
@@ -61,10 +62,8 @@ def a_network(rng, loss):
 
 @pytest.mark.parametrize("loss", ["softmax", "logistic", "svm"])
 @pytest.mark.parametrize("seed", range(NETWORKS))
-@pytest.mark.parametrize("kernels", ENGINES, ids=lambda module: module.__name__)
-def test_both_halves_train_random_networks_alike(kernels, monkeypatch, seed, loss):
+def test_both_halves_train_random_networks_alike(monkeypatch, seed, loss):
     """To the same losses, parameters and statistics, by every rule; and score alike."""
-    take_kernels(kernels, monkeypatch)
     net, shape, X, y = a_network(np.random.default_rng([seed, len(loss)]), loss)
     rule = list(optim.RULES)[seed % len(optim.RULES)]
     rows = {"X_train": X, "y_train": y, "X_val": X[:4], "y_val": y[:4]}
@@ -80,7 +79,7 @@ def test_both_halves_train_random_networks_alike(kernels, monkeypatch, seed, los
         ends.append((solver, engine.scores(model, X)))
     (fast, scored), (plain, scored_plainly) = ends
     assert isinstance(plain._stepper, Readable)
-    assert isinstance(fast._stepper, DenseStepper | GraphStepper)
+    assert isinstance(fast._stepper, EngineStepper)
     np.testing.assert_allclose(fast.loss_history, plain.loss_history, rtol=1e-7)
     for ours, theirs in ((fast.model.params, plain.model.params),
                          (fast.model.state, plain.model.state)):  # fmt: skip
@@ -107,9 +106,9 @@ class WithALossOfItsOwn(Network):
 
 
 def test_who_gets_which_stepper(monkeypatch):
-    assert steppers() == [DenseStepper, GraphStepper]
-    assert steppers(rule=lambda w, dw, config: (w, config)) == [GraphStepper] * 2
-    assert steppers(augment=lambda X: X) == [GraphStepper] * 2
+    assert steppers() == [EngineStepper] * 2
+    assert steppers(rule=lambda w, dw, config: (w, config)) == [EngineStepper] * 2
+    assert steppers(augment=lambda X: X) == [EngineStepper] * 2
     nothing = [type(None)] * 2
     assert steppers(kind=WithALossOfItsOwn) == nothing
     monkeypatch.setenv("HANDGRAD_ENGINE", "layers")
@@ -129,7 +128,7 @@ def test_a_network_with_a_loss_of_its_own_is_asked_for_its_scores():
 
 def test_another_value_is_refused(monkeypatch):
     monkeypatch.setenv("HANDGRAD_ENGINE", "fast")
-    with pytest.raises(KernelsError, match="must be layers, or not set; got 'fast'"):
+    with pytest.raises(EngineError, match="must be layers, or not set; got 'fast'"):
         steppers()
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernel_engines import each_engine as each_engine
+from engines import each_engine as each_engine
 
 from handgrad import layers as L, optim
 from handgrad.descriptions import ReLU

@@ -1,7 +1,7 @@
 """Networks by their layers and by the engine: what holds of the one holds of the other."""
 
 import pytest
-from kernel_engines import by_the_engine
+from engines import by_the_engine
 
 from handgrad.network import Network
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from kernel_engines import each_engine as each_engine
+from engines import each_engine as each_engine
 
 from handgrad.errors import NonFiniteLossError
 from handgrad.network import BatchNorm, Conv, Dense, Flatten, Network, ReLU, Sigmoid

@@ -20,7 +20,7 @@ import numpy as np
 
 from handgrad.bench.installed import installed_mib
 from handgrad.bench.workloads import Workload
-from handgrad.engine import kernels
+from handgrad.engine import library
 from handgrad.errors import HandgradError
 
 # Float32 rounding, after an epoch of steps.
@@ -29,7 +29,7 @@ _AGREEMENT = 2e-2
 # core that the next side needs.
 _REST_SECONDS = 0.1
 _PEERS = ("torch", "jax", "scikit-learn")
-_SUMMED_WITH = ("handgrad", "handgrad-numpy")
+_SUMMED_WITH = ("handgrad", "handgrad-layers")
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Measured:
 
 def sides(work: Workload, compiled: bool) -> list[str]:
     """Who takes part: ourselves twice, and the peers that are installed and have the model."""
-    names = ["handgrad", "handgrad-numpy"] if kernels.engine() == "numba" else ["handgrad"]
+    names = ["handgrad-layers"] if library.level() is None else ["handgrad", "handgrad-layers"]
     if importlib.util.find_spec("torch"):
         names += ["torch", "torch-one"]
         if len(work.input_shape) == 3:
@@ -91,8 +91,8 @@ def _cpuinfo() -> str:
 class _Process:
     def __init__(self, workload: str, side: str) -> None:
         environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
-        if side == "handgrad-numpy":
-            environment["HANDGRAD_KERNELS"] = "numpy"
+        if side == "handgrad-layers":
+            environment["HANDGRAD_ENGINE"] = "layers"
         began = time.perf_counter()
         # A pipe that nobody reads may fill up; close() closes it.
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
@@ -225,7 +225,7 @@ def environment() -> dict[str, Any]:
     named = re.search(r"model name\s*:\s*(.*)", _cpuinfo())
     model = named[1].strip() if named else platform.processor() or platform.machine()
     versions = {}
-    for package in ("handgrad", "numpy", "numba", *_PEERS):
+    for package in ("handgrad", "numpy", *_PEERS):
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

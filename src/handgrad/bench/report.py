@@ -14,14 +14,14 @@ def markdown(results: dict[str, Any]) -> str:
         f"{results['repeats']} interleaved epochs, data handling included.",
         "",
         "| workload | handgrad ms/step | fastest peer ms/step | ratio | target | "
-        "of torch in bfloat16 | predictions | no Numba | sgemm share |",
+        "of torch in bfloat16 | predictions | by layers | sgemm share |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for work in results["workloads"]:
         sides = {side["side"]: side for side in work["sides"]}
         ours = sides["handgrad"]
         share = work["products"] / ours["step_milliseconds"] / 1e6 / machine["sgemm_gflops"]
-        plain = sides.get("handgrad-numpy")
+        plain = sides.get("handgrad-layers")
         peer = sides.get(work["fastest_peer"] or "")
         cells = [
             work["title"],

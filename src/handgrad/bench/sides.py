@@ -111,10 +111,6 @@ def main() -> None:
     workload, name = sys.argv[1], sys.argv[2]
     work = next((w for w in WORKLOADS if w.name == workload), None) or scaled(workload)
     side = _side(name, work)
-    if name.startswith("handgrad"):
-        from handgrad.engine import kernels
-
-        kernels.engine()
     _forget_peak()
     ready = time.perf_counter()
     losses = side.epoch()

@@ -13,7 +13,6 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.status import Status
 from rich.table import Column, Table
 
-from handgrad.engine import kernels
 from handgrad.experiments import StudyExperiment
 from handgrad.reproduce import Job, summary
 from handgrad.reproduce.stages import Stage
@@ -72,8 +71,6 @@ class TerminalWatcher:
     def planning(self) -> None:
         """Say what takes a while before the first bar."""
         text = "Timing a few steps of each experiment"
-        if kernels.engine() == "numba":
-            text += "; kernels are compiled at their first use: some 20 s, once on a machine"
         if self._console.is_terminal:
             self._status = self._console.status(text)
             self._status.start()

@@ -2,9 +2,9 @@
 
 A Solver asks for a stepper of its network and gets one, or None; without one it takes its own,
 which calls ``network.loss`` and then the rule. ``HANDGRAD_ENGINE=layers`` in the environment
-closes the door: everything trains by the readable half. Behind it are two ways: a dense network
-takes several steps in one call (``dense``), any other a step a batch by fused layers (``graph``);
-both call the kernels, in NumPy or compiled (``kernels``).
+closes the door: everything trains by the readable half. Behind it is a library in C (``csrc``),
+compiled when handgrad is installed (``build``): one call trains a network on several batches. Where
+it is missing the readable half trains, too, and a line of the log says so, once.
 """
 
 import os
@@ -15,9 +15,9 @@ from numpy.typing import ArrayLike
 
 from handgrad import optim
 from handgrad.arrays import Array
-from handgrad.engine.dense import DenseStepper
-from handgrad.engine.graph import Graph, GraphStepper
-from handgrad.errors import KernelsError
+from handgrad.engine.program import Program, runs
+from handgrad.engine.stepper import EngineStepper
+from handgrad.errors import EngineError
 from handgrad.network import Network
 
 __all__ = ["Stepper", "scores", "stepper"]
@@ -75,14 +75,12 @@ def stepper(
 
     Raises
     ------
-    KernelsError
+    EngineError
         If HANDGRAD_ENGINE is set to anything but ``layers``.
     """
-    if _is_closed() or not _is_known(network):
+    if _is_closed() or not _is_known(network) or not runs(network):
         return None
-    if augment is None and rule in optim.RULES.values() and DenseStepper.fits(network, X, y):
-        return DenseStepper(network, rule, configs, X, y, batch_size)
-    return GraphStepper(network, rule, configs, X, y, batch_size, augment)
+    return EngineStepper(network, rule, configs, X, y, batch_size, augment)
 
 
 def scores(network: Network, X: ArrayLike) -> Array:
@@ -90,8 +88,8 @@ def scores(network: Network, X: ArrayLike) -> Array:
 
     A network with a ``loss`` of its own is asked for them.
     """
-    plainly = _is_closed() or not _is_known(network)
-    return network.loss(X) if plainly else Graph(network).scores(X)
+    plainly = _is_closed() or not _is_known(network) or not runs(network)
+    return network.loss(X) if plainly else Program(network).scores(X)
 
 
 def _is_known(network: object) -> TypeGuard[Network]:
@@ -104,5 +102,5 @@ def _is_known(network: object) -> TypeGuard[Network]:
 def _is_closed() -> bool:
     wanted = os.environ.get("HANDGRAD_ENGINE", "")
     if wanted not in ("", "layers"):
-        raise KernelsError(f"HANDGRAD_ENGINE must be layers, or not set; got {wanted!r}")
+        raise EngineError(f"HANDGRAD_ENGINE must be layers, or not set; got {wanted!r}")
     return wanted == "layers"

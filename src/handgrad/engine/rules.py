@@ -1,20 +1,21 @@
-"""The update rules of handgrad.optim in place, in one pass over memory, for who owns the arrays."""
+"""The update rules of handgrad.optim as the engine takes them: csrc/rules.c steps in place."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from handgrad import optim
 from handgrad.arrays import Array
-from handgrad.engine.kernels import rules
+
+SGD, MOMENTUM, NESTEROV, RMSPROP, ADAM = range(1, 6)  # as in csrc/engine.h
 
 _KINDS: dict[optim.Rule, int] = {
-    optim.sgd: rules.SGD,
-    optim.sgd_momentum: rules.MOMENTUM,
-    optim.nesterov: rules.NESTEROV,
-    optim.rmsprop: rules.RMSPROP,
-    optim.adam: rules.ADAM,
-    optim.adamw: rules.ADAM,
+    optim.sgd: SGD,
+    optim.sgd_momentum: MOMENTUM,
+    optim.nesterov: NESTEROV,
+    optim.rmsprop: RMSPROP,
+    optim.adam: ADAM,
+    optim.adamw: ADAM,
 }
 _STATE: dict[optim.Rule, tuple[str, ...]] = {
     optim.sgd: (),
@@ -27,12 +28,12 @@ _STATE: dict[optim.Rule, tuple[str, ...]] = {
 
 
 class InPlace(NamedTuple):
-    """A rule of ``optim.RULES`` as kernels take it.
+    """A rule of ``optim.RULES`` as the engine takes it.
 
     Attributes
     ----------
     kind : int
-        Of ``kernels.rules``.
+        SGD, MOMENTUM, ...
     a, b, epsilon, decay : float
         Momentum or decay_rate or beta1; beta2; epsilon; weight_decay: those the rule has.
     state : names of its state arrays in a config
@@ -44,19 +45,6 @@ class InPlace(NamedTuple):
     epsilon: float
     decay: float
     state: tuple[str, ...]
-
-    def next_step(self, w: Array, config: optim.Config, rate: float) -> tuple[Any, ...]:
-        """Say how w is to be stepped, as kernels take it, and count the step in the config.
-
-        Adam's bias corrections are multiplied in another order than in ``optim.adam``: the last
-        digits may differ.
-        """
-        first = config[self.state[0]] if self.state else w
-        second = config[self.state[1]] if len(self.state) > 1 else w
-        t = config.get("t", 0) + 1
-        if self.kind == rules.ADAM:
-            config["t"] = t
-        return self.kind, first, second, rate, self.a, self.b, self.epsilon, self.decay, t
 
 
 def owned(rule: optim.Rule, w: Array, config: optim.Config) -> tuple[InPlace, optim.Config]:

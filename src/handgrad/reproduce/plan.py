@@ -1,6 +1,6 @@
 """How long will it take? Time a few real training steps of each experiment before starting.
 
-A worker does it, so that workers compile kernels side by side.
+A worker does it, so that workers do it side by side.
 """
 
 import math

@@ -104,10 +104,6 @@ class Runner:
             **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
         }
         entries, modules = self._preload
-        if modules:
-            # Each case is a process of its own: compiled kernels would be compiled in each. That
-            # they give the same numbers is tests/engine/test_kernels*.py's to show.
-            environment["HANDGRAD_KERNELS"] = "numpy"
         here = Path(__file__).parent
         self._process = subprocess.Popen(
             [

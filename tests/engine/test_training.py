@@ -1,11 +1,11 @@
-"""Dense networks trained several steps a call: the same run as one step at a time."""
+"""Networks trained several steps a call: the same run as one step at a time."""
 
 import numpy as np
 import pytest
+from engines import needs_the_engine
 
 from handgrad import optim
-from handgrad.engine.dense import DenseStepper
-from handgrad.engine.graph import Graph, GraphStepper
+from handgrad.engine.stepper import EngineStepper
 from handgrad.errors import NonFiniteLossError
 from handgrad.network import (
     BatchNorm,
@@ -18,6 +18,8 @@ from handgrad.network import (
     ReLU,
 )
 from handgrad.solver import Readable, Solver
+
+pytestmark = needs_the_engine
 
 NETS = {
     "linear": [Dense(3)],
@@ -107,7 +109,7 @@ def test_learning_is_a_loss_and_steps(rule):
             verbose=False, rng=rng,
         )  # fmt: skip
         solver.train()
-        assert isinstance(solver._stepper, GraphStepper if kind is Network else Readable)
+        assert isinstance(solver._stepper, EngineStepper if kind is Network else Readable)
         runs.append(solver)
     fast, slow = runs
     np.testing.assert_allclose(fast.loss_history, slow.loss_history, rtol=1e-8)
@@ -117,16 +119,16 @@ def test_learning_is_a_loss_and_steps(rule):
 
 def test_a_loss_that_is_not_finite_moves_nothing():
     model = Network(CONVOLVED, (1, 9, 9), rng=np.random.default_rng(0))
+    X = np.full((5, 1, 9, 9), np.nan)
+    configs = {name: {} for name in model.params}
+    stepper = EngineStepper(model, optim.adam, configs, X, np.arange(5) % 3, 5, None)
     before = {name: array.copy() for name, array in model.params.items()}
-
-    def nobody(name):
-        raise AssertionError(name)
-
-    with np.errstate(invalid="ignore"):
-        loss = Graph(model).learn(np.full((5, 1, 9, 9), np.nan), np.arange(5) % 3, nobody)
+    stepper.own()
+    (loss,) = stepper.run(np.arange(5), [0.1])
     assert not np.isfinite(loss)
     for name, array in model.params.items():
         np.testing.assert_array_equal(array, before[name])
+        assert configs[name]["t"] == 0
 
 
 @pytest.mark.parametrize("name", ["hidden", "convolved"])
@@ -167,7 +169,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(name, tmp_path):
         else:
             with pytest.raises(KeyboardInterrupt):
                 solver.train()
-        assert isinstance(solver._stepper, DenseStepper if name == "hidden" else GraphStepper)
+        assert isinstance(solver._stepper, EngineStepper)
         return solver
 
     whole = run(None)
@@ -238,20 +240,3 @@ def test_unknown_labels_are_refused_by_name():
     rows["y_train"][3] = 7
     with pytest.raises(ValueError, match=r"labels must be whole numbers in \[0, 3\); got 7"):
         trained(Network, NETS["hidden"], "softmax", "sgd", rows=rows)
-
-
-@pytest.mark.parametrize(
-    ("net", "fits"),
-    [
-        (NETS["two hidden"], True),
-        ([Dense(4), Dense(3)], False),
-        ([Dense(4), BatchNorm(), ReLU(), Dense(3)], False),
-        ([Dropout(0.5), Dense(3)], False),
-        ([ReLU(), Dense(3)], False),
-    ],
-)
-def test_what_fits(net, fits):
-    network = Network(net, (2, 3), rng=np.random.default_rng(0))
-    rows = data("softmax", np.float64)
-    assert DenseStepper.fits(network, rows["X_train"], rows["y_train"]) == fits
-    assert not DenseStepper.fits(network, rows["X_train"][:, :1], rows["y_train"])

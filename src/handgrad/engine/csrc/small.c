@@ -1,0 +1,107 @@
+/* Layers that look at one number at a time, and what moves numbers from place to place.
+ *
+ *   sigmoid  out = 1 / (1 + exp(-x)):      dx = d out (1 - out)
+ *   dropout  out = x mask, mask = draw < keep; in testing x keep:      dx = d mask
+ *   flatten  out[n, c h w + p] = x[n, p, c]
+ */
+#include "engine.h"
+
+#include <math.h>
+#include <string.h>
+
+static int64_t pixels(const Shape *shape) { return (int64_t)shape->h * shape->w; }
+
+void sigmoid_forward(Turn *turn) {
+    const Layer *layer = turn->layer;
+    const int64_t count = turn->n * pixels(&layer->in) * layer->in.stride;
+    for (int64_t i = 0; i < count; i++) {
+        const double small = exp(-fabs((double)turn->x[i]));
+        layer->output[i] = (real)((turn->x[i] >= 0 ? 1 : small) / (1 + small));
+        if (turn->x[i] != turn->x[i]) layer->output[i] = turn->x[i];
+    }
+}
+
+void sigmoid_backward(Turn *turn) {
+    const real *out = turn->layer->output;
+    const int64_t count = turn->n * pixels(&turn->layer->in) * turn->layer->in.stride;
+    for (int64_t i = 0; turn->dx && i < count; i++) turn->dx[i] = turn->d[i] * out[i] * (1 - out[i]);
+}
+
+/* One draw a number, in the order of (N, C, H, W), as rng.random(x.shape) makes them. */
+static void draw(const Turn *turn) {
+    const Layer *layer = turn->layer;
+    const Shape *shape = &layer->in;
+    const Draws *draws = turn->draws;
+    for (int64_t n = 0; n < turn->n; n++)
+        for (int c = 0; c < shape->c; c++)
+            for (int64_t p = 0; p < pixels(shape); p++) {
+                const int64_t at = (n * pixels(shape) + p) * shape->stride + c;
+                layer->winners[at] = draws->next_double(draws->state) < layer->keep;
+            }
+}
+
+void dropout_forward(Turn *turn) {
+    const Layer *layer = turn->layer;
+    const int64_t count = turn->n * pixels(&layer->in) * layer->in.stride;
+    const real keep = (real)layer->keep;
+    const mask *kept = layer->winners;
+    if (turn->training) draw(turn);
+    for (int64_t i = 0; i < count; i++)
+        layer->output[i] = turn->x[i] * (turn->training ? (real)kept[i] : keep);
+}
+
+/* A dropped unit's gradient is 0, also where d is not finite. */
+void dropout_backward(Turn *turn) {
+    const mask *kept = turn->layer->winners;
+    const int64_t count = turn->n * pixels(&turn->layer->in) * turn->layer->in.stride;
+    for (int64_t i = 0; turn->dx && i < count; i++) turn->dx[i] = kept[i] != 0 ? turn->d[i] : 0;
+}
+
+/* to[i * ldt + j] = from[j * ldf + i], i < rows, j < columns, in blocks that stay in the cache. */
+static void turned(const real *restrict from, int64_t ldf, real *restrict to, int64_t ldt, int rows,
+                   int64_t columns) {
+    for (int i0 = 0; i0 < rows; i0 += 16)
+        for (int64_t j0 = 0; j0 < columns; j0 += 16)
+            for (int i = i0; i < MIN(i0 + 16, rows); i++)
+                for (int64_t j = j0; j < MIN(j0 + 16, columns); j++) to[i * ldt + j] = from[j * ldf + i];
+}
+
+typedef struct {
+    Turn *turn;
+    int parts;
+} Work;
+
+static void forward_part(void *with, int part) {
+    Work *work = with;
+    const Layer *layer = work->turn->layer;
+    const int64_t all = pixels(&layer->in), stride = layer->in.stride;
+    const int64_t n = work->turn->n, to = n * (part + 1) / work->parts;
+    for (int64_t i = n * part / work->parts; i < to; i++)
+        turned(work->turn->x + i * all * stride, stride, layer->output + i * layer->out.stride, all,
+               layer->in.c, all);
+}
+
+static void backward_part(void *with, int part) {
+    Work *work = with;
+    const Layer *layer = work->turn->layer;
+    const int64_t all = pixels(&layer->in), stride = layer->in.stride;
+    const int64_t n = work->turn->n, to = n * (part + 1) / work->parts;
+    for (int64_t i = n * part / work->parts; i < to; i++)
+        turned(work->turn->d + i * layer->out.stride, all, work->turn->dx + i * all * stride, stride,
+               (int)all, layer->in.c);
+}
+
+static int parts_of(const Turn *turn) {
+    const double numbers = (double)turn->n * turn->layer->out.stride;
+    return MIN(worth_parts(turn->threads, numbers, 1 << 16), turn->n);
+}
+
+void flatten_forward(Turn *turn) {
+    Work work = {turn, parts_of(turn)};
+    in_parts(work.parts, forward_part, &work);
+}
+
+void flatten_backward(Turn *turn) {
+    Work work = {turn, parts_of(turn)};
+    if (turn->dx) in_parts(work.parts, backward_part, &work);
+}

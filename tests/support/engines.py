@@ -1,0 +1,69 @@
+"""What the tests of the engine share: both halves, its libraries, and when two results agree."""
+
+import copy
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from handgrad.descriptions import Context
+from handgrad.engine import build, library
+from handgrad.engine.program import Program, runs
+from handgrad.network import Network
+
+HALVES = ["layers", "engine"]
+# The processor levels whose code can be run here.
+LEVELS = [level for level in build.levels() if level <= (library.level() or 0)]
+needs_the_engine = pytest.mark.skipif(not LEVELS, reason="handgrad was installed without engine")
+
+CASES = settings(max_examples=40, deadline=None)
+
+
+def by_the_engine(network, X, y=None):
+    """Stand for Network.loss: what the engine makes of it, where it knows all layers."""
+    if not runs(network):
+        return PLAIN(network, X, y)
+    return Program(network).scores(X) if y is None else Program(network).loss(X, y)
+
+
+PLAIN = Network.loss
+
+
+@pytest.fixture(params=HALVES)
+def each_engine(request, monkeypatch):
+    """Let networks and the Solver go by their layers, or by the engine."""
+    take_half(request.param, monkeypatch)
+    return request.param
+
+
+def take_half(half, monkeypatch):
+    """Let networks and the Solver go by this half."""
+    if half == "layers":
+        monkeypatch.setenv("HANDGRAD_ENGINE", "layers")
+    else:
+        monkeypatch.delenv("HANDGRAD_ENGINE", raising=False)
+        monkeypatch.setattr(Network, "loss", by_the_engine)
+
+
+def close(one, two, dtype, scale=1.0):
+    """Assert agreement to rounding: relative to the largest entry, as sums are."""
+    assert one.dtype == two.dtype == dtype
+    assert one.shape == two.shape
+    tolerance = (1e-12 if dtype == np.float64 else 2e-5) * scale
+    size = np.abs(two[np.isfinite(two)]).max(initial=1.0)
+    np.testing.assert_allclose(one, two, rtol=0, atol=tolerance * size)
+
+
+def backward_by_layers(network, X, dout):
+    """Outputs, and gradients of sum(out * dout), layer by layer; the rng stays as it was."""
+    context = Context("train", copy.deepcopy(network.rng))
+    out, kept, grads = network.examples(X), [], {}
+    for layer, names in network.named_layers:
+        own = {o: network.params.get(n, network.state.get(n)) for o, n in names.items()}
+        out, cache = layer.forward(out, own, context)
+        kept.append((layer, names, cache))
+    d = dout
+    for layer, names, cache in reversed(kept):
+        d, own_grads = layer.backward(d, cache, need_dx=True)
+        grads |= {names[own]: grad for own, grad in own_grads.items()}
+    return out, grads
