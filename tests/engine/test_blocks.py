@@ -71,7 +71,8 @@ def test_blocks_are_the_layers_composed(level, whole, data):
             network.params[name] = np.round(3 * array)
     for name in network.params:
         if name.startswith(("b", "gamma")):
-            network.params[name] = rng.standard_normal(network.params[name].shape)
+            drawn = rng.standard_normal(network.params[name].shape)
+            network.params[name] = np.round(2 * drawn) if whole else drawn
     agree(network, X, rng.standard_normal((N, *network.output_shape)), level, 1000)
 
 

@@ -322,22 +322,31 @@ static void backward_part(void *with, int part) {
     int from, to;
     part_of(work, part, &from, &to);
     real *filters = scratch(sizeof(real) * (int64_t)back_taps_of(q) * below);
-    real *frames = scratch(sizeof(real) * q->images * numbers(&frame));
+    real *frames = scratch(sizeof(real) * (q->images * numbers(&frame) + LANES));
     real *back_frames = scratch(sizeof(real) * q->images * numbers(&back));
     real *dmid = scratch(sizeof(real) * q->images * numbers(&q->mid));
     real *dw = work->dw + (int64_t)part * taps_of(q) * wide;
     if (turn->dx) packed_back(q, filters);
+    const int by_winners = !turn->dx && winners_fit(q);
+    const int64_t filter = by_winners ? winners_numbers(q) : 0;
+    real *won = scratch(sizeof(real) * q->mid.c * filter);
+    memset(won, 0, sizeof(real) * (size_t)(q->mid.c * filter));
     clear(turn, &frame, frames);
     memset(back_frames, 0, sizeof(real) * (size_t)(q->images * numbers(&back)));
     memset(dw, 0, sizeof(real) * (size_t)(taps_of(q) * wide));
     for (int n = from; n < to; n += q->images) {
         const int count = MIN(q->images, to - n);
+        const real *x = framed(turn, n, count, frames);
+        for (int i = 0; i < count && by_winners; i++)
+            winners_gradient(q, x + i * numbers(&frame), turn->d + (n + i) * numbers(&q->out),
+                             q->winners + (n + i) * numbers(&q->out), won);
+        if (by_winners) continue;
         for (int i = 0; i < count; i++)
             unpool_image(&pool, turn->d + (n + i) * numbers(&q->out),
                          q->winners + (n + i) * numbers(&q->out), dmid + i * numbers(&q->mid));
         if (q->normed)
             norm_gradient(q, q->kept + n * numbers(&q->mid), work->sums, dmid, count * pixels(&q->mid));
-        filters_gradient(q, framed(turn, n, count, frames), dmid, count, dw);
+        filters_gradient(q, x, dmid, count, dw);
         if (!turn->dx) continue;
         spread_out(q, dmid, count, back_frames);
         convolved((Product){.a = back_frames, .rows = q->back_places, .taps = q->back_taps,
@@ -345,6 +354,7 @@ static void backward_part(void *with, int part) {
                             .ldc = q->in.stride, .c = turn->dx + n * numbers(&q->in)},
                   filters, below);
     }
+    if (by_winners) winners_in_taps(q, won, dw);
     scratch_end(begun);
 }
 

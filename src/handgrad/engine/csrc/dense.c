@@ -86,10 +86,7 @@ static void panel_of(const real *w, int M, int rows, int at, int width, real *pa
 /* The same of w^T: panel (columns, width) from w (rows, M), columns at .. at + columns. */
 static void panel_of_columns(const real *w, int M, int rows, int at, int columns, real *panel) {
     const int width = PADDED(rows);
-    for (int k = 0; k < rows; k++) {
-        const real *row = w + (int64_t)k * M + at;
-        for (int j = 0; j < columns; j++) panel[(int64_t)j * width + k] = row[j];
-    }
+    transpose(w + at, M, panel, width, (const int64_t[]){rows, columns});
     for (int k = rows; k < width; k++)
         for (int j = 0; j < columns; j++) panel[(int64_t)j * width + k] = 0;
 }
@@ -129,7 +126,7 @@ static void forward_part(void *with, int part) {
     const Turn *turn = work->turn;
     const Layer *layer = turn->layer;
     const int N = turn->n, M = layer->out.c, wide = layer->out.stride, ldx = layer->in.stride;
-    const int width = panel_width(wide / LANES) * LANES;
+    const int all = PADDED(M), width = panel_width(all / LANES) * LANES;
     const real background = turn->source ? turn->source->background : 0;
     int from, to;
     share(layer->in.c, part, work->parts, &from, &to);
@@ -153,8 +150,8 @@ static void forward_part(void *with, int part) {
             const int rows = MIN(high, N - n);
             if (is_finite) words_of(x, ldx, rows, depth, words);
             else keep_zeros(words, rows, depth);
-            for (int at = 0; at < wide; at += width) {
-                const int columns = MIN(width, wide - at);
+            for (int at = 0; at < all; at += width) {
+                const int columns = MIN(width, all - at);
                 panel_of(w, M, depth, at, width, panel);
                 sparse_product(&(Sparse){x, panel, words, ldx, 1, rows, columns / LANES, width, wide,
                                          sums + (int64_t)n * wide + at});
@@ -237,11 +234,11 @@ typedef struct {
 } Paid;
 
 static Paid paid_of(const Turn *turn) {
-    const int N = turn->n, wide = turn->layer->out.stride;
-    Paid paid = {.width = panel_width(wide / LANES) * LANES, .is_finite = 1};
-    real *panel = paid.panels = scratch(sizeof(real) * (int64_t)N * (wide + paid.width));
-    for (int at = 0; at < wide; at += paid.width, panel += (int64_t)N * paid.width) {
-        panel_of(turn->d, wide, N, at, paid.width, panel);
+    const int N = turn->n, all = PADDED(turn->layer->out.c);
+    Paid paid = {.width = panel_width(all / LANES) * LANES, .is_finite = 1};
+    real *panel = paid.panels = scratch(sizeof(real) * (int64_t)N * (all + paid.width));
+    for (int at = 0; at < all; at += paid.width, panel += (int64_t)N * paid.width) {
+        panel_of(turn->d, turn->layer->out.stride, N, at, paid.width, panel);
         paid.is_finite &= all_finite(panel, (int64_t)N * paid.width);
     }
     return paid;
@@ -270,17 +267,17 @@ static void inputs_gradient(const Turn *turn, int k, int some, real *panel) {
     }
 }
 
-/* dw (some, wide) of features k .. k + some, then without the rows' padding (some, M). */
+/* dw (some, all) of features k .. k + some, then without the rows' padding (some, M). */
 static void weights_gradient(const Work *work, const Paid *paid, int k, int some, real *dw) {
     const Turn *turn = work->turn;
     const Layer *layer = turn->layer;
-    const int N = turn->n, M = layer->out.c, wide = layer->out.stride, ldx = layer->in.stride;
+    const int N = turn->n, M = layer->out.c, all = PADDED(M), ldx = layer->in.stride;
     const int high = even_share(N);
     const real background = turn->source ? turn->source->background : 0;
     uint64_t words[WORD];
     for (int i = 0; i < some; i++)
-        for (int m = 0; m < wide; m += LANES)
-            VEC(dw + i * wide + m) = background * CVEC(work->db + m);
+        for (int m = 0; m < all; m += LANES)
+            VEC(dw + i * all + m) = background * CVEC(work->db + m);
     for (int i = 0; i < some; i += WORD)
         for (int n = 0; n < N; n += high) {
             const real *x = turn->x + (int64_t)n * ldx + k + i;
@@ -290,13 +287,13 @@ static void weights_gradient(const Work *work, const Paid *paid, int k, int some
             if (paid->is_finite) turn_words(words);
             else keep_zeros(words, rows, depth);
             const real *panel = paid->panels + (int64_t)n * paid->width;
-            for (int at = 0; at < wide; at += paid->width, panel += (int64_t)N * paid->width)
+            for (int at = 0; at < all; at += paid->width, panel += (int64_t)N * paid->width)
                 sparse_product(&(Sparse){x, panel, words, 1, ldx, rows,
-                                         MIN(paid->width, wide - at) / LANES, paid->width, wide,
-                                         dw + (int64_t)i * wide + at});
+                                         MIN(paid->width, all - at) / LANES, paid->width, all,
+                                         dw + (int64_t)i * all + at});
         }
-    for (int i = 1; i < some && wide != M; i++)
-        memmove(dw + (int64_t)i * M, dw + (int64_t)i * wide, sizeof(real) * (size_t)M);
+    for (int i = 1; i < some && all != M; i++)
+        memmove(dw + (int64_t)i * M, dw + (int64_t)i * all, sizeof(real) * (size_t)M);
 }
 
 /* Some features: their dx, then block by block their weights' gradient and step. */
@@ -305,14 +302,14 @@ static void learn_part(void *with, int part) {
     Work *work = with;
     const Turn *turn = work->turn;
     const Layer *layer = turn->layer;
-    const int M = layer->out.c, wide = layer->out.stride;
-    const int most = WIDE * LANES, fit = (1 << 15) / wide / LANES * LANES;   /* in the L2 cache */
+    const int M = layer->out.c, all = PADDED(M);
+    const int most = WIDE * LANES, fit = (1 << 16) / all / LANES * LANES;    /* in the L2 cache */
     const int rows = MAX(LANES, MIN(most, fit));
     int from, to;
     share(layer->in.c, part, work->parts, &from, &to);
     Paid paid = paid_of(turn);
     real *panel = scratch(sizeof(real) * WORD * WIDE * LANES);
-    real *dw = scratch(sizeof(real) * (int64_t)rows * wide);
+    real *dw = scratch(sizeof(real) * (int64_t)rows * all);
     double squares = 0;
     for (int k = from; k < to; k += rows) {
         const int some = MIN(rows, to - k);

@@ -184,6 +184,15 @@ Pool pool_of(const Layer *);
 void pool_image(const Pool *, const real *y, real *out, mask *winners, real *best);
 void unpool_image(const Pool *, const real *d, const mask *winners, real *dy);
 
+/* transpose.c: to[j, i] = from[i, j]; size: rows and columns of `from`. */
+void transpose(const real *from, int64_t ldf, real *to, int64_t ldt, const int64_t *size);
+
+/* winners.c */
+int winners_fit(const Layer *);
+int winners_numbers(const Layer *);
+void winners_gradient(const Layer *, const real *x, const real *d, const mask *winners, real *dw);
+void winners_in_taps(const Layer *, const real *dw, real *lines);
+
 /* norm.c: a part's share of the mean and of the squared distances from it, `stride` of each. */
 typedef struct {
     double count, *mean, *square;

@@ -121,7 +121,8 @@ static void enlarge(Network *network, int64_t n, int training) {
             layer->best = room(sizeof(real) * out);
         }
     }
-    network->input = room(sizeof(real) * n * numbers(&network->layers[0].in));
+    /* The last image's last row is read in whole vectors (winners.c). */
+    network->input = room(sizeof(real) * (n * numbers(&network->layers[0].in) + LANES));
     memset(network->input, 0, sizeof(real) * (size_t)(n * numbers(&network->layers[0].in)));
     for (int i = 0; i < 2 && training; i++) network->gradients[i] = room(sizeof(real) * most);
 }

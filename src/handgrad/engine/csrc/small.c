@@ -57,15 +57,6 @@ void dropout_backward(Turn *turn) {
     for (int64_t i = 0; turn->dx && i < count; i++) turn->dx[i] = kept[i] != 0 ? turn->d[i] : 0;
 }
 
-/* to[i * ldt + j] = from[j * ldf + i], i < rows, j < columns, in blocks that stay in the cache. */
-static void turned(const real *restrict from, int64_t ldf, real *restrict to, int64_t ldt, int rows,
-                   int64_t columns) {
-    for (int i0 = 0; i0 < rows; i0 += 16)
-        for (int64_t j0 = 0; j0 < columns; j0 += 16)
-            for (int i = i0; i < MIN(i0 + 16, rows); i++)
-                for (int64_t j = j0; j < MIN(j0 + 16, columns); j++) to[i * ldt + j] = from[j * ldf + i];
-}
-
 typedef struct {
     Turn *turn;
     int parts;
@@ -77,8 +68,8 @@ static void forward_part(void *with, int part) {
     const int64_t all = pixels(&layer->in), stride = layer->in.stride;
     const int64_t n = work->turn->n, to = n * (part + 1) / work->parts;
     for (int64_t i = n * part / work->parts; i < to; i++)
-        turned(work->turn->x + i * all * stride, stride, layer->output + i * layer->out.stride, all,
-               layer->in.c, all);
+        transpose(work->turn->x + i * all * stride, stride, layer->output + i * layer->out.stride, all,
+                  (const int64_t[]){all, layer->in.c});
 }
 
 static void backward_part(void *with, int part) {
@@ -87,8 +78,8 @@ static void backward_part(void *with, int part) {
     const int64_t all = pixels(&layer->in), stride = layer->in.stride;
     const int64_t n = work->turn->n, to = n * (part + 1) / work->parts;
     for (int64_t i = n * part / work->parts; i < to; i++)
-        turned(work->turn->d + i * layer->out.stride, all, work->turn->dx + i * all * stride, stride,
-               (int)all, layer->in.c);
+        transpose(work->turn->d + i * layer->out.stride, all, work->turn->dx + i * all * stride, stride,
+                  (const int64_t[]){layer->in.c, all});
 }
 
 static int parts_of(const Turn *turn) {
