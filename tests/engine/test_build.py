@@ -1,9 +1,11 @@
 """The engine's build: compilers, what happens without one, and what is said then."""
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,3 +116,39 @@ def test_a_reproduction_says_what_it_needs(tmp_path, monkeypatch):
     ):
         pass
     assert not (tmp_path / "results").exists()
+
+
+def test_the_package_ziglang_is_asked_in_its_own_words(tmp_path, monkeypatch):
+    """Its -march takes the dashes of x86-64-v3 for features to leave out (ziglang 0.17.1)."""
+    asked = []
+
+    def run(command, **_):
+        asked.append(command)
+        Path(command[command.index("-o") + 1]).touch()
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setenv("CC", f"{sys.executable} -m ziglang cc")
+    monkeypatch.setattr(build.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(build.subprocess, "run", run)
+    build.build(tmp_path)
+    assert len(asked) == 6
+    assert not any(option.startswith("-march") for command in asked for option in command)
+    assert {option for c in asked for option in c if "mcpu" in option} == {
+        f"-mcpu=x86_64_v{level}" for level in (2, 3, 4)
+    }
+
+
+@needs_the_engine
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel tells the flags on Linux alone")
+def test_the_level_is_what_the_kernel_says_of_the_processor():
+    if not re.search(r"^flags", Path("/proc/cpuinfo").read_text(), re.M):
+        pytest.skip("no x86 processor")
+    flags = set(
+        re.findall(r"^flags\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.M)[0].split()
+    )
+    wanted = 2
+    if {"avx2", "fma", "movbe", "f16c", "abm", "bmi1", "bmi2"} <= flags:
+        wanted = 3
+        if {f"avx512{name}" for name in ("f", "dq", "cd", "bw", "vl")} <= flags:
+            wanted = 4
+    assert library.level() == wanted

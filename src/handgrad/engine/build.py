@@ -81,7 +81,11 @@ def build(folder: Path = LIBRARIES) -> list[Path]:
         path = library(level, real, folder)
         new = path.with_suffix(f".{os.getpid()}")
         more = shlex.split(os.environ.get("HANDGRAD_CFLAGS", ""))
-        options = [*OPTIONS, *levels()[level], f"-DREAL={real}", *more]
+        of_level = levels()[level]
+        if "ziglang" in command:  # it takes the dashes of a name for features to leave out
+            of_level = [o.replace("-march=x86-64-v", "-mcpu=x86_64_v") for o in of_level]
+            of_level.append("-s")  # it adds what debuggers read
+        options = [*OPTIONS, *of_level, f"-DREAL={real}", *more]
         sources = [str(source) for source in sorted(SOURCES.glob("*.c"))]
         done = subprocess.run(
             [*command, *options, *sources, "-o", str(new), "-lm"],

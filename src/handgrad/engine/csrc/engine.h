@@ -9,9 +9,6 @@
 #define HANDGRAD_ENGINE_H
 
 #include <stdint.h>
-#if defined(__SSE2__)
-#include <immintrin.h> /* its types of vectors, for bits_of */
-#endif
 
 #ifndef REAL
 #define REAL float
@@ -61,17 +58,24 @@ ALWAYS_INLINE vec spread(real x) { return x - (vec){0}; }
 ALWAYS_INLINE vec choose(mask_vec which, vec one, vec other) {
     return (vec)((which & (mask_vec)one) | (~which & (mask_vec)other));
 }
-/* A bit for each lane that is set. */
+/* A bit for each lane that is set. The types are what the built-in functions take; immintrin.h has
+ * them, too, and takes longer to read than the rest to compile. */
+#if defined(__SSE2__)
+typedef int ints __attribute__((vector_size(VECTOR_BYTES)));
+typedef long long longs __attribute__((vector_size(VECTOR_BYTES)));
+typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
+typedef double doubles __attribute__((vector_size(VECTOR_BYTES)));
+#endif
 ALWAYS_INLINE uint64_t bits_of(mask_vec which) {
 #if defined(__AVX512F__)
-    return sizeof(real) == 4 ? (uint16_t)__builtin_ia32_cvtd2mask512((__v16si)which)
-                             : (uint8_t)__builtin_ia32_cvtq2mask512((__v8di)which);
+    return sizeof(real) == 4 ? (uint16_t)__builtin_ia32_cvtd2mask512((ints)which)
+                             : (uint8_t)__builtin_ia32_cvtq2mask512((longs)which);
 #elif defined(__AVX__)
-    return (uint64_t)(sizeof(real) == 4 ? __builtin_ia32_movmskps256((__v8sf)which)
-                                        : __builtin_ia32_movmskpd256((__v4df)which));
+    return (uint64_t)(sizeof(real) == 4 ? __builtin_ia32_movmskps256((floats)which)
+                                        : __builtin_ia32_movmskpd256((doubles)which));
 #elif defined(__SSE2__)
-    return (uint64_t)(sizeof(real) == 4 ? __builtin_ia32_movmskps((__v4sf)which)
-                                        : __builtin_ia32_movmskpd((__v2df)which));
+    return (uint64_t)(sizeof(real) == 4 ? __builtin_ia32_movmskps((floats)which)
+                                        : __builtin_ia32_movmskpd((doubles)which));
 #else
     uint64_t bits = 0;
     for (int lane = 0; lane < LANES; lane++) bits |= (uint64_t)(which[lane] & 1) << lane;

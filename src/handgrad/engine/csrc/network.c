@@ -44,17 +44,34 @@ EXPORTED void hg_sizes(int32_t *sizes) {
 }
 
 /* What this processor can run: 4, 3 or 2 for x86-64-v4, -v3, -v2; elsewhere 1. */
-EXPORTED int32_t hg_level(void) {
 #if defined(__x86_64__)
-    __builtin_cpu_init();
-    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 2;
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
-                   && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")
-               ? 4 : 3;
-#else
-    return 1;
-#endif
+#include <cpuid.h>
+
+/* Which registers the system saves when it switches threads. */
+static uint32_t saved_registers(void) {
+    uint32_t low, high;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
 }
+
+static int all_set(uint32_t word, uint32_t bits) { return (word & bits) == bits; }
+
+/* By the processor's own word: not every compiler's __builtin_cpu_supports is filled in. */
+EXPORTED int32_t hg_level(void) {
+    enum { FMA = 1 << 12, MOVBE = 1 << 22, XSAVE = 1 << 27, F16C = 1 << 29 };
+    enum { LZCNT = 1 << 5, BMI1 = 1 << 3, AVX2 = 1 << 5, BMI2 = 1 << 8 };
+    const uint32_t avx512 = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31; /* F DQ CD BW VL */
+    uint32_t eax, ebx, ecx, edx;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || !all_set(ecx, FMA | MOVBE | XSAVE | F16C)
+        || !all_set(saved_registers(), 0x06))
+        return 2;
+    if (!__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) || !all_set(ecx, LZCNT)) return 2;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !all_set(ebx, BMI1 | AVX2 | BMI2)) return 2;
+    return all_set(ebx, avx512) && all_set(saved_registers(), 0xe6) ? 4 : 3;
+}
+#else
+EXPORTED int32_t hg_level(void) { return 1; }
+#endif
 
 EXPORTED void hg_prepare(Network *network) {
     for (int i = 0; i < network->count; i++) {
