@@ -5,6 +5,7 @@ import pytest
 from engines import needs_the_engine
 
 from handgrad import optim
+from handgrad.engine.program import Program
 from handgrad.engine.stepper import EngineStepper
 from handgrad.errors import NonFiniteLossError
 from handgrad.network import (
@@ -115,6 +116,37 @@ def test_learning_is_a_loss_and_steps(rule):
     np.testing.assert_allclose(fast.loss_history, slow.loss_history, rtol=1e-8)
     for name, array in slow.model.params.items():
         np.testing.assert_allclose(fast.model.params[name], array, rtol=1e-6, atol=1e-9)
+
+
+def test_the_engine_reads_nothing_but_what_it_was_given():
+    """C asks no array for its length: what does not fit is refused before."""
+    model = Network(CONVOLVED, (1, 9, 9), rng=np.random.default_rng(0))
+    X, y = np.random.default_rng(1).standard_normal((6, 1, 9, 9)), np.arange(6) % 3
+
+    def stepper(augment=None):
+        configs = {name: {} for name in model.params}
+        made = EngineStepper(model, optim.adam, configs, X, y, 3, augment)
+        made.own()
+        return made
+
+    for rows in ([0, 1, -1], [0, 1, 6]):
+        with pytest.raises(IndexError):
+            stepper().run(np.array(rows), [0.1])
+    with pytest.raises(ValueError, match="augment was given 3 rows and gave 2"):
+        stepper(lambda X: X[:2]).run(np.arange(3), [0.1])
+    with pytest.raises(ValueError, match=r"the shape \(1, 9, 9\)"):
+        stepper(lambda X: X[:, :, :8]).run(np.arange(3), [0.1])
+    program = Program(model)
+    with pytest.raises(ValueError, match=r"dout must have the shape \(6, 3\); got \(6, 2\)"):
+        program.backward(X, np.ones((6, 2)))
+    program.scores(X)
+    for name, array in (model.params | model.state).items():
+        held = model.params if name in model.params else model.state
+        held[name] = array.reshape(-1)[1:]
+        with pytest.raises(ValueError, match=f"{name} must have the shape"):
+            program.scores(X)
+        held[name] = array
+    np.testing.assert_allclose(program.scores(X), model.loss(X), rtol=1e-9)
 
 
 def test_a_loss_that_is_not_finite_moves_nothing():

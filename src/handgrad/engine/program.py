@@ -53,6 +53,7 @@ class Program:
             with_parameters[0] if with_parameters else len(self.steps), network.reg,
         )  # fmt: skip
         found.hg_prepare(byref(self._net))
+        self._shapes = {name: w.shape for name, w in (network.params | network.state).items()}
         self._bound: dict[str, Array] = {}
         self._kept: list[Array] = []
         self._stale = True
@@ -86,6 +87,11 @@ class Program:
         now = network.params | network.state
         if not self._stale and all(self._bound[name] is array for name, array in now.items()):
             return
+        for name, array in now.items():
+            if array.shape != self._shapes[name]:  # the engine would read on behind its end
+                raise ValueError(
+                    f"Network: {name} must have the shape {self._shapes[name]}; got {array.shape}"
+                )
         self._bound, self._kept, self._stale = now, [], False
         for name, place in self._place.items():
             self.params[place].w = self._address(network.params[name])
@@ -130,6 +136,9 @@ class Program:
 
         The penalty is in them; dout in the network's dtype.
         """
+        if dout.shape != (len(X), *self.network.output_shape):
+            wanted = (len(X), *self.network.output_shape)
+            raise ValueError(f"dout must have the shape {wanted}; got {dout.shape}")
         return self._gradients(X, np.zeros(len(dout), np.int64), np.ascontiguousarray(dout))[1]
 
     def _gradients(

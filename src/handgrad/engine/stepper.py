@@ -91,9 +91,13 @@ class EngineStepper:
     def run(self, rows: Array, rates: list[float | None]) -> list[float]:
         """Train on the batches of these rows; give their losses, up to one that is not finite."""
         X, order = self._X, np.ascontiguousarray(rows, np.int64)
+        if order.size and order.min() < 0:
+            raise IndexError(f"rows must be from 0 to {len(X) - 1}; got {order.min()}")
         classes = self._labels[order]
         if self._augment is not None:
             X = self._taken(self._augment(X[order]))
+            if len(X) != len(order):
+                raise ValueError(f"augment was given {len(order)} rows and gave {len(X)}")
         elif not self._direct:
             X = self._taken(X[order])
         if not self._steps_itself:

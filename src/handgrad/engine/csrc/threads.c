@@ -15,7 +15,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { MOST = 256, LOOKS = 4000, PATIENCE = 20000 };
+enum { MOST = 256, LOOKS = 2000, PATIENCE = 1000 };    /* of some 15 ns each */
 
 static pthread_mutex_t taken = PTHREAD_MUTEX_INITIALIZER;   /* by the caller at work */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;    /* of what sleepers wait for */
