@@ -136,8 +136,8 @@ class Program:
 
         The penalty is in them; dout in the network's dtype.
         """
-        if dout.shape != (len(X), *self.network.output_shape):
-            wanted = (len(X), *self.network.output_shape)
+        wanted = (len(np.asarray(X)), *self.network.output_shape)
+        if dout.shape != wanted:
             raise ValueError(f"dout must have the shape {wanted}; got {dout.shape}")
         return self._gradients(X, np.zeros(len(dout), np.int64), np.ascontiguousarray(dout))[1]
 
