@@ -253,3 +253,13 @@ def test_a_code_for_what_is_missing_does_not_round_the_other_columns_away():
     X[:, ::2] = X[:, ::3] = -999  # two thirds
     steps = Program(Network([Dense(64)], (300,))).steps
     assert background(steps, X) == 0
+
+
+def test_a_batch_that_no_memory_holds_is_an_error():
+    """Of a size that the system refuses at once: nothing of it is touched."""
+    network = Network([Conv(1, size=1), Flatten(), Dense(1)], (1, 1, 1), loss="logistic")
+    program = Program(network)
+    program._layers[0].out.stride = 2**30  # as of a billion channels
+    with pytest.raises(MemoryError, match="no memory for a batch of 100000 examples"):
+        program.train(np.zeros((100000, 1, 1, 1)), None, np.ones(100000, np.int64), 100000, [0.1])
+    program._layers[0].out.stride = 8

@@ -81,7 +81,7 @@ def level() -> int | None:
 @cache
 def _opened(wanted: int, real: str) -> ctypes.CDLL:
     library = ctypes.CDLL(str(build.library(wanted, real)))
-    library.hg_train.restype = c_int64
+    library.hg_train.restype = library.hg_scores.restype = c_int64
     library.hg_train.argtypes = library.hg_scores.argtypes = [POINTER(Net), POINTER(Call)]
     library.hg_prepare.argtypes = library.hg_free.argtypes = [POINTER(Net)]
     return library

@@ -124,7 +124,7 @@ class Program:
             background=away if self.steps[0].kind == DENSE else 0.0, threads=library.threads(),
         )  # fmt: skip
         if len(X):
-            self._library.hg_scores(byref(self._net), byref(call))
+            _require_memory(self._library.hg_scores(byref(self._net), byref(call)), call)
         return network.as_scores(out)
 
     def loss(self, X: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
@@ -182,6 +182,7 @@ class Program:
                 done = self._library.hg_train(byref(self._net), byref(call))
         else:
             done = self._library.hg_train(byref(self._net), byref(call))
+        _require_memory(done, call)
         found: list[float] = losses[:done].tolist()
         return found
 
@@ -200,6 +201,12 @@ class Program:
     def steps_taken(self, name: str) -> int:
         """How many steps of a parameter there were."""
         return int(self.params[self._place[name]].t)
+
+
+def _require_memory(done: int, call: library.Call) -> None:
+    if done < 0:
+        batch = min(call.batch, call.count)
+        raise MemoryError(f"there is no memory for a batch of {batch} examples")
 
 
 def _shape(shape: tuple[int, ...], lanes: int) -> library.Shape:

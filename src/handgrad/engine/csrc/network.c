@@ -115,9 +115,20 @@ EXPORTED void hg_free(Network *network) {
     }
 }
 
+/* Whether the system would give about as much memory as so many examples take. */
+static int fits(const Network *network, int64_t n, int training) {
+    int64_t each = numbers(&network->layers[0].in);
+    for (int i = 0; i < network->count; i++)
+        each += numbers(&network->layers[i].out) * (training ? 2 : 1) + training * numbers(&network->layers[i].mid);
+    void *trial = n < INT64_MAX / 16 / MAX(each, 1) ? malloc(sizeof(real) * (size_t)(n * each)) : NULL;
+    free(trial);
+    return trial != NULL;
+}
+
 /* Let there be room for so many examples, and in training for what the backward pass needs. */
-static void enlarge(Network *network, int64_t n, int training) {
-    if (n <= network->capacity && (!training || n <= network->trained)) return;
+static int enlarge(Network *network, int64_t n, int training) {
+    if (n <= network->capacity && (!training || n <= network->trained)) return 1;
+    if (!fits(network, n, training)) return 0;
     n = MAX(n, network->capacity);
     training |= network->trained > 0;
     forget(network);
@@ -142,6 +153,7 @@ static void enlarge(Network *network, int64_t n, int training) {
     network->input = room(sizeof(real) * (n * numbers(&network->layers[0].in) + LANES));
     memset(network->input, 0, sizeof(real) * (size_t)(n * numbers(&network->layers[0].in)));
     for (int i = 0; i < 2 && training; i++) network->gradients[i] = room(sizeof(real) * most);
+    return 1;
 }
 
 /* Numbers first .. last of examples from .. to; images with their channels last. */
@@ -219,11 +231,11 @@ static double given(const real *upstream, real *d, const int64_t *size) {
 }
 
 /* Train on the batches of these rows; give how many losses there are: with one that is not finite
- * training ends, and nothing is stepped. */
+ * training ends, and nothing is stepped; -1 where there is no memory for a batch. */
 EXPORTED int64_t hg_train(Network *network, const Call *call) {
     const Layer *last = &network->layers[network->count - 1];
     int64_t step = 0;
-    enlarge(network, MIN(call->batch, call->count), 1);
+    if (!enlarge(network, MIN(call->batch, call->count), 1)) return -1;
     for (int64_t from = 0; from < call->count; from += call->batch, step++) {
         const int n = (int)MIN(call->batch, call->count - from);
         const Source source = {call->rows ? call->X : call->X + from * network->layers[0].in.c
@@ -244,11 +256,11 @@ EXPORTED int64_t hg_train(Network *network, const Call *call) {
     return step;
 }
 
-/* Test-mode scores (count, C) of examples X, batch by batch. */
-EXPORTED void hg_scores(Network *network, const Call *call) {
+/* Test-mode scores (count, C) of examples X, batch by batch; -1 as above. */
+EXPORTED int64_t hg_scores(Network *network, const Call *call) {
     const Layer *first = &network->layers[0], *last = &network->layers[network->count - 1];
     const int64_t example = (int64_t)first->in.c * first->in.h * first->in.w;
-    enlarge(network, MIN(call->batch, call->count), 0);
+    if (!enlarge(network, MIN(call->batch, call->count), 0)) return -1;
     for (int64_t from = 0; from < call->count; from += call->batch) {
         const int n = (int)MIN(call->batch, call->count - from);
         const Source source = {call->X + from * example, NULL, (real)call->background};
@@ -257,4 +269,5 @@ EXPORTED void hg_scores(Network *network, const Call *call) {
             memcpy(call->scores + (from + i) * last->out.c, last->output + (int64_t)i * last->out.stride,
                    sizeof(real) * (size_t)last->out.c);
     }
+    return call->count;
 }
