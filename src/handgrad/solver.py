@@ -306,8 +306,8 @@ class Solver:
             rates = [self._rate(batch, batches) for batch in range(first, last)]
             shown = len(self.loss_history) // self.print_every
             losses = stepper.run(rows[first * self.batch_size : last * self.batch_size], rates)
-            for loss, rate in zip(losses, rates, strict=False):
-                self._note(loss, rate)
+            rate = rates[len(losses) - 1]
+            self._note(losses, rate)
             if len(self.loss_history) // self.print_every > shown:
                 show()
         return rate
@@ -326,12 +326,13 @@ class Solver:
         arguments = (self.model, self.rule, self.optim_configs, *rows, augment)
         return engine.stepper(*arguments) or Readable(*arguments)
 
-    def _note(self, loss: float, rate: float | None) -> None:
-        """Keep a finite loss; refuse another."""
-        if not math.isfinite(loss):
+    def _note(self, losses: list[float], rate: float | None) -> None:
+        """Keep finite losses; refuse the first other one."""
+        count = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
+        self.loss_history += losses[:count]
+        if count < len(losses):
             at = f"iteration {len(self.loss_history) + 1} (epoch {self.epoch + 1})"
-            raise _diverged(f"the loss became {loss} at {at}", rate)
-        self.loss_history.append(loss)
+            raise _diverged(f"the loss became {losses[count]} at {at}", rate)
 
     def _require_finite(self, rate: float | None) -> None:
         """An epoch's last step has no loss after it to tell that it went astray."""
