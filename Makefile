@@ -53,11 +53,12 @@ test: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest $(ARGS)
 
 # The sanitized engine takes the place of the installed one while its tests run.
+SANITIZED := $(addprefix tests/engine/test_,products.py blocks.py engine.py)
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
 sanitize: $(VENV)/dev.stamp
 	@HANDGRAD_CFLAGS="$(SANITIZE) -Wall -Wextra -Werror" $(BIN)/python src/handgrad/engine/build.py $(VENV)/sanitized
 	@ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)" \
-	  HANDGRAD_LIBRARIES=$(VENV)/sanitized $(BIN)/python -m pytest -p no:xdist -o addopts="-q -p no:cacheprovider" tests/engine $(ARGS)
+	  HANDGRAD_LIBRARIES=$(VENV)/sanitized $(BIN)/python -m pytest -p no:xdist -o addopts="-q -p no:cacheprovider" $(SANITIZED) $(ARGS)
 
 bench: $(VENV)/bench.stamp
 	@$(BIN)/python -m handgrad bench $(ARGS)

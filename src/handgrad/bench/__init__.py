@@ -1,1 +1,1 @@
-"""Side-by-side measurements against PyTorch and scikit-learn: ``handgrad bench``."""
+"""Side-by-side measurements against PyTorch, JAX and scikit-learn: ``handgrad bench``."""

@@ -37,7 +37,7 @@ _SCALING_SIDES = ("handgrad", "torch", "torch-last")
 def bench_command(
     only: str | None, repeats: int, scaling: bool, no_compile: bool, out: Path | None
 ) -> None:
-    """Time training steps against PyTorch and scikit-learn, side by side.
+    """Time training steps against PyTorch, JAX and scikit-learn, side by side.
 
     Each side runs in a process of its own with its best settings, from the same weights on the
     same batches; the losses must agree. The sides take turns.
