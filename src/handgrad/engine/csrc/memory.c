@@ -63,20 +63,18 @@ void *scratch(int64_t bytes) {
 
 /* The newest piece, which is the largest, is kept: soon it is enough for everything. */
 void scratch_end(Scratch begun) {
-    if (newest == begun.piece) {
-        if (newest) newest->used = begun.used;
-        return;
-    }
+    Piece *begins_in = begun.piece;
+    if (begins_in) begins_in->used = begun.used;
+    if (newest == begins_in) return;
     Piece *largest = newest;
-    for (Piece *p = largest->before, *before; p != begun.piece; p = before) {
+    for (Piece *p = largest->before, *before; p != begins_in; p = before) {
         before = p->before;
         free(p);
     }
-    largest->before = begun.piece;
+    largest->before = begins_in;
     largest->used = 0;
-    if (largest->before && largest->before->used == 0) {    /* nothing stands in it any more */
-        Piece *empty = largest->before;
-        largest->before = empty->before;
-        free(empty);
+    if (begins_in && begins_in->used == 0) {    /* nothing stands in it any more */
+        largest->before = begins_in->before;
+        free(begins_in);
     }
 }

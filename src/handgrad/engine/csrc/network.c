@@ -171,7 +171,8 @@ void take_rows(const Source *source, const Shape *shape, real *x, const int64_t 
             continue;
         }
         for (int64_t p = 0; p < pixels; p++)
-            for (int c = 0; c < shape->c; c++) to[p * shape->stride + c] = row[c * pixels + p] - source->background;
+            for (int c = 0; c < shape->c; c++)
+                to[p * shape->stride + c] = row[c * pixels + p] - source->background;
     }
 }
 

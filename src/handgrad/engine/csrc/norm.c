@@ -63,7 +63,8 @@ void norm_settle(Layer *layer, const Moments *parts, int count, const real *offs
         const real mean = (real)(parts[0].mean[c] + away);
         const real var = (real)(square < 0 ? 0 : square / pixels);
         take(layer, c, mean, var);
-        layer->running_mean[c] = keep * layer->running_mean[c] + (1 - keep) * (mean + (offset ? offset[c] : 0));
+        const real whole = mean + (offset ? offset[c] : 0);
+        layer->running_mean[c] = keep * layer->running_mean[c] + (1 - keep) * whole;
         layer->running_var[c] = keep * layer->running_var[c] + (1 - keep) * var;
     }
     for (int c = shape->c; c < shape->stride; c++)

@@ -4,8 +4,8 @@
  *
  * A row of a filter, its columns and channels, is a vector or two, and lies in a row of the image as
  * it lies in the filter. So the sums of one filter stay in registers while its windows go by, and
- * each winner's patch is read where it is; those that are paid nothing are not listed. Below the first convolution nobody asks for the image's gradient, which would need
- * all pixels of dmid; product() makes both then.
+ * each winner's patch is read where it is; windows that pay nobody are not listed. Below the first
+ * convolution nobody asks for the image's gradient; elsewhere product() makes both of all of dmid.
  */
 #include "engine.h"
 
