@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from handgrad.cnn import ConvNet
 from handgrad.engine import library
+from handgrad.engine.program import Program
 from handgrad.network import BatchNorm, Dense, Dropout, Network, ReLU
 from handgrad.softmax import SoftmaxClassifier
 from handgrad.solver import Solver
@@ -161,3 +162,21 @@ def test_a_forked_process_has_threads_of_its_own():
         text=True, timeout=300, check=False,
     )  # fmt: skip
     assert (run.returncode, run.stderr) == (0, "")
+
+
+@needs_the_engine
+def test_scratch_grows_within_scratch():
+    """In a thread that has none yet: a small network's is too small for the next one's."""
+    found = []
+
+    def score():
+        for features, units in ((3, 2), (900, 700), (3, 2), (4000, 300)):
+            network = Network([Dense(units)], (features,), rng=np.random.default_rng(0))
+            X = np.random.default_rng(1).standard_normal((90, features))
+            grads = Program(network).backward(X, np.ones((90, units)))
+            found.append(np.allclose(grads["W1"], X.T @ np.ones((90, units))))
+
+    thread = threading.Thread(target=score)
+    thread.start()
+    thread.join()
+    assert found == [True] * 4

@@ -71,10 +71,6 @@ void scratch_end(Scratch begun) {
         before = p->before;
         free(p);
     }
-    largest->before = begins_in;
+    largest->before = begins_in;    /* who began further out may still count on it */
     largest->used = 0;
-    if (begins_in && begins_in->used == 0) {    /* nothing stands in it any more */
-        largest->before = begins_in->before;
-        free(begins_in);
-    }
 }
