@@ -15,8 +15,10 @@
 #endif
 typedef REAL real;
 
-/* Bytes of a vector register, and how many of a product's sums fit into all of them. */
-#if defined(__AVX512F__)
+/* Bytes of a vector register, and how many of a product's sums fit into all of them. Given by hand
+ * (-DVECTOR_BYTES=64 -DTALL=14 -DWIDE=16), other vectors than the processor's are tested on it. */
+#if defined(VECTOR_BYTES)
+#elif defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #define TALL 14
 #define WIDE 16
@@ -67,17 +69,17 @@ typedef float floats __attribute__((vector_size(VECTOR_BYTES)));
 typedef double doubles __attribute__((vector_size(VECTOR_BYTES)));
 #endif
 ALWAYS_INLINE uint64_t bits_of(mask_vec which) {
-#if defined(__AVX512F__)
+#if defined(__AVX512F__) && VECTOR_BYTES == 64
     return sizeof(real) == 4 ? (uint16_t)__builtin_ia32_cvtd2mask512((ints)which)
                              : (uint8_t)__builtin_ia32_cvtq2mask512((longs)which);
-#elif defined(__AVX__)
+#elif defined(__AVX__) && VECTOR_BYTES == 32
     return (uint64_t)(sizeof(real) == 4 ? __builtin_ia32_movmskps256((floats)which)
                                         : __builtin_ia32_movmskpd256((doubles)which));
-#elif defined(__SSE2__)
+#elif defined(__SSE2__) && VECTOR_BYTES == 16
     return (uint64_t)(sizeof(real) == 4 ? __builtin_ia32_movmskps((floats)which)
                                         : __builtin_ia32_movmskpd((doubles)which));
 #else
-    uint64_t bits = 0;
+    uint64_t bits = 0;      /* other processors, and vectors given by hand */
     for (int lane = 0; lane < LANES; lane++) bits |= (uint64_t)(which[lane] & 1) << lane;
     return bits;
 #endif
