@@ -21,7 +21,7 @@ from handgrad.terminal import escape_what_streams_cannot_take, say
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "bench": (
         "bench:bench_command",
-        "Time training steps against PyTorch and scikit-learn, side by side.",
+        "Time training steps against PyTorch, JAX and scikit-learn, side by side.",
     ),
     "check": (
         "check:check_command",
