@@ -1,5 +1,6 @@
 """A peer: the same network in JAX, compiled by XLA, a step at a time or an epoch in one scan."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -105,7 +106,7 @@ class JaxSide:
         second = jax.tree.map(lambda v, g: _BETA2 * v + (1 - _BETA2) * g * g, second, grads)
 
         def stepped(w: Any, m: Any, v: Any) -> Any:
-            m_hat, v_hat = m / (1 - _BETA1**t), v / (1 - _BETA2**t)
+            m_hat, v_hat = m / _left(_BETA1, t), v / _left(_BETA2, t)
             return w - RATE * m_hat / (jnp.sqrt(v_hat) + _EPSILON)
 
         params = jax.tree.map(stepped, params, first, second)
@@ -137,6 +138,11 @@ class JaxSide:
         """Scores of one batch."""
         params, statistics = self.carried[0], self.carried[4]
         self.scores(params, statistics, self.batch).block_until_ready()
+
+
+def _left(beta: float, t: Any) -> Any:
+    """1 - beta**t: in float32 the difference itself has three digits at first."""
+    return -jnp.expm1(t * math.log(beta))
 
 
 def _arrays_of(layer: object) -> int:
