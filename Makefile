@@ -56,12 +56,12 @@ test: $(VENV)/dev.stamp
 # The sanitized engine takes the place of the installed one while its tests run.
 SANITIZED := $(addprefix tests/engine/test_,products.py blocks.py engine.py)
 SANITIZE := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined
-ALONE := $(BIN)/python -m pytest -p no:xdist -o addopts="-q -p no:cacheprovider"
+ALONE := $(BIN)/python -m pytest -p no:xdist -o addopts="-q -p no:cacheprovider --capture=sys"
 sanitize: $(VENV)/dev.stamp
 	@[ -e "$$($${CC:-cc} -print-file-name=libasan.so 2>/dev/null)" ] || \
 	  { echo "make sanitize: $${CC:-cc} brings no address sanitizer here; skipped"; exit 0; }; \
 	HANDGRAD_CFLAGS="$(SANITIZE) -Wall -Wextra -Werror" $(BIN)/python src/handgrad/engine/build.py $(VENV)/sanitized && \
-	ASAN_OPTIONS=detect_leaks=0 LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 LD_PRELOAD="$$($${CC:-cc} -print-file-name=libasan.so) $$($${CC:-cc} -print-file-name=libubsan.so)" \
 	  HANDGRAD_LIBRARIES=$(VENV)/sanitized $(ALONE) $(SANITIZED) $(ARGS)
 
 # The loops of AVX-512, sixteen numbers a vector, on whatever processor this is.
