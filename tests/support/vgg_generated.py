@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from handgrad.vgg import run_recipe
+from handgrad.vgg.checkpoint import load_checkpoint
 from handgrad.vgg.recipes import Recipe
 
 
@@ -36,3 +38,12 @@ def tiny(**fields):
             **fields,
         }
     )
+
+
+def run(data, out, recipe=None, **options):
+    options = {"seed": 0, "threads": 1, **options}
+    return run_recipe(recipe or tiny(), data, out=out, **options)
+
+
+def weights(folder):
+    return load_checkpoint(folder / "checkpoint.pt")["averaged"]

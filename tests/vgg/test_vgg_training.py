@@ -2,12 +2,7 @@
 
 import dataclasses
 import json
-import os
-import signal
-import subprocess
-import sys
 
-import children
 import numpy as np
 import pytest
 
@@ -16,15 +11,15 @@ torch = pytest.importorskip("torch")
 from safetensors.torch import load_file
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
-from vgg_generated import generated, tiny
+from vgg_generated import generated, run, tiny, weights
 
 from handgrad import vgg
 from handgrad.analysis import Analysis
-from handgrad.errors import CheckpointError, DataError, NonFiniteLossError
+from handgrad.errors import DataError, NonFiniteLossError
 from handgrad.experiments import EXPERIMENTS
-from handgrad.vgg import RECIPES, RunResult, loops, run_recipe, training
+from handgrad.vgg import RECIPES, RunResult, loops, training
 from handgrad.vgg.ablation import CHANGES
-from handgrad.vgg.checkpoint import load_checkpoint, save_checkpoint
+from handgrad.vgg.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -34,15 +29,6 @@ def data():
 
 def tensors(data):
     return TensorDataset(torch.tensor(data.X_train) / 127.5 - 1, torch.tensor(data.y_train))
-
-
-def run(data, out, recipe=None, **options):
-    options = {"seed": 0, "threads": 1, **options}
-    return run_recipe(recipe or tiny(), data, out=out, **options)
-
-
-def weights(folder):
-    return load_checkpoint(folder / "checkpoint.pt")["averaged"]
 
 
 # The course's train and test
@@ -316,121 +302,6 @@ def test_the_accuracies_of_a_run_are_those_of_the_courses_test(data, tmp_path):
     images = torch.tensor((data.X_test - mean) / std, dtype=torch.float32)
     loader = DataLoader(TensorDataset(images, torch.tensor(data.y_test)), batch_size=16)
     assert result.test_accuracy == vgg.test(loader, net, "cpu")
-
-
-# Stopping and going on
-
-KILLED_AFTER_ONE_EPOCH = """
-import os, signal, sys
-from pathlib import Path
-from test_vgg_training import RESUMED, generated, run
-kill = lambda line: os.kill(os.getpid(), signal.SIGKILL)
-run(generated(), Path(sys.argv[1]), RESUMED, progress=kill)
-"""
-RESUMED = tiny(epochs=3, ema_decay=0.9, optimizer="muon", flip="alternating", cutout=4)
-
-
-def test_a_killed_run_goes_on_to_the_same_bits(data, tmp_path):
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED_AFTER_ONE_EPOCH, str(tmp_path / "killed")],
-        env=children.importing(__file__),
-        check=False,
-    )
-    assert killed.returncode == -signal.SIGKILL
-    assert load_checkpoint(tmp_path / "killed" / "checkpoint.pt")["epoch"] == 1
-    resumed = run(data, tmp_path / "killed", RESUMED)
-    whole = run(data, tmp_path / "whole", RESUMED)
-    a, b = weights(tmp_path / "killed"), weights(tmp_path / "whole")
-    assert all(torch.equal(a[key], b[key]) for key in a)
-    assert resumed.val_accuracy == whole.val_accuracy
-    losses = [[line["train_loss"] for line in each.history] for each in (resumed, whole)]
-    assert losses[0] == losses[1]
-
-
-def test_ctrl_c_keeps_the_finished_epochs(data, tmp_path):
-    def interrupt(line):
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        run(data, tmp_path, progress=interrupt)
-    assert load_checkpoint(tmp_path / "checkpoint.pt")["epoch"] == 1
-    assert [line["epoch"] for line in run(data, tmp_path).history] == [1, 2]
-
-
-def test_ctrl_c_in_the_first_epoch_leaves_a_checkpoint_too(data, tmp_path, monkeypatch):
-    def interrupt(*_, **__):
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "training_batches", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            run(data, tmp_path / "stopped")
-    assert load_checkpoint(tmp_path / "stopped" / "checkpoint.pt")["epoch"] == 0
-    run(data, tmp_path / "stopped")
-    run(data, tmp_path / "whole")
-    a, b = weights(tmp_path / "stopped"), weights(tmp_path / "whole")
-    assert all(torch.equal(a[key], b[key]) for key in a)
-
-
-def test_a_result_without_its_checkpoint_is_not_believed(data, tmp_path):
-    (tmp_path / "result.json").write_text(json.dumps({"recipe": "tiny"}))
-    assert len(run(data, tmp_path).history) == 2
-
-
-def test_a_checkpoint_of_another_architecture_is_refused(data, tmp_path):
-    run(data, tmp_path)
-    text = (
-        r"checkpoint.pt: the checkpoint is of another architecture: "
-        r"activation is 'relu' there and 'silu' here; head is \[8\] there and \[\] here"
-    )
-    with pytest.raises(CheckpointError, match=text):
-        run(data, tmp_path, tiny(head=(), activation="silu"))
-
-
-def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
-    run(data, tmp_path)
-    text = r"another run's checkpoint \(epochs is 2 there and 3 here; seed is 0 there and 7 here\)"
-    with pytest.raises(CheckpointError, match=text):
-        run(data, tmp_path, tiny(epochs=3), seed=7)
-
-
-def test_a_damaged_checkpoint_is_refused(data, tmp_path):
-    run(data, tmp_path)
-    path = tmp_path / "checkpoint.pt"
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(CheckpointError, match=r"not a readable checkpoint .* delete it"):
-        run(data, tmp_path)
-
-
-def test_a_pickle_with_code_is_refused_and_not_run(data, tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return os.mkdir, (str(tmp_path / "owned"),)
-
-    torch.save({"format": Evil()}, tmp_path / "checkpoint.pt")
-    with pytest.raises(CheckpointError, match="not a readable checkpoint"):
-        run(data, tmp_path)
-    assert not (tmp_path / "owned").exists()
-
-
-def test_anothers_file_is_refused(data, tmp_path):
-    torch.save({"epoch": 3}, tmp_path / "checkpoint.pt")
-    with pytest.raises(CheckpointError, match="not a checkpoint of this program"):
-        run(data, tmp_path)
-
-
-def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
-    path = tmp_path / "checkpoint.pt"
-    save_checkpoint(path, {"epoch": 1})
-
-    def full(descriptor):
-        raise OSError("disk full")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="disk full"):
-        save_checkpoint(path, {"epoch": 2})
-    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
-    assert load_checkpoint(path)["epoch"] == 1
 
 
 # The ablation table

@@ -78,7 +78,7 @@ def stepper(
     EngineError
         If HANDGRAD_ENGINE is set to anything but ``layers``.
     """
-    if _is_closed() or not _is_known(network) or not runs(network):
+    if _is_closed() or not _has_networks_loss(network) or not runs(network):
         return None
     return EngineStepper(network, rule, configs, X, y, batch_size, augment)
 
@@ -88,11 +88,11 @@ def scores(network: Network, X: ArrayLike) -> Array:
 
     A network with a ``loss`` of its own is asked for them.
     """
-    plainly = _is_closed() or not _is_known(network) or not runs(network)
+    plainly = _is_closed() or not _has_networks_loss(network) or not runs(network)
     return network.loss(X) if plainly else Program(network).scores(X)
 
 
-def _is_known(network: object) -> TypeGuard[Network]:
+def _has_networks_loss(network: object) -> TypeGuard[Network]:
     """Whether it is a Network, and its loss is Network's own."""
     return isinstance(network, Network) and (
         getattr(network.loss, "__func__", None) is Network.loss

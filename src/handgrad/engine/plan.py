@@ -62,13 +62,13 @@ class Step:
         return math.prod(self.after)
 
 
-def is_known(network: Network) -> bool:
+def has_known_layers(network: Network) -> bool:
     """Whether all layers are ours: another's may do anything."""
     return bool(network.layers) and all(type(layer) in KNOWN for layer in network.layers)
 
 
 def planned(network: Network) -> list[Step]:
-    """Give the steps of a network for which ``is_known`` holds."""
+    """Give the steps of a network for which ``has_known_layers`` holds."""
     rest: list[Named] = list(network.named_layers)
     for i in range(len(rest) - 1):
         if isinstance(rest[i][0], ReLU) and isinstance(rest[i + 1][0], MaxPool):

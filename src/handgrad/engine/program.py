@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from handgrad import layers
 from handgrad.arrays import Array
 from handgrad.engine import library
-from handgrad.engine.plan import CONV, DENSE, DROPOUT, Step, is_known, planned
+from handgrad.engine.plan import CONV, DENSE, DROPOUT, Step, has_known_layers, planned
 from handgrad.engine.rules import InPlace
 from handgrad.network import Network
 
@@ -223,7 +223,7 @@ def _shape(shape: tuple[int, ...], lanes: int) -> library.Shape:
 
 def runs(network: Network) -> bool:
     """Whether the engine is there, and has all of the network's layers."""
-    if not is_known(network) or library.load(network.dtype) is None:
+    if not has_known_layers(network) or library.load(network.dtype) is None:
         return False
     return all(array.size for array in network.params.values())
 

@@ -150,18 +150,9 @@ class Context:
         for name, value in step["values"].items():
             params[name] = value.astype(params[name].dtype) if name in params else value
 
-    def do_shapes(self, step: dict[str, Any], env: dict[str, Any]) -> None:
-        """Say the shape of each of a model's parameters."""
-        params = env[step["on"]].params
-        env[step["save"]] = {str(name): list(np.shape(value)) for name, value in params.items()}
-
     def do_copy(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Keep a value as it is now."""
         env[step["save"]] = copy.deepcopy(env[step["of"]])
-
-    def do_put(self, step: dict[str, Any], env: dict[str, Any]) -> None:
-        """Put a value into a dict."""
-        env[step["on"]][step["key"]] = _value(step["value"], env)
 
     def do_item(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Take an item out of a dict; None where it is absent."""
