@@ -1,69 +1,32 @@
 """The layer descriptions a network is a list of: shapes, parameters, which functions to call.
 
-Frozen dataclasses without state. ``own`` below holds a layer's parameters and running statistics
-under its own names ('W', 'b', 'gamma', ...); the network maps them to 'W1', 'b1', ...
+Frozen dataclasses without state; ``descriptions_base`` says what a network asks of them, and the
+activations are in ``descriptions_activations``.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol
-
-import numpy as np
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from handgrad import layers
 from handgrad.arrays import Array
-
-Shape = tuple[int, ...]
-Own = Mapping[str, Array]
-Grads = dict[str, Array]
-
-
-@dataclass
-class Context:
-    """One pass through a network: its mode, its randomness, the statistics it moved."""
-
-    mode: Literal["train", "test"]
-    rng: np.random.Generator
-    moved: dict[str, Array] = field(default_factory=dict)
-
-
-class Layer(Protocol):
-    """What a network asks of a description."""
-
-    state_names: ClassVar[tuple[str, ...]]
-
-    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
-        """Shapes of the parameters by own name, for one example of this shape."""
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """Shape of one output example; ValueError where this layer cannot stand."""
-
-    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
-        """Run the forward of handgrad.layers; return (out, cache)."""
-
-    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
-        """Run the backward; return (dx, gradients by own name); dx may be None if not needed."""
-
-
-class _WithoutParameters:
-    """Most layers: no parameters, output shaped as the input."""
-
-    state_names: ClassVar[tuple[str, ...]] = ()
-
-    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
-        """None."""
-        return {}
-
-    def output_shape(self, shape: Shape) -> Shape:
-        """As the input."""
-        return shape
-
-
-def _image(shape: Shape) -> tuple[int, int, int]:
-    if len(shape) != 3:
-        raise ValueError(f"needs images (C, H, W); got shape {shape}")
-    return (shape[0], shape[1], shape[2])
+from handgrad.descriptions_activations import (
+    GELU as GELU,
+    LeakyReLU as LeakyReLU,
+    ReLU as ReLU,
+    Sigmoid as Sigmoid,
+    SiLU as SiLU,
+    Tanh as Tanh,
+)
+from handgrad.descriptions_base import (
+    Context as Context,
+    Grads,
+    Layer as Layer,
+    Own,
+    Shape,
+    WithoutParameters,
+    image_of,
+)
 
 
 @dataclass(frozen=True)
@@ -106,12 +69,12 @@ class Conv:
 
     def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
         """W, and b if there is one."""
-        shapes: dict[str, Shape] = {"W": (self.filters, _image(shape)[0], self.size, self.size)}
+        shapes: dict[str, Shape] = {"W": (self.filters, image_of(shape)[0], self.size, self.size)}
         return shapes | {"b": (self.filters,)} if self.bias else shapes
 
     def output_shape(self, shape: Shape) -> Shape:
         """(filters, OH, OW)."""
-        _, H, W = _image(shape)
+        _, H, W = image_of(shape)
         if min(self.filters, self.size, self.stride) < 1 or self.padding < 0:
             raise ValueError("filters, size and stride must be at least 1, padding at least 0")
         if self.size > min(H, W) + 2 * self.padding:
@@ -180,34 +143,37 @@ class BatchNorm:
 
 
 @dataclass(frozen=True)
-class ReLU(_WithoutParameters):
-    """max(0, x)."""
+class LayerNorm:
+    """Layer normalisation of all numbers of an example, (D,) or (C, H, W) together."""
+
+    eps: float = 1e-5
+    state_names: ClassVar[tuple[str, ...]] = ()
+
+    def parameter_shapes(self, shape: Shape) -> dict[str, Shape]:
+        """Gamma and beta, in the shape of an example."""
+        return {"gamma": shape, "beta": shape}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """As the input."""
+        if len(shape) not in (1, 3):
+            raise ValueError(f"needs features (D,) or images (C, H, W); got shape {shape}")
+        if not self.eps >= 0:
+            raise ValueError(f"eps must be at least 0; got {self.eps}")
+        return shape
 
     def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
-        """Give what `layers.relu_forward` gives."""
-        return layers.relu_forward(x)
+        """Give what `layers.layernorm_forward` gives."""
+        return layers.layernorm_forward(x, own["gamma"], own["beta"], {"eps": self.eps})
 
     def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
-        """Give what `layers.relu_backward` gives."""
-        return layers.relu_backward(dout, cache), {}
+        """Give what `layers.layernorm_backward` gives."""
+        dx, dgamma, dbeta = layers.layernorm_backward(dout, cache)
+        return dx, {"gamma": dgamma, "beta": dbeta}
 
 
 @dataclass(frozen=True)
-class Sigmoid(_WithoutParameters):
-    """1 / (1 + exp(-x)); for question 7.1, which shows why ReLU replaced it."""
-
-    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
-        """Give what `layers.sigmoid_forward` gives."""
-        return layers.sigmoid_forward(x)
-
-    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
-        """Give what `layers.sigmoid_backward` gives."""
-        return layers.sigmoid_backward(dout, cache), {}
-
-
-@dataclass(frozen=True)
-class MaxPool(_WithoutParameters):
-    """Max pooling over size x size windows; stride defaults to size."""
+class _Pool(WithoutParameters):
+    """Pooling over size x size windows; stride defaults to size."""
 
     size: int = 2
     stride: int | None = None
@@ -219,13 +185,18 @@ class MaxPool(_WithoutParameters):
 
     def output_shape(self, shape: Shape) -> Shape:
         """(C, OH, OW)."""
-        C, H, W = _image(shape)
+        C, H, W = image_of(shape)
         stride = self._param["stride"]
         if min(self.size, stride) < 1:
             raise ValueError("size and stride must be at least 1")
         if self.size > min(H, W):
             raise ValueError(f"a window of {self.size} does not fit into an image of {H} x {W}")
         return (C, 1 + (H - self.size) // stride, 1 + (W - self.size) // stride)
+
+
+@dataclass(frozen=True)
+class MaxPool(_Pool):
+    """Max pooling over size x size windows; stride defaults to size."""
 
     def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
         """Give what `layers.max_pool_forward` gives."""
@@ -237,7 +208,37 @@ class MaxPool(_WithoutParameters):
 
 
 @dataclass(frozen=True)
-class Dropout(_WithoutParameters):
+class AvgPool(_Pool):
+    """Average pooling over size x size windows; stride defaults to size."""
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """Give what `layers.avg_pool_forward` gives."""
+        return layers.avg_pool_forward(x, self._param)
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """Give what `layers.avg_pool_backward` gives."""
+        return layers.avg_pool_backward(dout, cache), {}
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool(WithoutParameters):
+    """The average of each channel over the image: (C, H, W) to (C,)."""
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """(C,)."""
+        return image_of(shape)[:1]
+
+    def forward(self, x: Array, own: Own, context: Context) -> tuple[Array, Any]:
+        """Give what `layers.global_avg_pool_forward` gives."""
+        return layers.global_avg_pool_forward(x)
+
+    def backward(self, dout: Array, cache: Any, *, need_dx: bool) -> tuple[Array | None, Grads]:
+        """Give what `layers.global_avg_pool_backward` gives."""
+        return layers.global_avg_pool_backward(dout, cache), {}
+
+
+@dataclass(frozen=True)
+class Dropout(WithoutParameters):
     """Dropout that keeps a unit with probability ``keep``, unscaled in training (see layers)."""
 
     keep: float
@@ -259,7 +260,7 @@ class Dropout(_WithoutParameters):
 
 
 @dataclass(frozen=True)
-class Flatten(_WithoutParameters):
+class Flatten(WithoutParameters):
     """(C, H, W) to (C * H * W,)."""
 
     def output_shape(self, shape: Shape) -> Shape:

@@ -18,47 +18,53 @@ loss at the end and an L2 penalty on the weights. A VGG-like net is a list:
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from handgrad import layers
 from handgrad.arrays import Array, underflow_is_zero
 from handgrad.descriptions import (
+    GELU,
+    AvgPool,
     BatchNorm,
     Context,
     Conv,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool,
     Layer,
+    LayerNorm,
+    LeakyReLU,
     MaxPool,
     ReLU,
     Sigmoid,
+    SiLU,
+    Tanh,
 )
+from handgrad.network_losses import LOSSES, LossName, Task, settings
 from handgrad.randomness import default_rng
 
 __all__ = [
+    "GELU",
+    "AvgPool",
     "BatchNorm",
     "Conv",
     "Dense",
     "Dropout",
     "Flatten",
+    "GlobalAvgPool",
     "Layer",
+    "LayerNorm",
+    "LeakyReLU",
     "MaxPool",
     "Network",
     "ReLU",
+    "SiLU",
     "Sigmoid",
+    "Tanh",
 ]
-
-
-_LOSSES = {
-    "logistic": layers.logistic_loss,
-    "svm": layers.svm_loss,
-    "softmax": layers.softmax_loss,
-}
-_BINARY = ("logistic", "svm")
 
 
 class Network:
@@ -66,11 +72,15 @@ class Network:
 
     Parameters
     ----------
-    layers : sequence of Dense, Conv, BatchNorm, ReLU, Sigmoid, MaxPool, Dropout, Flatten
+    layers : sequence of Dense, Conv, BatchNorm, LayerNorm, ReLU, LeakyReLU, Sigmoid, Tanh, GELU, \
+            SiLU, MaxPool, AvgPool, GlobalAvgPool, Dropout, Flatten
     input_shape : tuple of int
         The shape of one example: (D,) or (C, H, W).
-    loss : 'softmax', 'logistic' or 'svm'
-        The last layer must give C scores for softmax and 1 for the binary losses.
+    loss : 'softmax', 'logistic', 'svm', 'multilabel', 'mse', 'mae' or 'huber'
+        The last layer must give C scores for softmax, 1 for the binary losses (logistic, svm), L
+        for the multi-label one, and M predictions for regression (mse, mae, huber).
+    loss_options : mapping, optional
+        ``label_smoothing`` (softmax, default 0), ``delta`` (huber, default 1).
     reg : float, default 0
         The term 0.5 * reg * sum(W**2) over the weights (not biases, gamma, beta) is in the loss
         and in the gradient.
@@ -93,6 +103,9 @@ class Network:
     rng : numpy.random.Generator
     output_shape : tuple of int
         Of one example: (C,).
+    task : str
+    loss_name, loss_options : str, dict
+        The options with their defaults filled in.
     named_layers : tuple of (Layer, dict)
         Each layer, its own parameters' names mapped to those in ``params`` and ``state``.
     penalised : tuple of str
@@ -104,14 +117,14 @@ class Network:
         layers: Sequence[Layer],
         input_shape: Sequence[int],
         *,
-        loss: Literal["softmax", "logistic", "svm"] = "softmax",
+        loss: LossName = "softmax",
+        loss_options: Mapping[str, Any] | None = None,
         reg: float = 0.0,
         weight_scale: float | Literal["he"] = "he",
         dtype: DTypeLike = np.float64,
         rng: np.random.Generator | None = None,
     ) -> None:
-        if loss not in _LOSSES:
-            raise ValueError(f"Network: loss must be one of {', '.join(_LOSSES)}; got {loss!r}")
+        self.loss_name, self.loss_options = loss, settings(loss, loss_options)
         if not reg >= 0:
             raise ValueError(f"Network: reg must be at least 0; got {reg!r}")
         if not (weight_scale == "he" if isinstance(weight_scale, str) else weight_scale >= 0):
@@ -123,7 +136,6 @@ class Network:
             raise ValueError(f"Network: dtype must be float32 or float64; got {self.dtype}")
         self.layers = tuple(layers)
         self.input_shape = tuple(int(size) for size in input_shape)
-        self.loss_name = loss
         self.reg, self.weight_scale = float(reg), weight_scale
         self.rng = default_rng(rng, "Network")
         self.params: dict[str, Array] = {}
@@ -140,7 +152,7 @@ class Network:
                 raise ValueError(f"Network: layer {position}, {layer}: {error}") from None
             names = {}
             if wanted:
-                family = "norm" if isinstance(layer, BatchNorm) else "weights"
+                family = "norm" if "gamma" in wanted else "weights"
                 counts[family] += 1
                 names = {own: f"{own}{counts[family]}" for own in (*wanted, *layer.state_names)}
             for own, size in wanted.items():
@@ -151,9 +163,9 @@ class Network:
             steps.append((layer, names))
             shape = next_shape
         self.output_shape = shape
-        if len(shape) != 1 or (loss in _BINARY and shape != (1,)):
-            needed = "(1,)" if loss in _BINARY else "(C,)"
-            raise ValueError(f"Network: {loss} needs outputs of shape {needed}; got {shape}")
+        letter = LOSSES[loss].letter
+        if len(shape) != 1 or (letter == "1" and shape != (1,)):
+            raise ValueError(f"Network: {loss} needs outputs of shape ({letter},); got {shape}")
         self.named_layers = tuple(steps)
         self.penalised = tuple(names["W"] for _, names in steps if "W" in names)
         with_parameters = [i for i, (_, names) in enumerate(steps) if names]
@@ -175,14 +187,21 @@ class Network:
         shapes = f"{self.input_shape} -> {self.output_shape}"
         return f"{type(self).__name__}({shapes}, {count:,} parameters)"
 
+    @property
+    def task(self) -> Task:
+        """What the loss is for: 'classify', 'multilabel' or 'regress'."""
+        return LOSSES[self.loss_name].task
+
     @overload
-    def loss(self, X: ArrayLike, y: None = None) -> Array: ...
+    def loss(self, X: ArrayLike, y: None = None, sample_weight: None = None) -> Array: ...
     @overload
-    def loss(self, X: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]: ...
+    def loss(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, dict[str, Array]]: ...
 
     @underflow_is_zero
     def loss(
-        self, X: ArrayLike, y: ArrayLike | None = None
+        self, X: ArrayLike, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
     ) -> Array | tuple[float, dict[str, Array]]:
         """Give test-mode scores, or with labels the training loss and its gradients.
 
@@ -193,16 +212,20 @@ class Network:
         ----------
         X : array (N, *input_shape), or rows of as many entries, in that order; for features (D,)
             also (N, d1, ..., dk) with D entries each
-        y : array (N,), optional
-            Labels as the loss function takes them.
+        y : array (N,), (N, L) or (N, M), optional
+            Labels or targets as the loss function takes them.
+        sample_weight : array (N,), optional
+            With y: how much each example counts (see ``layers.logistic_loss``); the penalty stays.
 
         Returns
         -------
-        scores : array (N,) for the binary losses, (N, C) for softmax
+        scores : array (N,) for the binary losses and one prediction, else (N, C)
             Without y: dropout and batch norm in test mode; nothing is changed.
         loss, grads : float, dict keyed as ``params``
             With y: training mode; running statistics move and dropout draws from ``rng``.
         """
+        if y is None and sample_weight is not None:
+            raise ValueError(f"{type(self).__name__}.loss: sample_weight is of no use without y")
         out = self.examples(X)
         context = Context("test" if y is None else "train", self.rng)
         caches = []
@@ -212,7 +235,8 @@ class Network:
             self.keep_moved(names, context)
         if y is None:
             return self.as_scores(out)
-        loss, dout = _LOSSES[self.loss_name](self.cast(out), y)
+        function = LOSSES[self.loss_name].function
+        loss, dout = function(self.cast(out), y, sample_weight=sample_weight, **self.loss_options)
         dx: Array | None = dout
         grads: dict[str, Array] = {}
         for position in range(len(self.named_layers) - 1, self._first - 1, -1):
@@ -249,8 +273,10 @@ class Network:
         return X.astype(self.dtype, copy=False).reshape(len(X), *self.input_shape)
 
     def as_scores(self, out: Array) -> Array:
-        """Give the last layer's output as scores: (N,) for the binary losses."""
-        return out[:, 0] if self.loss_name in _BINARY else out
+        """Give the last layer's output as scores: (N,) for the binary losses and one prediction."""
+        loss = LOSSES[self.loss_name]
+        column = loss.letter == "1" or (loss.task == "regress" and out.shape[1] == 1)
+        return out[:, 0] if column else out
 
     def keep_moved(self, names: Mapping[str, str], context: Context) -> None:
         """Take the statistics over that a batch norm has moved in training mode."""
@@ -281,11 +307,19 @@ class Network:
         return np.asarray(array, self.dtype)
 
     def predict(self, X: ArrayLike, *, batch_size: int = 500) -> Array:
-        """Predict labels (N,): 1 where the score is > 0, else 0; or the class of largest score."""
+        """Predict labels or targets.
+
+        Labels (N,): 1 where the score is > 0, else 0; or the class of largest score. Labels (N, L)
+        of the multi-label loss: 1 for each score > 0. For regression the scores themselves.
+        """
         X = np.asarray(X)
-        if len(X) == 0:
-            return np.zeros(0, dtype=np.int64)
-        scores = [self.loss(X[i : i + batch_size]) for i in range(0, len(X), batch_size)]
-        return np.concatenate(
-            [s.argmax(axis=1) if s.ndim == 2 else (s > 0).astype(np.int64) for s in scores]
+        batches = [X[i : i + batch_size] for i in range(0, len(X), batch_size)]
+        scores = np.concatenate(
+            [self.as_scores(np.zeros((0, *self.output_shape), self.dtype))]
+            + [self.loss(batch) for batch in batches]
         )
+        if self.task == "regress":
+            return scores
+        if self.task == "multilabel" or scores.ndim == 1:
+            return (scores > 0).astype(np.int64)
+        return np.asarray(scores.argmax(axis=1))

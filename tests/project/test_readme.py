@@ -17,7 +17,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 # The half of the library that is there to be read.
 CORE = [
     "layers/*.py",
-    "descriptions.py",
+    "descriptions*.py",
+    "network_losses.py",
     "network.py",
     "optim.py",
     "solver.py",

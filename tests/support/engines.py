@@ -19,10 +19,10 @@ needs_the_engine = pytest.mark.skipif(not LEVELS, reason="handgrad was installed
 CASES = settings(max_examples=40, deadline=None)
 
 
-def by_the_engine(network, X, y=None):
-    """Stand for Network.loss: what the engine makes of it, where it knows all layers."""
-    if not runs(network):
-        return PLAIN(network, X, y)
+def by_the_engine(network, X, y=None, sample_weight=None):
+    """Stand for Network.loss: what the engine makes of it, where it knows loss and layers."""
+    if not runs(network) or sample_weight is not None:
+        return PLAIN(network, X, y, sample_weight)
     return Program(network).scores(X) if y is None else Program(network).loss(X, y)
 
 

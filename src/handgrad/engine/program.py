@@ -222,7 +222,9 @@ def _shape(shape: tuple[int, ...], lanes: int) -> library.Shape:
 
 
 def runs(network: Network) -> bool:
-    """Whether the engine is there, and has all of the network's layers."""
+    """Whether the engine is there, and has the network's loss and all of its layers."""
+    if network.loss_name not in LOSSES or network.loss_options.get("label_smoothing"):
+        return False
     if not has_known_layers(network) or library.load(network.dtype) is None:
         return False
     return all(array.size for array in network.params.values())

@@ -14,6 +14,16 @@ Each backward's docstring states its derivative in the code's own symbols; handg
 proves it.
 """
 
+from handgrad.layers.activations import (
+    gelu_backward,
+    gelu_forward,
+    leaky_relu_backward,
+    leaky_relu_forward,
+    silu_backward,
+    silu_forward,
+    tanh_backward,
+    tanh_forward,
+)
 from handgrad.layers.convolution import (
     channel_bias_backward,
     channel_bias_forward,
@@ -32,16 +42,27 @@ from handgrad.layers.dense import (
     sigmoid_backward,
     sigmoid_forward,
 )
-from handgrad.layers.losses import logistic_loss, softmax_loss, svm_loss
+from handgrad.layers.layer_norm import layernorm_backward, layernorm_forward
+from handgrad.layers.losses import logistic_loss, multilabel_loss, softmax_loss, svm_loss
 from handgrad.layers.normalisation import (
     batchnorm_backward,
     batchnorm_forward,
     spatial_batchnorm_backward,
     spatial_batchnorm_forward,
 )
-from handgrad.layers.pooling import max_pool_backward, max_pool_forward
+from handgrad.layers.pooling import (
+    avg_pool_backward,
+    avg_pool_forward,
+    global_avg_pool_backward,
+    global_avg_pool_forward,
+    max_pool_backward,
+    max_pool_forward,
+)
+from handgrad.layers.regression_losses import huber_loss, mae_loss, mse_loss
 
 __all__ = [
+    "avg_pool_backward",
+    "avg_pool_forward",
     "batchnorm_backward",
     "batchnorm_forward",
     "channel_bias_backward",
@@ -54,15 +75,31 @@ __all__ = [
     "fc_backward",
     "fc_forward",
     "filter_valid",
+    "gelu_backward",
+    "gelu_forward",
+    "global_avg_pool_backward",
+    "global_avg_pool_forward",
+    "huber_loss",
+    "layernorm_backward",
+    "layernorm_forward",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
     "logistic_loss",
+    "mae_loss",
     "max_pool_backward",
     "max_pool_forward",
+    "mse_loss",
+    "multilabel_loss",
     "relu_backward",
     "relu_forward",
     "sigmoid_backward",
     "sigmoid_forward",
+    "silu_backward",
+    "silu_forward",
     "softmax_loss",
     "spatial_batchnorm_backward",
     "spatial_batchnorm_forward",
     "svm_loss",
+    "tanh_backward",
+    "tanh_forward",
 ]

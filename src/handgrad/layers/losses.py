@@ -1,9 +1,10 @@
-"""The losses: logistic, hinge (SVM) and softmax, each with its gradient."""
+"""The losses of classifiers: logistic, hinge (SVM), multi-label, softmax, and their gradients."""
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from handgrad.layers._checks import Array, floating, require, underflow_is_zero
+from handgrad.layers._weights import mean_over_examples
 
 
 def _refuse_unknown(function: str, rule: str, unknown: Array) -> None:
@@ -43,7 +44,9 @@ def _signs(function: str, x: Array, y: ArrayLike) -> Array:
 
 
 @underflow_is_zero
-def logistic_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
+def logistic_loss(
+    x: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
     """Logistic loss of binary scores: the mean over examples of ln(1 + exp(-y x)), y in {-1, 1}.
 
     dx = -y * sigmoid(-y x) / N. Both are computed from exp(-abs(x)), which cannot overflow.
@@ -55,6 +58,9 @@ def logistic_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
         Scores (logits).
     y : array (N,)
         Labels in {0, 1} or {-1, 1}, of any integer, bool or float dtype; not modified.
+    sample_weight : array (N,), optional
+        Finite, at least 0: the mean is then sum(w * loss) / sum(w), and dx likewise; 0 where all
+        weights are 0 (theory/weighted_losses.md, formula weighted-gradient).
 
     Returns
     -------
@@ -63,20 +69,27 @@ def logistic_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     Raises
     ------
     ValueError
-        For another label (the message lists the values received) or a wrong shape.
+        For another label (the message lists the values received), a wrong shape, or a weight that
+        is negative, infinite or NaN.
     """
     x = floating(x)
     sign = _signs("logistic_loss", x, y)
+    losses, slopes = _logistic(sign, x)
+    return mean_over_examples("logistic_loss", losses.reshape(len(x)), slopes, sample_weight)
+
+
+def _logistic(sign: Array, x: Array) -> tuple[Array, Array]:
+    """Give ln(1 + exp(-sign x)) and its derivative by x, entry by entry."""
     margin = sign * x
     small = np.exp(-np.abs(margin))  # in (0, 1]
-    loss = (np.log1p(small) + np.maximum(-margin, 0)).mean()
     sigmoid = np.where(margin >= 0, small, 1) / (1 + small)  # sigmoid(-margin)
-    dx = -sign * sigmoid / len(x)
-    return float(loss), dx
+    return np.log1p(small) + np.maximum(-margin, 0), -sign * sigmoid
 
 
 @underflow_is_zero
-def svm_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
+def svm_loss(
+    x: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
     """Hinge loss of binary scores: the mean over examples of max(0, 1 - y x), y in {-1, 1}.
 
     dx = -y / N where y x < 1, else 0; at the kink y x = 1 we take 0. The mean is over all
@@ -87,17 +100,66 @@ def svm_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     x = floating(x)
     sign = _signs("svm_loss", x, y)
     slack = 1 - sign * x
-    loss = np.maximum(slack, 0).mean()
-    dx = np.where(slack > 0, -sign, 0) / len(x)
-    return float(loss), dx.astype(x.dtype, copy=False)
+    losses = np.maximum(slack, 0).reshape(len(x))
+    slopes = np.where(slack > 0, -sign, x.dtype.type(0))
+    return mean_over_examples("svm_loss", losses, slopes, sample_weight)
 
 
 @underflow_is_zero
-def softmax_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
+def multilabel_loss(
+    x: ArrayLike, y: ArrayLike, *, sample_weight: ArrayLike | None = None
+) -> tuple[float, Array]:
+    """Logistic loss of L labels that an example has or has not, each for itself.
+
+    With y in {0, 1} the mean over examples and labels of ln(1 + exp(x)) - y x, which is the
+    logistic loss of each label, and dx = (sigmoid(x) - y) / (N L). Computed as logistic_loss.
+    Derived in theory/weighted_losses.md, formula multilabel-gradient.
+
+    Parameters
+    ----------
+    x : array (N, L)
+        Scores (logits).
+    y : array (N, L)
+        0 or 1, of any integer, bool or float dtype; not modified.
+    sample_weight : array (N,), optional
+        As logistic_loss takes it: of an example, with all its labels.
+
+    Returns
+    -------
+    loss : float, dx : array (N, L)
+
+    Raises
+    ------
+    ValueError
+        For another label, a wrong shape or a wrong weight.
+    """
+    x, y = floating(x), _labels("multilabel_loss", y)
+    rule = "x must be (N, L) with at least one example and one label"
+    require(x.ndim == 2 and x.size > 0, "multilabel_loss", rule, x=x)
+    rule = "y must be (N, L), of x's shape: 1 for each label that an example has, else 0"
+    require(y.shape == x.shape, "multilabel_loss", rule, x=x, y=y)
+    _refuse_unknown("multilabel_loss", "labels must be 0 and 1", y[(y != 0) & (y != 1)])
+    losses, slopes = _logistic(np.where(y == 1, x.dtype.type(1), x.dtype.type(-1)), x)
+    slopes /= x.shape[1]
+    return mean_over_examples("multilabel_loss", losses.mean(axis=1), slopes, sample_weight)
+
+
+@underflow_is_zero
+def softmax_loss(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    label_smoothing: float = 0.0,
+) -> tuple[float, Array]:
     """Softmax loss: the mean over examples of -ln p[y], with p = exp(x) / sum(exp(x)) over classes.
 
     dx = (p - onehot(y)) / N. The largest score of each example is subtracted first: p does not
     change, and no exponential overflows. Derived in theory/losses.md, formula softmax-gradient.
+
+    With label smoothing s the label is taken for q = (1 - s) * onehot(y) + s / C: the loss is the
+    mean of -sum(q * ln p) and dx = (p - q) / N. Derived in theory/weighted_losses.md, formula
+    smoothing-gradient.
 
     Parameters
     ----------
@@ -105,6 +167,10 @@ def softmax_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
         Scores.
     y : array (N,)
         Labels, whole numbers in [0, C), of any integer, bool or float dtype; not modified.
+    sample_weight : array (N,), optional
+        As logistic_loss takes it.
+    label_smoothing : float in [0, 1), default 0
+        s above.
 
     Returns
     -------
@@ -113,11 +179,13 @@ def softmax_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     Raises
     ------
     ValueError
-        For a label outside [0, C) (the message lists those received) or a wrong shape.
+        For a label outside [0, C) (the message lists those received), a wrong shape, a wrong
+        weight, or label smoothing outside [0, 1).
 
     References
     ----------
-    Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990.
+    Bridle, "Probabilistic interpretation of feedforward classification network outputs", 1990;
+    Szegedy et al., "Rethinking the Inception architecture", CVPR 2016, for label smoothing.
     """
     x, y = floating(x), _labels("softmax_loss", y)
     require(
@@ -133,6 +201,8 @@ def softmax_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
         x=x,
         y=y,
     )
+    smoothing = "label_smoothing must be in [0, 1)"
+    require(0 <= label_smoothing < 1, "softmax_loss", smoothing, label_smoothing=label_smoothing)
     N, C = x.shape
     with np.errstate(invalid="ignore"):  # a NaN label is refused below, by name
         labels = y.astype(np.intp)
@@ -142,8 +212,13 @@ def softmax_loss(x: ArrayLike, y: ArrayLike) -> tuple[float, Array]:
     rows = np.arange(N)
     exponentials = np.exp(shifted)
     total = exponentials.sum(axis=1, keepdims=True)  # in [1, C]
-    loss = (np.log(total[:, 0]) - shifted[rows, labels]).mean()
-    dx = exponentials / total
-    dx[rows, labels] -= 1
-    dx /= N
-    return float(loss), dx
+    said = shifted[rows, labels]
+    slopes = exponentials / total
+    slopes[rows, labels] -= 1
+    if label_smoothing:
+        s = x.dtype.type(label_smoothing)
+        said = (1 - s) * said + s * shifted.mean(axis=1)
+        slopes[rows, labels] += s
+        slopes -= s / x.dtype.type(C)
+    losses = np.log(total[:, 0]) - said
+    return mean_over_examples("softmax_loss", losses, slopes, sample_weight)
