@@ -4,7 +4,7 @@ Each filter gives an element with the value as it stands in the record and its p
 that a reader, and a test, can look it up.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from jinja2 import Environment
@@ -65,6 +65,12 @@ def params(ref: Ref[Any]) -> Markup:
 def picture(png: Ref[str]) -> Markup:
     """Give the src of a picture that is recorded as a PNG in base64."""
     return Markup("data:image/png;base64,{}").format(png.value)
+
+
+def confusion_shades(confusion: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
+    """Give each entry's count as a share of the largest error's, for its tint."""
+    most = max((n for i, line in enumerate(confusion) for j, n in enumerate(line) if i != j))
+    return tuple(tuple(f"{min(1.0, n / (most or 1)):.2f}" for n in line) for line in confusion)
 
 
 def add_filters(environment: Environment) -> None:

@@ -5,21 +5,22 @@ import importlib.resources
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from handgrad import theory
 from handgrad.analysis import Analysis
 from handgrad.pictures import Sheet
-from handgrad.report import formats, plots, records
+from handgrad.report import plots, records
 from handgrad.report.assignment import QUESTIONS
+from handgrad.report.formats import confusion_shades
 from handgrad.report.records import Ref
 from handgrad.report.svg import Plot
+from handgrad.report.templating import fill
 from handgrad.results import DataRecord, Epoch, ExperimentRecord, Study
 
 T = TypeVar("T")
@@ -103,15 +104,9 @@ def _experiment(
         analysis=analysis,
         calibration=calibration,
         histogram=histogram,
-        shades=_shades(analysis.value.confusion) if analysis else (),
+        shades=confusion_shades(analysis.value.confusion) if analysis else (),
         scales=tuple(_scale(sheet) for sheet in analysis.value.sheets) if analysis else (),
     )
-
-
-def _shades(confusion: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
-    """Give each entry's count as a share of the largest error's, for its tint."""
-    most = max((n for i, line in enumerate(confusion) for j, n in enumerate(line) if i != j))
-    return tuple(tuple(f"{min(1.0, n / (most or 1)):.2f}" for n in line) for line in confusion)
 
 
 def _scale(sheet: Sheet) -> int:
@@ -134,11 +129,6 @@ def _theory_html(page: theory.Page) -> Markup:
     html = re.sub(r'(<math [^>]*display="block")', r'\1 tabindex="0"', html)
     html = html.replace("<pre>", '<pre tabindex="0">')
     return Markup(html.replace("<th>", '<th scope="col">'))
-
-
-def _style_sheet() -> Markup:
-    folder = importlib.resources.files("handgrad.report") / "templates"
-    return Markup((folder / "style.css").read_text(encoding="utf-8"))
 
 
 @functools.cache
@@ -166,16 +156,8 @@ def render(folder: Path) -> str:
         plot = plots.study(f"study-{number}", record.value)
         studies.setdefault(record.value.id, []).append(ShownStudy(record, plot))
     pages = theory.pages()
-    environment = Environment(
-        loader=PackageLoader("handgrad.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    formats.add_filters(environment)
-    return environment.get_template("page.html").render(
+    return fill(
+        "page.html",
         results=results,
         experiments=experiments,
         questions=QUESTIONS,
@@ -186,6 +168,5 @@ def render(folder: Path) -> str:
         page_titles={page.slug: page.title for page in pages},
         studies=studies,
         public=public,
-        style=_style_sheet(),
         theory_html=_theory_html,
     )

@@ -3,97 +3,51 @@
 Colour never stands alone: lines differ in their dashes and markers, too.
 """
 
-import functools
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from handgrad.analysis import Bin, Histogram
-from handgrad.report.svg import GRID, INK, PAPER, SERIES, STYLE, Plot, plot
+from handgrad.report.drawing import (
+    DASHES,
+    MARKERS,
+    ROW_INCHES,
+    WIDTH,
+    Look,
+    draw_line,
+    epoch_axis,
+    legend,
+    panel,
+    styled,
+)
+from handgrad.report.svg import GRID, INK, PAPER, SERIES, Plot, plot
 from handgrad.results import Epoch, ExperimentRecord, Study, Trial, value_text
 
-_WIDTH, _HEIGHT = 4.6, 2.9  # inches; a phone shows about 1 point as 1 pixel
-_DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (6, 2, 1.5, 2)), (0, (9, 2)), (0, (3, 3)))
-_MARKERS = ("o", "s", "^", "D", "v", "P")
-_ROW_INCHES = 0.24
-
-Look = dict[str, Any]  # matplotlib's keywords
 Judged = tuple[Trial, float]  # a candidate, and its validation accuracy in per cent
 
 
-def _styled(draw: Callable[..., Plot]) -> Callable[..., Plot]:
-    @functools.wraps(draw)
-    def styled(*arguments: Any) -> Plot:
-        with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):  # whatever the user's own style
-            return draw(*arguments)
-
-    return styled
-
-
-def _axes(height: float = _HEIGHT) -> tuple[Figure, Axes]:
-    """Make a plot of one panel. Fixed margins: a layout engine would draw everything twice."""
-    figure = Figure(figsize=(_WIDTH, height))
-    figure.subplots_adjust(left=0.145, right=0.985, bottom=0.46 / height)
-    return figure, figure.add_subplot()
-
-
-def _line(axes: Axes, number: int, x: Sequence[float], y: Sequence[Any], **more: Any) -> None:
-    kind = number % len(SERIES)
-    axes.plot(
-        x,
-        [float("nan") if value is None else value for value in y],
-        **{
-            "color": SERIES[kind],
-            "linestyle": _DASHES[kind],
-            "marker": _MARKERS[kind],
-            "markevery": max(1, len(x) // 10),
-            "markerfacecolor": PAPER if number % 2 else SERIES[kind],
-            **more,
-        },
-    )
-
-
-def _epochs(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-
-
-def _legend(axes: Axes, columns: int = 3) -> None:
-    """Put the legend above the axes; one of many lines makes the figure higher."""
-    rows = -(-len(axes.get_legend_handles_labels()[0]) // columns)
-    figure = axes.get_figure(root=True)
-    assert figure is not None
-    bottom = figure.subplotpars.bottom * figure.get_figheight()
-    figure.set_figheight(figure.get_figheight() + 0.2 * max(0, rows - 2))
-    height = figure.get_figheight()
-    figure.subplots_adjust(bottom=bottom / height, top=1 - (0.08 + 0.2 * rows) / height)
-    close = {"handlelength": 3.0, "columnspacing": 1.2, "borderpad": 0.2}
-    axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, **close)
-
-
-@_styled
+@styled
 def loss_curves(name: str, title: str, runs: Sequence[tuple[int, Sequence[Epoch]]]) -> Plot:
     """Draw the mean training loss of each epoch, one line a seed."""
-    figure, axes = _axes()
+    figure, axes = panel()
     for number, (seed, history) in enumerate(runs):
         losses = [line["loss"] if "loss" in line else line["train_loss"] for line in history]
-        _line(axes, number, [line["epoch"] for line in history], losses, label=f"seed {seed}")
+        draw_line(axes, number, [line["epoch"] for line in history], losses, label=f"seed {seed}")
     axes.set(xlabel="epoch", ylabel="mean training loss")
-    _epochs(axes)
-    _legend(axes, 3)
+    epoch_axis(axes)
+    legend(axes, 3)
     text = "A line a seed: the mean training loss of each epoch, against the epoch."
     return plot(figure, name, title, "Training loss", text)
 
 
-@_styled
+@styled
 def accuracy_curves(name: str, title: str, runs: Sequence[tuple[int, Sequence[Epoch]]]) -> Plot:
     """Draw training and validation accuracy after each epoch, two lines a seed."""
-    figure, axes = _axes()
+    figure, axes = panel()
     for number, (seed, history) in enumerate(runs):
         colour = SERIES[number % len(SERIES)]
         val = [(line["epoch"], line.get("val_accuracy")) for line in history]
@@ -105,10 +59,10 @@ def accuracy_curves(name: str, title: str, runs: Sequence[tuple[int, Sequence[Ep
             x = [epoch for epoch, share in points if share is not None]
             y = [100 * share for _, share in points if share is not None]
             look = {"color": colour, "linestyle": dashes, "markerfacecolor": fill}
-            _line(axes, number, x, y, label=f"seed {seed}, {split}", **look)
+            draw_line(axes, number, x, y, label=f"seed {seed}, {split}", **look)
     axes.set(xlabel="epoch", ylabel="accuracy (%)")
-    _epochs(axes)
-    _legend(axes, 2)
+    epoch_axis(axes)
+    legend(axes, 2)
     text = (
         "Two lines a seed, against the epoch: accuracy on validation rows (solid, filled markers) "
         "and on training rows (dotted, hollow markers)."
@@ -116,7 +70,7 @@ def accuracy_curves(name: str, title: str, runs: Sequence[tuple[int, Sequence[Ep
     return plot(figure, name, title, "Accuracy", text)
 
 
-@_styled
+@styled
 def candidates(name: str, title: str, record: ExperimentRecord) -> Plot:
     """Draw every candidate's validation accuracy, once for each hyperparameter that varies."""
     groups = _groups(record)
@@ -135,8 +89,8 @@ def candidates(name: str, title: str, record: ExperimentRecord) -> Plot:
         for key, found in varied.items()
     }
     heights = [sum(1 + label.count("\n") * 0.6 for label in rows[key]) + 0.6 for key in varied]
-    height = _ROW_INCHES * sum(heights) + 0.45 * len(heights) + 0.5
-    figure = Figure(figsize=(_WIDTH, height), layout="constrained")
+    height = ROW_INCHES * sum(heights) + 0.45 * len(heights) + 0.5
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     panels = figure.subplots(len(varied), 1, sharex=True, height_ratios=heights, squeeze=False)
     for axes, (key, found) in zip(panels[:, 0], varied.items(), strict=True):
         for label, group, look in groups:
@@ -186,15 +140,15 @@ def _left_end(values: Sequence[float]) -> float:
     return min(values) if len(near) == len(values) else min(near) - 0.1 * (max(near) - min(near))
 
 
-@_styled
+@styled
 def ablation(name: str, title: str, record: ExperimentRecord) -> Plot:
     """Draw the validation accuracy of each single change of the improved net."""
     judged = _judged(record)
-    figure = Figure(figsize=(_WIDTH, _ROW_INCHES * len(judged) + 0.9), layout="constrained")
+    figure = Figure(figsize=(WIDTH, ROW_INCHES * len(judged) + 0.9), layout="constrained")
     axes = figure.add_subplot()
     reference = next((value for trial, value in judged if trial.params["group"] == "none"), None)
     if reference is not None:
-        dashed: Look = {"color": SERIES[1], "linestyle": _DASHES[1]}
+        dashed: Look = {"color": SERIES[1], "linestyle": DASHES[1]}
         axes.axvline(reference, label="nothing changed", **dashed)
     groups = list(dict.fromkeys(trial.params["group"] for trial, _ in judged))
     start = _left_end([value for _, value in judged])
@@ -208,7 +162,7 @@ def ablation(name: str, title: str, record: ExperimentRecord) -> Plot:
         if value < start:
             axes.annotate(f"← {value:.2f}", (start, position), (4, 0), **beside)
             continue
-        axes.plot([value], [position], marker=_MARKERS[kind], color=SERIES[0], linestyle="none")
+        axes.plot([value], [position], marker=MARKERS[kind], color=SERIES[0], linestyle="none")
     if min(value for _, value in judged) < start:
         axes.set_xlim(left=start)
     axes.set_yticks(range(len(judged)), [trial.params["change"] for trial, _ in judged])
@@ -224,17 +178,17 @@ def ablation(name: str, title: str, record: ExperimentRecord) -> Plot:
     return plot(figure, name, title, "Single changes", text)
 
 
-@_styled
+@styled
 def calibration(name: str, title: str, bins: Sequence[Bin]) -> Plot:
     """Draw accuracy against confidence, bin by bin, with the line of a calibrated model."""
-    figure, axes = _axes()
-    axes.plot([0, 100], [0, 100], color=INK, linewidth=1, linestyle=_DASHES[2], label="calibrated")
+    figure, axes = panel()
+    axes.plot([0, 100], [0, 100], color=INK, linewidth=1, linestyle=DASHES[2], label="calibrated")
     x = [100 * b.confidence for b in bins if b.confidence is not None]
     y = [100 * b.accuracy for b in bins if b.accuracy is not None]
-    _line(axes, 0, x, y, label="this model", markevery=1)
+    draw_line(axes, 0, x, y, label="this model", markevery=1)
     axes.set(xlabel="mean confidence of the bin (%)", ylabel="accuracy of the bin (%)")
     axes.set(xlim=(0, 102), ylim=(0, 104))
-    _legend(axes, 2)
+    legend(axes, 2)
     text = (
         "Accuracy against confidence, a marker for each bin of test rows; the dotted diagonal is a "
         "model that is right as often as it is sure. The table has the same numbers."
@@ -242,21 +196,21 @@ def calibration(name: str, title: str, bins: Sequence[Bin]) -> Plot:
     return plot(figure, name, title, "Calibration", text)
 
 
-@_styled
+@styled
 def histogram(name: str, title: str, scores: Histogram, classes: Sequence[str]) -> Plot:
     """Draw the decision scores of a binary model, class by class, with border and margin."""
-    figure, axes = _axes()
+    figure, axes = panel()
     fills = ({"hatch": "////", "facecolor": "none"}, {"facecolor": SERIES[1], "alpha": 0.45})
     for number, (label, counts) in enumerate(zip(classes, scores.counts, strict=True)):
         look: Look = {"edgecolor": SERIES[number], "linewidth": 1.2, **fills[number]}
         axes.stairs(counts, scores.edges, fill=True, label=f"class {label}", **look)
     axes.axvline(0, color=INK, linewidth=1.4, label="border")
     for side, name_of in ((-1, None), (1, "margin")):
-        axes.axvline(side, color=INK, linewidth=1, linestyle=_DASHES[1], label=name_of)
+        axes.axvline(side, color=INK, linewidth=1, linestyle=DASHES[1], label=name_of)
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="decision score", ylabel="test rows")
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend(axes, 4)
+    legend(axes, 4)
     text = (
         "Histogram of the decision scores of the test rows, one for each class (hatched and "
         "filled); the solid vertical line is the border, the dashed ones the margin."
@@ -264,17 +218,17 @@ def histogram(name: str, title: str, scores: Histogram, classes: Sequence[str]) 
     return plot(figure, name, title, "Decision scores of the test rows", text)
 
 
-@_styled
+@styled
 def study(name: str, record: Study) -> Plot:
     """Draw a recorded study: its series as lines."""
-    figure, axes = _axes(3.2)
+    figure, axes = panel(3.2)
     for number, series in enumerate(record.series):
-        _line(axes, number, series.x, series.y, label=series.name)
+        draw_line(axes, number, series.x, series.y, label=series.name)
     axes.set(xlabel=record.x_label, ylabel=record.y_label)
     if record.log_y:
         axes.set_yscale("log")
     axes.grid(color=GRID)
-    _legend(axes, 2)
+    legend(axes, 2)
     names = ", ".join(series.name for series in record.series)
     text = (
         f"Lines of {record.y_label} against {record.x_label}: {names}. "
