@@ -1,17 +1,24 @@
-"""Records in, one HTML file out: the whole of a results folder as a page; computes no metric."""
+"""Records in, one HTML file out, of a results folder or of one training; computes no metric."""
 
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from handgrad.errors import ReportError
 from handgrad.files import write_atomically
 
+if TYPE_CHECKING:
+    from handgrad.training_record import TrainingRecord
+
 _NEEDED = ("jinja2", "matplotlib", "latex2mathml", "markdown_it", "mdit_py_plugins")
+_OWN_NEEDED = ("jinja2", "matplotlib")  # a training's page has no derivations
 
 
-def missing_libraries() -> str | None:
+def missing_libraries(needed: Sequence[str] | None = None) -> str | None:
     """Say which libraries of the extra ``report`` are not installed, or None."""
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    names = _NEEDED if needed is None else needed
+    missing = [name for name in names if importlib.util.find_spec(name) is None]
     if not missing:
         return None
     return (
@@ -44,11 +51,33 @@ def build(folder: Path) -> str:
 def write(folder: Path, output: Path | None = None) -> Path:
     """Write the page of a results folder, by default to its report.html; return where."""
     path = output or folder / "report.html"
-    page = build(folder)
+    _write(path, build(folder))
+    return path
+
+
+def build_own(record: "TrainingRecord", source: str = "record.json") -> str:
+    """Return the page of one training; ``source`` is the name of the record's file.
+
+    Raises
+    ------
+    ReportError
+        When the extra ``report`` is not installed.
+    """
+    lacking = missing_libraries(_OWN_NEEDED)
+    if lacking is not None:
+        raise ReportError(f"no report: {lacking}")
+    from handgrad.report.own_page import render  # the libraries are there
+
+    return render(record, source)
+
+
+def write_own(record: "TrainingRecord", path: Path, source: str = "record.json") -> None:
+    """Write the page of one training; ReportError as `build_own`, or where it cannot be written."""
+    _write(path, build_own(record, source))
+
+
+def _write(path: Path, page: str) -> None:
     try:
         write_atomically(path, page)
     except OSError as error:
-        raise ReportError(
-            f"cannot write {path} ({error.strerror}); name another --output"
-        ) from None
-    return path
+        raise ReportError(f"cannot write {path} ({error.strerror}); name another place") from None

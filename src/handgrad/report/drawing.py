@@ -1,6 +1,7 @@
 """What every plot of a page is drawn with: its size, its lines, their looks, its legend."""
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,7 +25,9 @@ def styled(draw: Callable[..., Plot]) -> Callable[..., Plot]:
 
     @functools.wraps(draw)
     def drawn(*arguments: Any) -> Plot:
-        with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
+        with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}), warnings.catch_warnings():
+            # The reader's browser has fonts of its own for a class name in any script.
+            warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
             return draw(*arguments)
 
     return drawn

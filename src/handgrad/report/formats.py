@@ -20,6 +20,7 @@ STYLES: Mapping[str, Callable[[float], str]] = {
     "plain": str,
     "seconds": lambda value: f"{value:.2f}" if value < 10 else f"{value:.1f}",
     "fixed": lambda value: f"{value:.3f}",
+    "amount": lambda value: f"{value:,.6g}",
     "short": lambda value: f"{value:.4g}",
     "dropped": dropped,
 }
@@ -69,8 +70,19 @@ def picture(png: Ref[str]) -> Markup:
 
 def confusion_shades(confusion: Sequence[Sequence[int]]) -> tuple[tuple[str, ...], ...]:
     """Give each entry's count as a share of the largest error's, for its tint."""
-    most = max((n for i, line in enumerate(confusion) for j, n in enumerate(line) if i != j))
+    errors = (n for i, line in enumerate(confusion) for j, n in enumerate(line) if i != j)
+    most = max(errors, default=0)
     return tuple(tuple(f"{min(1.0, n / (most or 1)):.2f}" for n in line) for line in confusion)
+
+
+_NOT_FOR_PAGES = dict.fromkeys((*range(32), *range(127, 160)), "�")
+for _allowed in "\t\n":
+    del _NOT_FOR_PAGES[ord(_allowed)]
+
+
+def printable(text: str) -> str:
+    """Replace the control characters, which neither HTML nor SVG may contain."""
+    return text.translate(_NOT_FOR_PAGES)
 
 
 def add_filters(environment: Environment) -> None:

@@ -20,7 +20,8 @@ def fill(template: str, **shown: Any) -> str:
         keep_trailing_newline=True,
     )
     formats.add_filters(environment)
-    return environment.get_template(template).render(style=_style_sheet(), **shown)
+    page = environment.get_template(template).render(style=_style_sheet(), **shown)
+    return formats.printable(page)
 
 
 def _style_sheet() -> Markup:
