@@ -296,6 +296,11 @@ def test_names_of_any_kind_are_shown():
     assert "bell\N{REPLACEMENT CHARACTER}" in body
     assert "\x07" not in page
     assert "<script" not in page
+    assert "mathdefault" not in page
+    plot = page.partition('aria-labelledby="importance-title')[2].partition("</svg>")[0]
+    assert "price in $ per $m_{2}$" in plot
+    assert "&lt;script&gt;" in plot
+    assert "a" * 13 + "…" + "a" * 12 in plot
 
 
 def test_large_records_stay_small_pages():

@@ -319,6 +319,10 @@ def test_a_study_without_a_page_of_its_number_is_no_reason_to_fail(folder, page)
     assert "Gradient norms" in page
 
 
+def test_numbers_of_an_axis_are_set_not_spelled(page):
+    assert "mathdefault" not in page  # matplotlib's own word for 10^-4
+
+
 # bad input --------------------------------------------------------------------------------------
 
 

@@ -7,9 +7,11 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from handgrad.report.formats import printable
 from handgrad.report.svg import PAPER, SERIES, STYLE, Plot
 
 WIDTH, HEIGHT = 4.6, 2.9  # inches; a phone shows about 1 point as 1 pixel
@@ -73,3 +75,18 @@ def legend(axes: Axes, columns: int = 3) -> None:
     figure.subplots_adjust(bottom=bottom / height, top=1 - (0.08 + 0.2 * rows) / height)
     close = {"handlelength": 3.0, "columnspacing": 1.2, "borderpad": 0.2}
     axes.legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=columns, **close)
+
+
+def label(text: str, length: int) -> str:
+    """Make a label of any text: dollars stay dollars, of what is long the middle is left out."""
+    text = printable(text).replace("\n", " ")
+    if len(text) > length:
+        end = (length - 1) // 2
+        text = f"{text[: length - 1 - end]}…{text[-end:]}"
+    return text.replace("$", r"\$")
+
+
+def amounts(axis: Axis, most: int = 5) -> None:
+    """Mark a few numbers of any size, written as the page writes them."""
+    axis.set_major_locator(MaxNLocator(most))
+    axis.set_major_formatter(lambda value, _: f"{value:,.6g}".replace("-", "−"))

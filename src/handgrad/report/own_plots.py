@@ -1,26 +1,26 @@
 """The plots of a training on one's own data; each draws recorded numbers as they are."""
 
 import math
-import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from handgrad.report.drawing import (
     DASHES,
     ROW_INCHES,
     WIDTH,
     Look,
+    amounts,
     draw_line,
     epoch_axis,
+    label,
     legend,
     panel,
     styled,
 )
-from handgrad.report.formats import printable
 from handgrad.report.svg import INK, PAPER, SERIES, Plot, plot
 from handgrad.training_record import (
     EpochRecord,
@@ -31,7 +31,8 @@ from handgrad.training_record import (
 )
 
 _COLUMNS_SHOWN = 20
-_PANELS_SHOWN = 10
+_PANELS_SHOWN = 9
+_CHARACTERS_ACROSS = 22  # of a panel's labels side by side
 _LOGARITHMIC = 30  # a hyperparameter whose values span such a factor has a logarithmic axis
 
 _HOLLOW: Look = {"marker": "o", "color": SERIES[0], "markerfacecolor": "none", "linestyle": "none"}
@@ -78,10 +79,10 @@ def scores(
         "validation": [line.val_score for line in history],
     }
     epochs = [line.epoch for line in history]
-    for number, (label, values) in enumerate(lines.items()):
+    for number, (part, values) in enumerate(lines.items()):
         if any(value is not None for value in values):
             scaled = [None if value is None else scale * value for value in values]
-            draw_line(axes, number, epochs, scaled, label=label)
+            draw_line(axes, number, epochs, scaled, label=part)
     _mark_best(axes, best_epoch)
     axes.set(xlabel="epoch", ylabel=f"{metric} (%)" if scale == 100 else metric)
     epoch_axis(axes)
@@ -97,12 +98,15 @@ def scores(
 def predictions(name: str, title: str, record: Regression) -> Plot:
     """Draw the predictions of test rows against the truth, with the line of a perfect model."""
     figure, axes = panel(3.4)
+    figure.subplots_adjust(left=0.19)  # for numbers of any size
     truths = [point.truth for point in record.points]
     ends = [min(truths), max(truths)]
     axes.plot(ends, ends, color=INK, linewidth=1, linestyle=DASHES[2], label="exact")
     look = {**_HOLLOW, "markersize": 3.5, "alpha": 0.7}
     axes.plot(truths, [point.prediction for point in record.points], label="test row", **look)
     axes.set(xlabel="true value", ylabel="predicted value")
+    amounts(axes.xaxis)
+    amounts(axes.yaxis)
     legend(axes, 2)
     text = (
         "A circle for each test row (of many, evenly spaced ones): its prediction against its true "
@@ -120,6 +124,7 @@ def residuals(name: str, title: str, record: Regression) -> Plot:
     axes.axvline(0, color=INK, linewidth=1.2, linestyle=DASHES[1], label="no error")
     axes.grid(axis="x", visible=False)
     axes.set(xlabel="predicted value − true value", ylabel="test rows")
+    amounts(axes.xaxis)
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes, 2)
     text = (
@@ -146,8 +151,7 @@ def importances(
         ecolor=INK,
         capsize=2,
     )
-    labels = [textwrap.shorten(printable(each.column), 26, placeholder="…") for each in shown]
-    axes.set_yticks(range(len(shown)), [label or "…" for label in labels])
+    axes.set_yticks(range(len(shown)), [label(each.column, 26) for each in shown])
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
     axes.axvline(0, color=INK, linewidth=1)
@@ -170,26 +174,15 @@ def search(name: str, title: str, record: SearchSummary, metric: str, scale: int
     panels = list(figure.subplots(down, 2, squeeze=False, sharey=True).flat)
     for axes, key in zip(panels, [None, *varied], strict=False):
         values = [trial.number if key is None else trial.params.get(key) for trial in judged]
-        places, ticks = _places(values)
-        for label, kept, look in _looks(record.best):
-            some = [
-                (place, trial) for place, trial in zip(places, judged, strict=True) if kept(trial)
-            ]
-            axes.plot(
-                [place for place, _ in some],
-                [scale * (trial.val_score or 0.0) for _, trial in some],
-                label=label,
-                **look,
-            )
-        if ticks is not None:
-            axes.set_xticks(range(len(ticks)), ticks, rotation=25 if len(ticks) > 3 else 0)
-            axes.set_xlim(-0.5, len(ticks) - 0.5)
-        elif key is not None and _spans(values):
-            axes.set_xscale("log")
-        axes.set_title("candidate" if key is None else printable(key).replace("_", " "), loc="left")
+        places = _axis(axes, values)
+        for said, kept, look in _looks(record.best):
+            some = [pair for pair in zip(places, judged, strict=True) if kept(pair[1])]
+            heights = [scale * (trial.val_score or 0.0) for _, trial in some]
+            axes.plot([place for place, _ in some], heights, label=said, **look)
+        axes.set_title("candidate" if key is None else label(key, 24).replace("_", " "), loc="left")
     for axes in panels[len(varied) + 1 :]:
         axes.set_visible(False)
-    panels[0].xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    panels[0].xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     figure.supylabel(
         f"validation {metric} (%)" if scale == 100 else f"validation {metric}", fontsize=10
     )
@@ -222,13 +215,27 @@ def _number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _places(values: Sequence[Any]) -> tuple[list[Any], list[str] | None]:
-    """Give the place of each value on the axis, and the axis's labels unless it is of numbers."""
+def _axis(axes: Axes, values: Sequence[Any]) -> Sequence[Any]:
+    """Make the axis of a hyperparameter; give each value's place on it."""
     if all(_number(value) for value in values):
-        return list(values), None
-    names = [textwrap.shorten(printable(str(value)), 14, placeholder="…") for value in values]
+        if _spans(values):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(numticks=4))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        else:
+            amounts(axes.xaxis, 4)
+        return values
+    names = [label(str(value), 14) for value in values]
     ticks = list(dict.fromkeys(names))
-    return [ticks.index(name) for name in names], ticks
+    crowded = sum(map(len, ticks)) > _CHARACTERS_ACROSS
+    axes.set_xticks(range(len(ticks)), ticks)
+    axes.set_xlim(-0.5, len(ticks) - 0.5)
+    if crowded:
+        axes.tick_params(axis="x", rotation=30)
+        for tick in axes.get_xticklabels():
+            tick.set_horizontalalignment("right")
+    return [ticks.index(name) for name in names]
 
 
 def _spans(values: Sequence[Any]) -> bool:

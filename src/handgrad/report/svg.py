@@ -21,7 +21,6 @@ _COLOURS = {
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it takes the page's font and can be found
     "svg.hashsalt": "handgrad",
-    "text.parse_math": False,  # a column may be called "$ per m_2"
     "font.size": 10,
     "axes.titlesize": 10,
     "axes.labelsize": 10,
