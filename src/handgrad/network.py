@@ -248,9 +248,33 @@ class Network:
             grads.update({names[own]: grad for own, grad in own_grads.items()})
         for name in self.penalised if self.reg else ():
             w = self.cast(self.params[name])
-            loss += 0.5 * self.reg * float(np.square(w, dtype=np.float64).sum())
+            loss += self._penalty(w)
             grads[name] = self.cast(grads[name]) + w.dtype.type(self.reg) * w
         return loss, {name: grads[name] for name in self.params}
+
+    @underflow_is_zero
+    def loss_of(self, scores: Array, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Give the loss of scores that there are already, as those of validation rows.
+
+        It is what ``loss`` makes of such outputs, penalty included; a subclass with a loss of its
+        own has one of these, too.
+
+        Parameters
+        ----------
+        scores : array
+            As ``loss(X)`` gives them.
+        y, sample_weight : arrays
+            As ``loss`` takes them.
+        """
+        function = LOSSES[self.loss_name].function
+        options = self.loss_options
+        loss, _ = function(self.cast(scores), y, sample_weight=sample_weight, **options)
+        for name in self.penalised if self.reg else ():
+            loss += self._penalty(self.cast(self.params[name]))
+        return loss
+
+    def _penalty(self, w: Array) -> float:
+        return 0.5 * self.reg * float(np.square(w, dtype=np.float64).sum())
 
     def examples(self, X: ArrayLike) -> Array:
         """Give X as the layers take it: (N, *input_shape), in the network's dtype.

@@ -1,83 +1,27 @@
 """The training loop: shuffled batches, updates, histories, the best snapshot, checkpoints."""
 
-import copy
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handgrad import engine, optim, solver_checkpoint, solver_inputs
+from handgrad import engine, optim, solver_checkpoint, solver_inputs, solver_scores
 from handgrad.arrays import Array
 from handgrad.errors import NonFiniteLossError
 from handgrad.randomness import default_rng
 from handgrad.solver_progress import progress_bar
+from handgrad.solver_scores import Judge, watched
+from handgrad.solver_steps import Average, Model, Readable, copies, state_of
+from handgrad.solver_stopping import Patience, tell
 
-
-class Model(Protocol):
-    """What a Solver needs of a model: the assignment's ``params`` and ``loss``.
-
-    ``state`` (running statistics, a dict of arrays) and ``rng`` (a numpy Generator) are used when
-    the model has them: the first travels with the best parameters, both with checkpoints.
-    """
-
-    params: dict[str, Array]
-
-    def loss(self, X: Any, y: Any = None) -> Any:
-        """Return test-mode scores, or with y the training loss and its gradients."""
-
-
-class Readable:
-    """Steps of any model as they are told: its loss and gradients, then the rule.
-
-    Takes what `handgrad.engine.stepper` takes, and is what stands behind that door, in plain
-    words: ``run`` gives the losses of its batches up to one that is not finite.
-    """
-
-    batches_at_once = 1
-
-    def __init__(
-        self,
-        model: Model,
-        rule: optim.Rule,
-        configs: dict[str, optim.Config],
-        X: Array,
-        y: Array,
-        batch_size: int,
-        augment: Callable[[Array], Array] | None,
-    ) -> None:
-        self._model, self._rule, self._configs = model, rule, configs
-        self._X, self._y, self._batch_size, self._augment = X, y, batch_size, augment
-
-    def own(self) -> None:
-        """Nothing is changed in place."""
-
-    def run(self, rows: Array, rates: list[float | None]) -> list[float]:
-        """Step once for each batch of these rows."""
-        losses: list[float] = []
-        for batch, rate in enumerate(rates):
-            chosen = rows[batch * self._batch_size : (batch + 1) * self._batch_size]
-            X = self._X[chosen]
-            if self._augment is not None:
-                X = self._augment(X)
-            loss, grads = self._model.loss(X, self._y[chosen])
-            losses.append(float(loss))
-            if not math.isfinite(losses[-1]):
-                break
-            for name, w in self._model.params.items():
-                if rate is not None:
-                    self._configs[name]["learning_rate"] = rate
-                stepped = self._rule(w, grads[name], self._configs[name])
-                self._model.params[name], self._configs[name] = stepped
-        return losses
-
-    def scores(self, X: ArrayLike) -> Any:
-        """The model's test-mode scores."""
-        return self._model.loss(X)
+__all__ = ["Model", "Readable", "Solver"]
 
 
 class Solver:
@@ -86,8 +30,10 @@ class Solver:
     Parameters
     ----------
     model : object with ``params`` and ``loss(X, y=None)``
+        See ``Model`` for what else is used. With weights its loss takes ``sample_weight``.
     data : mapping, or object with attributes
-        X_train, y_train, X_val, y_val.
+        X_train, y_train, X_val, y_val. Without the last two the last parameters are kept in place
+        of the best. ``sample_weight_val`` (M,), if it is there, is what validation rows count.
     update_rule : str or function, default 'sgd'
         A rule of ``handgrad.optim`` by name, or one's own ``rule(w, dw, config)``.
     optim_config : mapping, optional
@@ -109,27 +55,62 @@ class Solver:
     rng : numpy.random.Generator, optional
         Shuffles. Default: seeded from NumPy's global generator, as the models'.
     num_train_samples : int or None, default 1000
-        Training accuracy is measured on so many evenly spaced rows; None for all.
+        Training accuracy or R2 is measured on so many evenly spaced rows; None for all.
     checkpoint : path, optional
         Written after every epoch; if the file exists, ``train`` goes on from it, to the same
         parameters and histories, to the last bit, as a run that was never interrupted. A
         checkpoint of other settings, another model or other data is a CheckpointError. Weights
         and random states come from the checkpoint: another seed is not noticed.
     on_epoch : function, optional
-        Called with each epoch's record (see ``history``).
+        Called with each epoch's record (see ``history``), when the checkpoint has been written.
     augment : function, optional
         ``augment(X, rng)`` replaces each training batch, with the shuffling's rng.
+    sample_weight : array (N,), optional
+        What each training row counts in the loss, of a batch sum_n w_n l_n / sum_n w_n, and in the
+        training accuracy or R2: finite, from 0.
+    class_weight : 'balanced' or mapping of labels to weights, optional
+        Multiplies the weights of each class's rows in training and validation loss, not in
+        accuracies. A label that the mapping lacks has 1; 'balanced' gives all classes of the
+        training rows the same total.
+    n_iter_no_change : int, optional
+        Training ends when validation accuracy or R2 (without validation rows: the training loss)
+        has not become better by more than ``tol`` for so many epochs.
+    tol : float, default 0
+    max_norm : float, optional
+        Gradients longer than this, all together, are shortened to it (``handgrad.optim.clipped``).
+    callbacks : sequence of objects, default none
+        Each has any of ``on_train_begin(solver)``; ``on_epoch_end(solver, record)``, before the
+        checkpoint is written, which gives True to end training; ``on_train_end(solver)``, however
+        training ends. What a callback keeps is not in checkpoints; ``solver.history`` is there
+        again in on_train_begin.
+    averaging : float in (0, 1), optional
+        The decay, a step, of moving averages of parameters and running statistics. They are what
+        is scored and kept; training goes on from the parameters themselves, which callbacks see.
+    metrics : mapping of names to functions, optional
+        Each ``f(y, scores)`` of the validation rows goes into the history as 'val_NAME'.
+    optim_state : mapping, optional
+        Another Solver's ``optim_configs``, from whose state (velocity, moments, step counts) the
+        rule goes on; the hyperparameters are this Solver's.
 
     Attributes
     ----------
     loss_history : list of float, one an iteration
     train_acc_history, val_acc_history : lists of float, one an epoch
+        Empty where the model is no classifier, or there are no validation rows.
     history : list of dict, one an epoch
-        epoch, loss (mean over the epoch's rows), train_accuracy, val_accuracy, learning_rate (of
-        the epoch's last step), seconds (since the start of training, interruptions not counted).
+        epoch, loss (mean over the epoch's rows, by weight), val_loss (of the kept parameters, with
+        the penalty; for models with ``loss_of``, as a Network), train_accuracy and val_accuracy (of
+        several labels: all right) or train_r2 and val_r2 (regression), val_NAME of each metric,
+        learning_rate (of the epoch's last step), seconds (since the start of training,
+        interruptions not counted). What is of validation rows is left out without them.
     best_val_acc, best_params, best_state :
-        The best validation accuracy (the first of equals), and the parameters and running
-        statistics of that moment. ``train`` leaves them in the model.
+        The best validation accuracy, of a regression R2 (the first of equals), and the parameters
+        and running statistics of that moment. ``train`` leaves them in the model. Without
+        validation rows: -inf, and those of the last epoch.
+    stopped_early : bool
+        Whether patience or a callback ended training before num_epochs.
+    optim_configs : dict
+        Each parameter's config of the rule, with its state.
     """
 
     def __init__(
@@ -150,53 +131,59 @@ class Solver:
         checkpoint: str | Path | None = None,
         on_epoch: Callable[[dict[str, Any]], None] | None = None,
         augment: Callable[[Array, np.random.Generator], Array] | None = None,
+        sample_weight: ArrayLike | None = None,
+        class_weight: solver_inputs.ClassWeight = None,
+        n_iter_no_change: int | None = None,
+        tol: float = 0.0,
+        max_norm: float | None = None,
+        callbacks: Sequence[object] = (),
+        averaging: float | None = None,
+        metrics: Mapping[str, solver_scores.Metric] | None = None,
+        optim_state: Mapping[str, optim.Config] | None = None,
     ) -> None:
         self.model = model
-        self.X_train, self.y_train, self.X_val, self.y_val = solver_inputs.rows(data)
+        self.data = solver_inputs.training_data(model, data, sample_weight, class_weight)
+        train, val = self.data.train, self.data.val
+        self.X_train, self.y_train = train.X, train.y
+        self.X_val = None if val is None else val.X
+        self.y_val = None if val is None else val.y
         self.rule = solver_inputs.named_rule(update_rule)
         self.optim_config = dict(optim_config or {})
-        counts = {"batch_size": batch_size, "num_epochs": num_epochs}
-        if num_train_samples is not None:
-            counts["num_train_samples"] = num_train_samples
-        for name, value in counts.items():
-            if not (isinstance(value, int | np.integer) and value >= 1):
-                raise ValueError(f"Solver: {name} must be a whole number from 1; got {value!r}")
+        solver_inputs.require_counts(
+            batch_size=batch_size, num_epochs=num_epochs, num_train_samples=num_train_samples,
+            n_iter_no_change=n_iter_no_change,
+        )  # fmt: skip
+        solver_inputs.require_numbers(tol, max_norm, averaging)
         if schedule is not None and lr_decay != 1.0:
             raise ValueError(
                 f"Solver: give schedule or lr_decay, not both; got lr_decay={lr_decay}"
             )
         self.lr_decay, self.batch_size, self.num_epochs = lr_decay, int(batch_size), int(num_epochs)
-        if solver_inputs.norm_of_one_row(model, len(self.X_train), self.batch_size):
-            text = (
-                f"Solver: of {len(self.X_train)} training rows a batch_size of {self.batch_size} "
-                "leaves a batch of one row, of which batch norm makes its beta: no gradient goes "
-                "through it, and it moves the running variance towards 0; take another batch_size"
-            )
-            warnings.warn(text, UserWarning, stacklevel=2)
+        warning = solver_inputs.one_row_warning(model, len(self.X_train), self.batch_size)
+        if warning is not None:
+            warnings.warn(warning, UserWarning, stacklevel=2)
         self.schedule = schedule or optim.per_epoch_decay(lr_decay, self.num_epochs)
+        self._one_rate_an_epoch = schedule is None
         self.print_every, self.verbose = max(1, print_every), verbose
         self.rng = default_rng(rng, "Solver")
         self.num_train_samples = num_train_samples
         self.checkpoint = None if checkpoint is None else Path(checkpoint)
-        self.on_epoch, self.augment = on_epoch, augment
+        self.on_epoch, self.augment, self.max_norm = on_epoch, augment, max_norm
+        self.callbacks = solver_inputs.require_callbacks(callbacks)
+        self.n_iter_no_change, self.tol = n_iter_no_change, tol
+        self.metrics = solver_inputs.require_metrics(metrics, val is not None)
+        self.average = None if averaging is None else Average(averaging)
 
-        self.optim_configs = {
-            name: self._initial_config(array) for name, array in model.params.items()
-        }
-        # The rate that the schedule multiplies: the given one, or the rule's own default.
-        _, probed = self.rule(np.zeros(1), np.zeros(1), dict(self.optim_config))
-        self._base_rate: float | None = (probed or {}).get("learning_rate")
-        defaults = solver_inputs.defaults(self.rule)
-        unknown = set(self.optim_config) - set(defaults) if defaults else set()
-        if unknown:
-            raise ValueError(
-                f"Solver: optim_config of {self.rule.__name__} may hold {', '.join(defaults)}; "
-                f"got also {', '.join(sorted(unknown))}"
-            )
+        self.optim_configs = solver_inputs.first_configs(
+            self.rule, self.optim_config, model.params, optim_state
+        )
+        self._base_rate = solver_inputs.base_rate(self.rule, self.optim_config)
         self._stepper: engine.Stepper | None = None
         self.epoch = 0
         self.loss_history: list[float] = []
         self.history: list[dict[str, Any]] = []
+        self.patience = Patience(n_iter_no_change, tol)
+        self.stopped_early = False
         self.best_val_acc = -math.inf
         self.best_params: dict[str, Array] = {}
         self.best_state: dict[str, Array] = {}
@@ -206,18 +193,12 @@ class Solver:
     @property
     def train_acc_history(self) -> list[float]:
         """Training accuracy after each epoch, a fraction."""
-        return [record["train_accuracy"] for record in self.history]
+        return [record["train_accuracy"] for record in self.history if "train_accuracy" in record]
 
     @property
     def val_acc_history(self) -> list[float]:
         """Validation accuracy after each epoch, a fraction."""
-        return [record["val_accuracy"] for record in self.history]
-
-    def _initial_config(self, array: Array) -> dict[str, Any]:
-        config = copy.deepcopy(self.optim_config)
-        if self.rule is optim.adamw and array.ndim < 2:
-            config["weight_decay"] = 0.0
-        return config
+        return [record["val_accuracy"] for record in self.history if "val_accuracy" in record]
 
     def train(self) -> None:
         """Train to the end (or on from the checkpoint), and leave the best parameters in the model.
@@ -235,104 +216,99 @@ class Solver:
         if self.checkpoint is not None and self.checkpoint.exists():
             solver_checkpoint.resume(self, self.checkpoint)
         seconds_before = self.history[-1]["seconds"] if self.history else 0.0
+        self.patience = Patience(self.n_iter_no_change, self.tol, self.history)
         self._stepper = None  # a checkpoint has replaced what the last one had
-        start = _copies(self.model.params), _copies(getattr(self.model, "state", {}))
+        start = copies(self.model.params), copies(state_of(self.model))
+        if self.average is not None:
+            self.average.start(self.model)
+        tell(self.callbacks, "on_train_begin", self)
         try:
             self._epochs(seconds_before)
+            self._give_back(*start)
         except NonFiniteLossError as error:
             kept = self._give_back(*start)
             raise NonFiniteLossError(f"{error}; the model has {kept}") from None
-        self._give_back(*start)
-
-    def _give_back(self, params: dict[str, Array], state: dict[str, Array]) -> str:
-        """Leave the best parameters in the model, or these where no epoch ended; say which."""
-        which = "the parameters from before this training"
-        if self.best_params:
-            params, state = self.best_params, self.best_state
-            best = max(self.history, key=lambda record: float(record["val_accuracy"]))
-            which = f"the best epoch's parameters (epoch {best['epoch']})"
-        self.model.params.update(_copies(params))
-        if state:
-            self.model.state.update(_copies(state))  # type: ignore[attr-defined]
-        return which
+        finally:
+            tell(self.callbacks, "on_train_end", self)
 
     def _epochs(self, seconds_before: float) -> None:
         """Train the epochs that are left."""
         started = time.perf_counter()
+        judge = Judge(self.model, self.data, self.num_train_samples, self.metrics)
         # A diverging run overflows on its way to infinity; the check of the loss reports it.
         quiet = np.errstate(over="ignore", invalid="ignore", under="ignore")
         with progress_bar(self) as show, quiet:
-            while self.epoch < self.num_epochs:
-                first = len(self.loss_history)
-                rate = self._one_epoch(show)
+            while self.epoch < self.num_epochs and not self.stopped_early:
+                rows, rate = self._one_epoch(show)
                 self.epoch += 1
                 self._require_finite(rate)
-                val_accuracy = self.check_accuracy(self.X_val, self.y_val)
-                record = {
-                    "epoch": self.epoch,
-                    "loss": self._mean_over_rows(self.loss_history[first:]),
-                    "train_accuracy": self.check_accuracy(
-                        self.X_train, self.y_train, self.num_train_samples
-                    ),
-                    "val_accuracy": val_accuracy,
-                    "learning_rate": rate,
-                    "seconds": seconds_before + time.perf_counter() - started,
-                }
-                self.history.append(record)
-                if val_accuracy > self.best_val_acc:
-                    self.best_val_acc = val_accuracy
-                    self.best_params = _copies(self.model.params)
-                    self.best_state = _copies(getattr(self.model, "state", {}))
+                with self.average.inside(self.model) if self.average else nullcontext():
+                    record = {
+                        "epoch": self.epoch,
+                        "loss": self._mean_over_rows(rows),
+                        **judge.judged(self._scores),
+                        "learning_rate": rate,
+                        "seconds": seconds_before + time.perf_counter() - started,
+                    }
+                    self.history.append(record)
+                    self._keep_if_best(record)
+                over = self.patience.is_over(record)
+                over |= tell(self.callbacks, "on_epoch_end", self, record)
+                self.stopped_early = over and self.epoch < self.num_epochs
                 if self.checkpoint is not None:
                     solver_checkpoint.save(self, self.checkpoint)
                 if self.on_epoch is not None:
                     self.on_epoch(record)
 
-    def _mean_over_rows(self, losses: list[float]) -> float:
-        """Give the mean of an epoch's losses, the last batch's weighed by the rows it has."""
-        rows = np.full(len(losses), self.batch_size)
-        rows[-1] = len(self.X_train) - self.batch_size * (len(losses) - 1)
-        return float(np.average(losses, weights=rows))
-
-    def _one_epoch(self, show: Callable[[], None]) -> float | None:
-        """Visit every row once; return the learning rate of the last step."""
+    def _one_epoch(self, show: Callable[[], None]) -> tuple[Array, float | None]:
+        """Visit every row once; return their order and the learning rate of the last step."""
         rows = self.rng.permutation(len(self.X_train))
         batches = math.ceil(len(rows) / self.batch_size)
         stepper = self._stepper = self._stepper or self._new_stepper()
         stepper.own()
+        at_once = 1 if self.average else stepper.batches_at_once
         rate = self._base_rate
-        for first in range(0, batches, stepper.batches_at_once):
-            last = min(first + stepper.batches_at_once, batches)
-            rates = [self._rate(batch, batches) for batch in range(first, last)]
+        for first in range(0, batches, at_once):
+            last = min(first + at_once, batches)
+            rates = self._rates(range(first, last), batches)
             shown = len(self.loss_history) // self.print_every
             losses = stepper.run(rows[first * self.batch_size : last * self.batch_size], rates)
             rate = rates[len(losses) - 1]
             self._note(losses, rate)
+            if self.average is not None:
+                self.average.follow(self.model, len(self.loss_history))
             if len(self.loss_history) // self.print_every > shown:
                 show()
-        return rate
+        return rows, rate
 
-    def _rate(self, batch: int, batches: int) -> float | None:
-        """The learning rate of a step, if the rule has one."""
+    def _rates(self, steps: range, batches: int) -> list[float | None]:
+        """The learning rate of each of these steps of the epoch, if the rule has one."""
         if self._base_rate is None:
-            return None
-        progress = (self.epoch + batch / batches) / self.num_epochs
-        return self._base_rate * float(self.schedule(progress))
+            return [None] * len(steps)
+        if self._one_rate_an_epoch:
+            return [self._rate(self._base_rate, 0.0)] * len(steps)
+        return [self._rate(self._base_rate, batch / batches) for batch in steps]
+
+    def _rate(self, base: float, of_the_epoch: float) -> float:
+        return base * float(self.schedule((self.epoch + of_the_epoch) / self.num_epochs))
 
     def _new_stepper(self) -> engine.Stepper:
         """The engine's stepper, or the readable one."""
         augment = self.augment and (lambda X: self.augment(X, self.rng))  # type: ignore[misc]
-        rows = (self.X_train, self.y_train, self.batch_size)
-        arguments = (self.model, self.rule, self.optim_configs, *rows, augment)
-        return engine.stepper(*arguments) or Readable(*arguments)
+        rows = replace(self.data.train, sample_weight=self.data.train_weights)
+        arguments = (self.model, self.rule, self.optim_configs)
+        return engine.stepper(
+            *arguments, rows.X, rows.y, self.batch_size, augment, rows.sample_weight, self.max_norm
+        ) or Readable(*arguments, rows, self.batch_size, augment, self.max_norm)
 
     def _note(self, losses: list[float], rate: float | None) -> None:
-        """Keep finite losses; refuse the first other one."""
-        count = next((i for i, loss in enumerate(losses) if not math.isfinite(loss)), len(losses))
-        self.loss_history += losses[:count]
-        if count < len(losses):
-            at = f"iteration {len(self.loss_history) + 1} (epoch {self.epoch + 1})"
-            raise _diverged(f"the loss became {losses[count]} at {at}", rate)
+        """Keep finite losses; refuse another one, which is the last of ``Stepper.run``."""
+        if math.isfinite(losses[-1]):
+            self.loss_history += losses
+            return
+        self.loss_history += losses[:-1]
+        at = f"iteration {len(self.loss_history) + 1} (epoch {self.epoch + 1})"
+        raise _diverged(f"the loss became {losses[-1]} at {at}", rate)
 
     def _require_finite(self, rate: float | None) -> None:
         """An epoch's last step has no loss after it to tell that it went astray."""
@@ -341,10 +317,41 @@ class Solver:
                 at = f"iteration {len(self.loss_history)} (epoch {self.epoch})"
                 raise _diverged(f"{name} became non-finite at {at}", rate)
 
+    def _mean_over_rows(self, rows: Array) -> float:
+        """Give the mean of an epoch's losses, each batch's weighed by what its rows count."""
+        starts = np.arange(0, len(rows), self.batch_size)
+        if self.data.train_weights is None:
+            counts = np.diff(starts, append=len(rows))
+        else:
+            counts = np.add.reduceat(self.data.train_weights[rows], starts)
+        return float(np.average(self.loss_history[-len(starts) :], weights=counts))
+
+    def _keep_if_best(self, record: dict[str, Any]) -> None:
+        """Keep what the model has now: the best, or without validation rows the last."""
+        if self.data.val is not None:
+            if self.best_params and watched(record) <= self.best_val_acc:
+                return
+            self.best_val_acc = watched(record)
+        self.best_params = copies(self.model.params)
+        self.best_state = copies(state_of(self.model))
+
+    def _give_back(self, params: dict[str, Array], state: dict[str, Array]) -> str:
+        """Leave the best parameters in the model, or these where no epoch ended; say which."""
+        which = "the parameters from before this training"
+        if self.best_params:
+            params, state = self.best_params, self.best_state
+            best, word = max(self.history, key=watched), "best"
+            if self.data.val is None:
+                best, word = self.history[-1], "last"
+            which = f"the {word} epoch's parameters (epoch {best['epoch']})"
+        self.model.params.update(copies(params))
+        state_of(self.model).update(copies(state))
+        return which
+
     def check_accuracy(
         self, X: ArrayLike, y: ArrayLike, num_samples: int | None = None, batch_size: int = 100
     ) -> float:
-        """Return the model's accuracy in test mode, a fraction.
+        """Return the model's accuracy in test mode, a fraction; of several labels, all right.
 
         Parameters
         ----------
@@ -357,32 +364,11 @@ class Solver:
         Raises
         ------
         ValueError
-            If X and y do not belong together, or a label is none of the model's.
+            If X and y do not belong together, or a label is none of the model's, or the model is
+            a regression.
         """
-        X, y = np.asarray(X), np.asarray(y)
-        if len(X) == 0 or len(X) != len(y):
-            raise ValueError(
-                "check_accuracy: X and y must have the same number of rows, at least 1; "
-                f"got {len(X)} and {len(y)}"
-            )
-        if num_samples is not None and num_samples < 1:
-            raise ValueError(f"check_accuracy: num_samples must be at least 1; got {num_samples}")
-        if num_samples is not None and num_samples < len(X):
-            chosen = np.linspace(0, len(X) - 1, num_samples).round().astype(np.intp)
-            X, y = X[chosen], y[chosen]
-        correct = 0
-        for start in range(0, len(X), batch_size):
-            scores = np.asarray(self._scores(X[start : start + batch_size]))
-            labels = y[start : start + batch_size].reshape(-1)
-            binary = scores.ndim == 1 or scores.shape[1] == 1
-            solver_inputs.require_labels(
-                labels, (-1, 0, 1) if binary else range(scores.shape[1]), len(scores)
-            )
-            if binary:
-                correct += int(np.sum((scores.reshape(-1) > 0) == (labels > 0)))
-            else:
-                correct += int(np.sum(scores.argmax(axis=1) == labels))
-        return correct / len(X)
+        rows = solver_inputs.Rows(np.asarray(X), np.asarray(y))
+        return solver_scores.accuracy(self.model, self._scores, rows, num_samples, batch_size)
 
     def _scores(self, X: Array) -> Any:
         """Test-mode scores: the stepper's, once there is one."""
@@ -395,7 +381,3 @@ def _diverged(what: str, rate: float | None) -> NonFiniteLossError:
         f"{what}{with_rate}: try a learning rate 3 to 10 times smaller, smaller initial weights, "
         "or batch normalisation; and check that the inputs are finite and scaled"
     )
-
-
-def _copies(arrays: Mapping[str, Array]) -> dict[str, Array]:
-    return {name: array.copy() for name, array in arrays.items()}

@@ -61,6 +61,7 @@ def _content(solver: Any) -> tuple[dict[str, Array], dict[str, Any]]:
         "loss_history": solver.loss_history,
         "history": solver.history,
         "best_val_acc": solver.best_val_acc,
+        "stopped_early": solver.stopped_early,
         "optim": scalars,
         "rngs": [rng.bit_generator.state for rng in _rngs(solver)],
     }
@@ -87,7 +88,8 @@ def resume(solver: Any, path: Path) -> None:
     rngs = [rng.bit_generator.state["bit_generator"] for rng in _rngs(solver)]
     settings["random generators"] = rngs
     found["random generators"] = [state["bit_generator"] for state in header["rngs"]]
-    different = [name for name in settings if _text(found.get(name)) != _text(settings[name])]
+    both = {**settings, **found}
+    different = [name for name in both if _text(found.get(name)) != _text(settings.get(name))]
     if different:
         raise CheckpointError(
             f"{path} is the checkpoint of another run: its {', '.join(different)} differ; "
@@ -104,6 +106,7 @@ def resume(solver: Any, path: Path) -> None:
     solver.loss_history = header["loss_history"]
     solver.history = header["history"]
     solver.best_val_acc = header["best_val_acc"]
+    solver.stopped_early = header.get("stopped_early", False)  # files of version 0.2 lack it
     for rng, rng_state in zip(_rngs(solver), header["rngs"], strict=True):
         rng.bit_generator.state = rng_state
 
@@ -111,8 +114,10 @@ def resume(solver: Any, path: Path) -> None:
 def _settings(solver: Any) -> dict[str, Any]:
     """What must be the same, by value, for a checkpoint to be this run's."""
     model = solver.model
-    rows = (solver.X_train, solver.y_train, solver.X_val, solver.y_val)
-    return {
+    rows = [solver.X_train, solver.y_train]
+    if solver.X_val is not None:
+        rows += [solver.X_val, solver.y_val]
+    settings = {
         "rule": _written(solver.rule),
         "optim_config": {name: _written(value) for name, value in solver.optim_config.items()},
         "schedule": [float(solver.schedule(i / 16)) for i in range(16)],
@@ -126,6 +131,35 @@ def _settings(solver: Any) -> dict[str, Any]:
         "params": {name: [_dtype(a), list(a.shape)] for name, a in model.params.items()},
         "data": [_fingerprint(array) for array in rows],
     }
+    return settings | _optional_settings(solver)
+
+
+def _optional_settings(solver: Any) -> dict[str, Any]:
+    """Those of the settings that are given: a checkpoint from before they existed lacks them."""
+    data = solver.data
+    weights = {
+        "sample_weight": [data.train.sample_weight, data.val and data.val.sample_weight],
+        "class_weight": [data.train_weights, data.val_weights],
+    }
+    optional: dict[str, Any] = {
+        name: [None if array is None else _fingerprint(array) for array in arrays]
+        for name, arrays in weights.items()
+        if any(array is not None for array in arrays)
+    }
+    # As a label_smoothing of 0 is: the loss as it was before it had that setting.
+    options = getattr(solver.model, "loss_options", None)
+    if isinstance(options, Mapping) and any(options.values()):
+        optional["loss_options"] = _written(options)
+    if solver.n_iter_no_change is not None:
+        optional["n_iter_no_change"] = solver.n_iter_no_change
+        optional["tol"] = _written(solver.tol)
+    if solver.max_norm is not None:
+        optional["max_norm"] = _written(solver.max_norm)
+    if solver.average is not None:
+        optional["averaging"] = _written(solver.average.decay)
+    if solver.metrics:
+        optional["metrics"] = _written(solver.metrics)
+    return optional
 
 
 def _text(value: Any) -> str:
@@ -179,6 +213,8 @@ def _array_groups(solver: Any) -> dict[str, dict[str, Array]]:
         "state": getattr(solver.model, "state", {}),
         "best_params": solver.best_params,
         "best_state": solver.best_state,
+        "average": getattr(solver.average, "params", {}),
+        "average_state": getattr(solver.average, "state", {}),
     }
 
 

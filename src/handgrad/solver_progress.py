@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from handgrad.solver_stopping import Patience
+
 
 class Training(Protocol):
     """What the bar reads of a Solver."""
@@ -19,6 +21,7 @@ class Training(Protocol):
     epoch: int
     loss_history: list[float]
     history: list[dict[str, Any]]
+    patience: Patience
 
 
 @contextmanager
@@ -32,22 +35,33 @@ def progress_bar(training: Training) -> Iterator[Callable[[], None]]:
     columns = (
         TextColumn("epoch {task.fields[epoch]}"),
         BarColumn(),
-        TextColumn("loss {task.fields[loss]}, validation {task.fields[accuracy]}"),
+        TextColumn("{task.fields[numbers]}"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("", total=steps, epoch="", loss="", accuracy="")
+        task = bar.add_task("", total=steps, epoch="", numbers="")
 
         def show() -> None:
-            history, losses = training.history, training.loss_history
             bar.update(
                 task,
-                completed=len(losses),
+                completed=len(training.loss_history),
                 epoch=f"{min(training.epoch + 1, training.num_epochs)}/{training.num_epochs}",
-                loss=f"{losses[-1]:.4f}" if losses else "-",
-                accuracy=f"{history[-1]['val_accuracy']:.2%}" if history else "-",
+                numbers=_numbers(training),
             )
 
         show()
         yield show
         show()
+
+
+def _numbers(training: Training) -> str:
+    """The last loss, what the last epoch came to on validation rows, and how patience stands."""
+    losses, record = training.loss_history, training.history[-1] if training.history else {}
+    shown = [f"loss {losses[-1]:.4f}" if losses else "loss -"]
+    if "val_accuracy" in record:
+        shown.append(f"validation {record['val_accuracy']:.2%}")
+    if "val_r2" in record:
+        shown.append(f"validation R2 {record['val_r2']:.4f}")
+    if training.patience.epochs is not None and training.patience.waited:
+        shown.append(f"no better for {training.patience.waited} of {training.patience.epochs}")
+    return ", ".join(shown)

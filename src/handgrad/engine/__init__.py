@@ -56,6 +56,8 @@ def stepper(
     y: Array,
     batch_size: int,
     augment: Callable[[Array], Array] | None = None,
+    sample_weight: Array | None = None,
+    max_norm: float | None = None,
 ) -> Stepper | None:
     """Give the fastest stepper of a network, or None where only the readable half will do.
 
@@ -72,6 +74,10 @@ def stepper(
     batch_size : int
     augment : function, optional
         Replaces each batch of X.
+    sample_weight : array (N,), optional
+        What each row counts in the loss. None is given where there are weights.
+    max_norm : float, optional
+        The gradients of a step are clipped to it.
 
     Raises
     ------
@@ -80,7 +86,9 @@ def stepper(
     """
     if _is_closed() or not _has_networks_loss(network) or not runs(network):
         return None
-    return EngineStepper(network, rule, configs, X, y, batch_size, augment)
+    if sample_weight is not None:
+        return None
+    return EngineStepper(network, rule, configs, X, y, batch_size, augment, max_norm)
 
 
 def scores(network: Network, X: ArrayLike) -> Array:

@@ -22,12 +22,14 @@ class EngineStepper:
 
     Parameters
     ----------
-    network, rule, configs, X, y, batch_size, augment : as `handgrad.engine.stepper` takes them
+    network, rule, configs, X, y, batch_size, augment, max_norm : as `handgrad.engine.stepper`
+        takes them
     """
 
     def __init__(
         self, network: Network, rule: optim.Rule, configs: dict[str, optim.Config], X: Array,
         y: Array, batch_size: int, augment: Callable[[Array], Array] | None,
+        max_norm: float | None = None,
     ) -> None:  # fmt: skip
         network.examples(X[:0])  # refuses another shape
         self._network, self._rule, self._configs, self._augment = network, rule, configs, augment
@@ -43,7 +45,8 @@ class EngineStepper:
         native = network.dtype.newbyteorder("=")
         self._direct = X.dtype == native and X.flags.c_contiguous and X.flags.aligned
         self._in_place: dict[str, InPlace] = {}
-        self._steps_itself = rule in optim.RULES.values()
+        self._max_norm = max_norm
+        self._steps_itself = rule in optim.RULES.values() and max_norm is None
 
     def _taken(self, X: Array) -> Array:
         """Rows as the engine reads them."""
@@ -113,13 +116,15 @@ class EngineStepper:
         return losses
 
     def _steps_of_a_rule(self, X: Array, classes: Array, rates: list[float | None]) -> list[float]:
-        """A step by somebody's own rule, of the engine's gradients."""
+        """A step by somebody's own rule, or of clipped gradients: the engine's."""
         network = self._network
         loss, grads = self._program.loss(X, np.where(classes < 0, 0, classes))
         if rates[0] is not None:
             for config in self._configs.values():
                 config["learning_rate"] = rates[0]
         if math.isfinite(loss):
+            if self._max_norm is not None:
+                grads = optim.clipped(grads, self._max_norm)
             for name, w in network.params.items():
                 stepped = self._rule(w, grads[name], self._configs[name])
                 network.params[name], self._configs[name] = stepped
