@@ -79,10 +79,11 @@ class Solver:
     max_norm : float, optional
         Gradients longer than this, all together, are shortened to it (``handgrad.optim.clipped``).
     callbacks : sequence of objects, default none
-        Each has any of ``on_train_begin(solver)``; ``on_epoch_end(solver, record)``, before the
-        checkpoint is written, which gives True to end training; ``on_train_end(solver)``, however
-        training ends. What a callback keeps is not in checkpoints; ``solver.history`` is there
-        again in on_train_begin.
+        Each has any of ``on_train_begin(solver)``; ``on_batches_end(solver)``, several times an
+        epoch, which gives True to end the epoch there; ``on_epoch_end(solver, record)``, before
+        the checkpoint is written, which gives True to end training; ``on_train_end(solver)``,
+        however training ends. What a callback keeps is not in checkpoints; ``solver.history`` is
+        there again in on_train_begin.
     averaging : float in (0, 1), optional
         The decay, a step, of moving averages of parameters and running statistics. They are what
         is scored and kept; training goes on from the parameters themselves, which callbacks see.
@@ -261,7 +262,10 @@ class Solver:
                     self.on_epoch(record)
 
     def _one_epoch(self, show: Callable[[], None]) -> tuple[Array, float | None]:
-        """Visit every row once; return their order and the learning rate of the last step."""
+        """Visit every row once; return their order and the learning rate of the last step.
+
+        Where a callback ends the epoch, the rows that were visited.
+        """
         rows = self.rng.permutation(len(self.X_train))
         batches = math.ceil(len(rows) / self.batch_size)
         stepper = self._stepper = self._stepper or self._new_stepper()
@@ -279,6 +283,8 @@ class Solver:
                 self.average.follow(self.model, len(self.loss_history))
             if len(self.loss_history) // self.print_every > shown:
                 show()
+            if tell(self.callbacks, "on_batches_end", self):
+                return rows[: last * self.batch_size], rate
         return rows, rate
 
     def _rates(self, steps: range, batches: int) -> list[float | None]:

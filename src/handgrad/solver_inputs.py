@@ -15,7 +15,7 @@ from handgrad.arrays import Array
 from handgrad.network import BatchNorm, Network
 
 ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
-CALLBACK_METHODS = ("on_train_begin", "on_epoch_end", "on_train_end")
+CALLBACK_METHODS = ("on_train_begin", "on_batches_end", "on_epoch_end", "on_train_end")
 
 
 @dataclass(frozen=True)
