@@ -3,6 +3,8 @@
 Those that a user can cause are HandgradErrors: a command prints one as one line and exits with 2.
 """
 
+import importlib
+
 
 class HandgradError(Exception):
     """Base of the errors that a user can fix: bad data, a bad folder, a diverged run."""
@@ -70,3 +72,24 @@ class SubmissionError(HandgradError):
 
 class CheckerFault(Exception):
     """The checker itself is at fault: never a learner's failure."""
+
+
+def need(library: str, extra: str, purpose: str) -> None:
+    """Import an optional library, or raise MissingExtraError with the line that installs it.
+
+    Parameters
+    ----------
+    library : str
+        The module's name, as it is imported.
+    extra : str
+        The extra of pyproject.toml that brings it.
+    purpose : str
+        What needs it: the message's first words.
+    """
+    try:
+        importlib.import_module(library)
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{purpose} needs {error.name or library}, which is not installed; "
+            f"`pip install 'handgrad[{extra}]'` brings it"
+        ) from None

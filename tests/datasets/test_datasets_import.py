@@ -23,6 +23,7 @@ from datasets_fakes import (
 )
 
 from handgrad.datasets import load_mnist, mnist_files, mnist_pickle
+from handgrad.datasets.idx import read_idx
 from handgrad.datasets.importing import import_path
 from handgrad.errors import DataError
 
@@ -79,7 +80,7 @@ def test_a_pickled_batch_is_known_by_its_rows(name: str, tmp_path: Path, fakes: 
 
 def keras_bytes(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> bytes:
     arrays = [
-        mnist_files.read_idx(raw, 3 if "images" in name else 1) for name, raw in fakes.mnist.items()
+        read_idx(raw, 3 if "images" in name else 1) for name, raw in fakes.mnist.items()
     ]
     buffer = io.BytesIO()
     keys = ("x_train", "y_train", "x_test", "y_test")

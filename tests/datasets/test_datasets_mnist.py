@@ -12,6 +12,7 @@ from datasets_fakes import fake_mnist, idx, isolate, sha, write_all
 
 from handgrad.datasets import load_mnist, mnist, mnist_files
 from handgrad.datasets.dataset import every_tenth
+from handgrad.datasets.idx import read_idx
 from handgrad.datasets.known import KnownFile
 from handgrad.datasets.mnist_files import MNIST
 from handgrad.errors import DataError
@@ -71,7 +72,7 @@ def test_file_names_with_a_dot_are_known(tmp_path: Path, raws: dict[str, bytes])
 
 def keras_file(path: Path, raws: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
     keys = ("x_train", "y_train", "x_test", "y_test")
-    arrays = [mnist_files.read_idx(raws[n], 3 if "images" in n else 1) for n in MNIST.files]
+    arrays = [read_idx(raws[n], 3 if "images" in n else 1) for n in MNIST.files]
     buffer = io.BytesIO()
     np.savez(buffer, **dict(zip(keys, arrays, strict=True)))
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,11 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-import pooch
-
 from handgrad.datasets.cache import set_aside
 from handgrad.datasets.known import Progress, log, sha256_of_file
-from handgrad.errors import DataError
+from handgrad.errors import DataError, MissingExtraError, need
 
 CONNECT_SECONDS, READ_SECONDS = 4.0, 10.0
 _ATTEMPTS = 20  # per file and mirror, as long as each attempt brings new bytes
@@ -131,7 +129,11 @@ class Mirrors:
             If the host is unreachable, the transfer broke, or the bytes are wrong. Wrong bytes are
             renamed to NAME.corrupt-N; an incomplete file stays to be continued.
         """
-        # requests takes a fifth of a second to import, which nobody with a full cache should pay.
+        # They take a fifth of a second to import, which nobody with a full cache should pay.
+        try:
+            need("pooch", "fetch", "a download over HTTPS")
+        except MissingExtraError as error:
+            raise DataError(str(error)) from None  # npm may have the files
         requests = importlib.import_module("requests")
         host, label = urlsplit(url).netloc, part.name.removesuffix(".part")
         if host in self.dead:
@@ -196,7 +198,7 @@ class Mirrors:
             headers = {"Accept-Encoding": "identity"}
             if sink.done and resume:
                 headers["Range"] = f"bytes={sink.done}-"
-            downloader = pooch.HTTPDownloader(
+            downloader = importlib.import_module("pooch").HTTPDownloader(
                 chunk_size=_CHUNK,
                 timeout=(CONNECT_SECONDS, READ_SECONDS),
                 headers=headers,

@@ -304,7 +304,8 @@ class FileSet(ABC, Generic[T]):
                     part.unlink()
                     break
                 except DataError as error:
-                    notes.append(str(error))
+                    if str(error) not in notes:  # that a library is missing, each mirror says
+                        notes.append(str(error))
             else:
                 break  # what the mirrors lack once, they lack; do not wait for them four times
         return not self.missing()

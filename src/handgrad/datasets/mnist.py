@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from handgrad.datasets.dataset import Dataset, every_tenth
 from handgrad.datasets.file_set import Found
+from handgrad.datasets.idx import read_idx
 from handgrad.datasets.known import Progress, known_files, read_verified
 from handgrad.datasets.mnist_files import (
     MNIST,
@@ -17,7 +18,6 @@ from handgrad.datasets.mnist_files import (
     TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
-    read_idx,
 )
 
 SAMPLE_FILES = known_files(  # inside the .gz files of sample/; made by tools/make_mnist_sample.py

@@ -1,16 +1,15 @@
-"""MNIST's four IDX files: what they must be, where they lie, how to decode and to fetch them."""
+"""MNIST's four IDX files: what they must be, where they lie, how to fetch them."""
 
 from __future__ import annotations
 
-import struct
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from handgrad.datasets.file_set import Download, FileSet, Found
+from handgrad.datasets.idx import read_idx, write_idx
 from handgrad.datasets.known import (
     KnownFile,
     known_files,
@@ -38,49 +37,6 @@ GZ_SHA256 = {  # of the .gz files as the mirrors serve them
     TEST_LABELS: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
 }
 KERAS_SHA256 = "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1"
-
-
-def read_idx(raw: bytes | memoryview, ndim: int) -> npt.NDArray[np.uint8]:
-    """Decode an IDX file of unsigned bytes.
-
-    Parameters
-    ----------
-    raw : bytes
-        The whole uncompressed file: magic number 0x0000080N with N dimensions, N big-endian sizes,
-        then the values. Source: the format note on the MNIST page (LeCun, Cortes, Burges).
-    ndim : int
-        Dimensions expected: 3 for images, 1 for labels.
-
-    Returns
-    -------
-    ndarray of uint8
-        A read-only view of `raw`.
-
-    Raises
-    ------
-    DataError
-        Wrong magic number, or a row count that does not fit the number of bytes.
-    """
-    header = 4 + 4 * ndim
-    if len(raw) < header:
-        raise DataError(f"truncated: {len(raw)} bytes, less than the {header} of an IDX header")
-    magic = int.from_bytes(raw[:4], "big")
-    if magic != 0x800 + ndim:
-        raise DataError(f"wrong magic number 0x{magic:08x}, expected 0x{0x800 + ndim:08x}")
-    shape = struct.unpack(f">{ndim}I", raw[4:header])
-    expected = header + int(np.prod(shape, dtype=object))
-    if len(raw) != expected:
-        raise DataError(
-            f"wrong row count: the header says {shape[0]:,} rows, which need {expected:,} bytes; "
-            f"there are {'more' if len(raw) > expected else format(len(raw), ',')}"
-        )
-    return np.frombuffer(raw, dtype=np.uint8, offset=header).reshape(shape)
-
-
-def write_idx(values: npt.NDArray[np.uint8]) -> bytes:
-    """Encode an array as an IDX file of unsigned bytes; `read_idx` decodes it."""
-    header = struct.pack(f">{1 + values.ndim}I", 0x800 + values.ndim, *values.shape)
-    return header + values.tobytes()
 
 
 def diagnose(known: KnownFile, raw: bytes | memoryview) -> str | None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import pooch
 
 from handgrad.errors import DataError
 
@@ -38,9 +37,21 @@ def cache_folder() -> Path:
     if named:
         return expanded(named)
     try:
-        return Path(pooch.os_cache("handgrad"))
+        return _caches() / "handgrad"
     except RuntimeError:
         return Path(tempfile.gettempdir()) / f"handgrad-{os.getuid()}"
+
+
+def _caches() -> Path:
+    """Return the operating system's place for caches; RuntimeError for a user without a home.
+
+    Source: the XDG base directory specification (an empty or relative path in it is no path), and
+    Apple's File System Programming Guide.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    if Path(given).is_absolute():
+        return Path(given)
+    return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
