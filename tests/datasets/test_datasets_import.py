@@ -79,9 +79,7 @@ def test_a_pickled_batch_is_known_by_its_rows(name: str, tmp_path: Path, fakes: 
 
 
 def keras_bytes(fakes: Fakes, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    arrays = [
-        read_idx(raw, 3 if "images" in name else 1) for name, raw in fakes.mnist.items()
-    ]
+    arrays = [read_idx(raw, 3 if "images" in name else 1) for name, raw in fakes.mnist.items()]
     buffer = io.BytesIO()
     keys = ("x_train", "y_train", "x_test", "y_test")
     np.savez(buffer, **dict(zip(keys, arrays, strict=True)))

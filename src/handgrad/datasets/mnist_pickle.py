@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.datasets import unpickle
-from handgrad.datasets.known import KnownFile, sha256_of, unpacked
 from handgrad.datasets.idx import write_idx
+from handgrad.datasets.known import KnownFile, sha256_of, unpacked
 from handgrad.datasets.mnist_files import MNIST
 from handgrad.errors import DataError
 
