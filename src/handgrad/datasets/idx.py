@@ -14,7 +14,7 @@ from handgrad.errors import DataError
 
 _UNSIGNED_BYTES = 0x08
 # The third byte of the magic number, and how its values are stored.
-_KINDS = {
+_KINDS: dict[int, np.dtype[Any]] = {
     _UNSIGNED_BYTES: np.dtype(np.uint8),
     0x09: np.dtype(np.int8),
     0x0B: np.dtype(">i2"),
@@ -61,13 +61,14 @@ def write_idx(values: npt.NDArray[np.uint8]) -> bytes:
     return header + values.tobytes()
 
 
-def is_idx(path: Path) -> bool:
-    """Tell whether a file, plain or gzip, begins as an IDX file does, whatever its name says."""
+def idx_dimensions(path: Path) -> int:
+    """Tell from a file's first bytes, plain or gzip, how many dimensions it has; 0: no IDX file."""
     try:
         with unpacked(path) as stream:
-            return _is_magic(stream.read(4))
+            magic = stream.read(4)
     except DataError:
-        return False
+        return 0
+    return magic[3] if _is_magic(magic) else 0
 
 
 def open_idx(path: Path) -> npt.NDArray[Any]:
