@@ -117,8 +117,8 @@ def _arrays(path: Path) -> tuple[dict[str, tuple[str, Array]], dict[str, tuple[s
     except _UNREADABLE as error:
         pickled = "pickle" in str(error).lower() and name
         reason = (
-            f"holds {name}, Python objects, which are never unpickled; save them with a plain dtype, "
-            "such as labels.astype(str)"
+            f"holds {name}, Python objects, which are never unpickled; save them as a plain "
+            "dtype, such as labels.astype(str)"
             if pickled
             else f"cannot be read as NPZ ({' '.join(str(error).split())})"
         )
