@@ -13,7 +13,7 @@ from training_records import a_record
 
 from handgrad import report
 from handgrad.analysis import analyse
-from handgrad.errors import ReportError
+from handgrad.errors import ReportError, ResultsError
 from handgrad.training_record import (
     METRICS,
     ColumnSummary,
@@ -355,6 +355,16 @@ def test_another_process_makes_the_same_bytes_and_loads_nothing_else(tmp_path):
     command = [sys.executable, "-c", AGAIN, "record.json", "again.html"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "again.html").read_bytes() == report.build_own(record).encode()
+
+
+def test_the_page_of_a_folder_is_that_of_its_record(tmp_path):
+    record = a_record("regress")
+    record.write(tmp_path / "record.json")
+    assert report.write(tmp_path) == tmp_path / "report.html"
+    assert (tmp_path / "report.html").read_text(encoding="utf-8") == report.build_own(record)
+    (tmp_path / "record.json").write_text("{}")
+    with pytest.raises(ResultsError, match=r"record.json is not a record of handgrad train"):
+        report.build(tmp_path)
 
 
 def test_missing_libraries_are_named(monkeypatch):

@@ -24,8 +24,8 @@ from handgrad.terminal import say
 def report_command(folder: Path, output: Path | None, pdf: Path | None) -> None:
     """Make the page of a results folder from its records alone.
 
-    FOLDER is one that `handgrad reproduce` wrote. Neither data, nor PyTorch, nor a network is
-    needed; the same records give the same page, to the byte.
+    FOLDER is one that `handgrad reproduce` or `handgrad train` wrote. Neither data, nor PyTorch,
+    nor a network is needed; the same records give the same page, to the byte.
     """
     page = report.write(folder, output)
     say(page)

@@ -27,7 +27,9 @@ def missing_libraries(needed: Sequence[str] | None = None) -> str | None:
 
 
 def build(folder: Path) -> str:
-    """Return the page of a results folder: the same records give the same text.
+    """Return the page of a folder of `handgrad reproduce`, or of `handgrad train`.
+
+    The same records give the same text.
 
     Raises
     ------
@@ -36,12 +38,15 @@ def build(folder: Path) -> str:
     ResultsError
         When a record is damaged or of another version.
     """
-    lacking = missing_libraries()
-    if lacking is not None:
-        raise ReportError(f"no report: {lacking}")
+    if not (folder / "results.json").is_file() and (folder / "record.json").is_file():
+        from handgrad.training_record import TrainingRecord
+
+        return build_own(TrainingRecord.read(folder / "record.json"))
+    _require(_NEEDED)
     if not (folder / "results.json").is_file():
         raise ReportError(
-            f"{folder} holds no results.json; `handgrad reproduce --out {folder}` makes one"
+            f"{folder} holds no results.json; `handgrad reproduce --out {folder}` makes one, and "
+            "`handgrad train` a record.json, whose page is made, too"
         )
     from handgrad.report.page import render  # the libraries are there
 
@@ -49,7 +54,7 @@ def build(folder: Path) -> str:
 
 
 def write(folder: Path, output: Path | None = None) -> Path:
-    """Write the page of a results folder, by default to its report.html; return where."""
+    """Write the page of a folder, by default to its report.html; return where."""
     path = output or folder / "report.html"
     _write(path, build(folder))
     return path
@@ -63,9 +68,7 @@ def build_own(record: "TrainingRecord", source: str = "record.json") -> str:
     ReportError
         When the extra ``report`` is not installed.
     """
-    lacking = missing_libraries(_OWN_NEEDED)
-    if lacking is not None:
-        raise ReportError(f"no report: {lacking}")
+    _require(_OWN_NEEDED)
     from handgrad.report.own_page import render  # the libraries are there
 
     return render(record, source)
@@ -74,6 +77,12 @@ def build_own(record: "TrainingRecord", source: str = "record.json") -> str:
 def write_own(record: "TrainingRecord", path: Path, source: str = "record.json") -> None:
     """Write the page of one training; ReportError as `build_own`, or where it cannot be written."""
     _write(path, build_own(record, source))
+
+
+def _require(libraries: Sequence[str]) -> None:
+    lacking = missing_libraries(libraries)
+    if lacking is not None:
+        raise ReportError(f"no report: {lacking}")
 
 
 def _write(path: Path, page: str) -> None:
