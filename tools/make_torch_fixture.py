@@ -39,13 +39,22 @@ def layer(
     }
 
 
-def loss(function: Callable[..., torch.Tensor], x: np.ndarray, y: np.ndarray) -> Case:
-    """Run a loss and its gradient by the logits."""
+def loss(
+    function: Callable[..., torch.Tensor], x: np.ndarray, y: np.ndarray, **options: Any
+) -> Case:
+    """Run a loss and its gradient by the logits.
+
+    With ``sample_weight`` the function must give each example's loss: torch has no weights of
+    examples, and their weighted mean is taken by its own arithmetic.
+    """
     logits = torch.tensor(x, dtype=torch.float64, requires_grad=True)
     value = function(logits, torch.tensor(y))
+    if "sample_weight" in options:
+        weights = torch.tensor(options["sample_weight"])
+        value = (weights * value).sum() / weights.sum()
     (dx,) = torch.autograd.grad(value, logits)
     return {
-        "inputs": {"x": x, "y": y},
+        "inputs": {"x": x, "y": y, **options},
         "outputs": {"loss": value.detach().numpy(), "dx": dx.numpy()},
     }
 
@@ -66,6 +75,25 @@ def pool(seed: int, x: np.ndarray, height: int, width: int, stride: int) -> Case
     """Run torch's max pooling, which like ours pays the first pixel of a tie."""
     options = {"pool_height": height, "pool_width": width, "stride": stride}
     return layer(lambda x: F.max_pool2d(x, (height, width), stride), seed, options, x=x)
+
+
+def avg_pool(seed: int, x: np.ndarray, height: int, width: int, stride: int) -> Case:
+    """Run torch's average pooling."""
+    options = {"pool_height": height, "pool_width": width, "stride": stride}
+    return layer(lambda x: F.avg_pool2d(x, (height, width), stride), seed, options, x=x)
+
+
+def layernorm(seed: int, shape: tuple[int, ...]) -> Case:
+    """Run torch's layer norm over all axes but the first."""
+    rng, one = np.random.default_rng(seed), shape[1:]
+    return layer(
+        lambda x, gamma, beta: F.layer_norm(x, one, gamma, beta, eps=1e-3),
+        seed,
+        {"eps": 1e-3},
+        x=rng.normal(1, 2, shape),
+        gamma=rng.standard_normal(one),
+        beta=rng.standard_normal(one),
+    )
 
 
 def batchnorm(seed: int, shape: tuple[int, ...], training: bool) -> Case:
@@ -104,6 +132,66 @@ def optimizer(name: str, seed: int, **settings: Any) -> Case:
         rule.step()
         path.append(parameter.detach().numpy().copy())
     return {"inputs": {"w": w, "gradients": gradients}, "outputs": {"path": np.array(path)}}
+
+
+def tables() -> dict[str, Case]:
+    """Return the cases that tables of one's own brought: smooth layers, weights, regression."""
+    rng = np.random.default_rng(100)
+    x = np.array([[-30.0, -4.0, -1.0, -0.25], [0.0, 0.5, 2.0, 40.0]])
+    images = np.round(rng.standard_normal((2, 2, 5, 6)), 2)
+    scores, labels = np.round(rng.normal(0, 3, (5, 4)), 2), np.array([0, 3, 1, 1, 2])
+    several = rng.integers(0, 2, (5, 4))
+    targets = np.round(rng.normal(0, 3, (5, 4)), 2)
+    targets[0, 0], targets[1, 1] = scores[0, 0], scores[1, 1] + 1.5  # on the kinks of mae and huber
+
+    def whole(x: torch.Tensor) -> torch.Tensor:
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
+
+    weights = np.array([0.5, 0.0, 2.0, 1.25, 3.0])
+    far = np.array([[1e8, -1e8, 0.0], [1e-8, -3.0, 1e4]])
+
+    def binary(x: torch.Tensor, y: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+        return F.binary_cross_entropy_with_logits(x, y.double(), reduction=reduction)
+
+    def huber(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return F.huber_loss(x, y, delta=1.5)
+
+    def smoothed(x: torch.Tensor, y: torch.Tensor, reduction: str = "mean") -> torch.Tensor:
+        return F.cross_entropy(x, y, label_smoothing=0.1, reduction=reduction)
+
+    def of_each(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        """Give the mean over an example's outputs, if it has several."""
+        return lambda x, y: function(x, y, reduction="none").reshape(len(x), -1).mean(dim=1)
+
+    weighted = {"sample_weight": weights}
+    return {
+        "tanh": layer(torch.tanh, 21, {}, x=x),
+        "leaky_relu": layer(lambda x: F.leaky_relu(x, 0.1), 22, {"slope": 0.1}, x=x),
+        "gelu": layer(F.gelu, 23, {}, x=x),
+        "gelu_tanh": layer(lambda x: F.gelu(x, approximate="tanh"), 24, {}, x=x),
+        "silu": layer(F.silu, 25, {}, x=x),
+        "avg_pool": avg_pool(26, images, 2, 2, 2),
+        "avg_pool_overlap_border": avg_pool(27, images, 3, 2, 2),
+        "global_avg_pool": layer(
+            lambda x: F.adaptive_avg_pool2d(x, 1).flatten(1), 28, {}, x=images
+        ),
+        "layernorm": layernorm(29, (4, 5)),
+        "layernorm_images": layernorm(30, (3, 2, 2, 3)),
+        "mse": loss(F.mse_loss, scores[:, 0], targets[:, 0]),
+        "mse_columns": loss(F.mse_loss, scores, targets),
+        "mae": loss(F.l1_loss, scores, targets),
+        "huber": loss(huber, scores, targets, delta=1.5),
+        "huber_extreme": loss(huber, far, np.zeros((2, 3)), delta=1.5),
+        "multilabel": loss(binary, scores, several),
+        "softmax_smoothed": loss(smoothed, scores, labels, label_smoothing=0.1),
+        "softmax_weighted": loss(of_each(F.cross_entropy), scores, labels, **weighted),
+        "softmax_smoothed_weighted": loss(
+            of_each(smoothed), scores, labels, label_smoothing=0.1, **weighted
+        ),
+        "logistic_weighted": loss(of_each(binary), scores[:, 1], several[:, 1], **weighted),
+        "multilabel_weighted": loss(of_each(binary), scores, several, **weighted),
+        "mse_weighted": loss(of_each(F.mse_loss), scores, targets, **weighted),
+    }
 
 
 def compute() -> dict[str, Case]:
@@ -152,6 +240,7 @@ def compute() -> dict[str, Case]:
         "svm_extreme": loss(hinge, extreme, binary),
         "softmax": loss(F.cross_entropy, logits, np.array([0, 3, 1, 1, 2])),
         "softmax_extreme": loss(F.cross_entropy, steep, np.array([0, 1, 1])),
+        **tables(),
         "sgd": optimizer("SGD", 14, lr=1e-2),
         "sgd_momentum": optimizer("SGD", 15, lr=1e-2, momentum=0.9),
         "nesterov": optimizer("SGD", 16, lr=1e-2, momentum=0.9, nesterov=True),

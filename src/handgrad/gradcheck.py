@@ -272,10 +272,20 @@ def check_loss(
     *args: Any,
     tolerance: float = 1e-7,
     step: float = 1e-5,
+    **options: Any,
 ) -> float:
-    """Check the gradient of a loss, ``loss(x, *args) -> (value, dx)``, and return its error.
+    """Check the gradient of ``loss(x, *args, **options) -> (value, dx)``, and return its error.
 
-    Raises and warns as `check_gradients`; the arguments are called x, argument 1, ...
+    Options are a loss's own: sample_weight, delta, label_smoothing. Raises and warns as
+    `check_gradients`; the arguments are called x, argument 1, ...
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from handgrad.layers import huber_loss
+    >>> x, y = np.array([0.2, 3.0]), np.array([0.0, 1.0])
+    >>> check_loss(huber_loss, x, y, delta=0.5, sample_weight=np.array([1.0, 2.0])) < 1e-9
+    True
     """
     x = np.array(x, dtype=np.float64, order="C")
     kept = {"x": x, **{f"argument {i}": arg for i, arg in enumerate(args, start=1)}}
@@ -283,7 +293,7 @@ def check_loss(
 
     def evaluate() -> tuple[float, Array]:
         given = {name: _copy(value) for name, value in kept.items()}
-        value, dx = loss(*given.values())
+        value, dx = loss(*given.values(), **options)
         check.note_changes("loss", given, kept)
         return value, dx
 

@@ -53,6 +53,19 @@ PAIRS = {
     ),
     "channel bias": (L.channel_bias_forward, L.channel_bias_backward, [IMAGES, (2,)]),
     "pool": (lambda x: L.max_pool_forward(x, POOL), L.max_pool_backward, [IMAGES]),
+    "average pool": (lambda x: L.avg_pool_forward(x, POOL), L.avg_pool_backward, [IMAGES]),
+    "global average": (L.global_avg_pool_forward, L.global_avg_pool_backward, [IMAGES]),
+    "layer norm": (L.layernorm_forward, L.layernorm_backward, [ROWS, (4,), (4,)]),
+    "layer norm of images": (
+        L.layernorm_forward,
+        L.layernorm_backward,
+        [IMAGES, IMAGES[1:], IMAGES[1:]],
+    ),
+    "tanh": (L.tanh_forward, L.tanh_backward, [ROWS]),
+    "leaky ReLU": (lambda x: L.leaky_relu_forward(x, 0.2), L.leaky_relu_backward, [ROWS]),
+    "GELU": (L.gelu_forward, L.gelu_backward, [ROWS]),
+    "GELU, tanh form": (lambda x: L.gelu_forward(x, approximate=True), L.gelu_backward, [ROWS]),
+    "SiLU": (L.silu_forward, L.silu_backward, [ROWS]),
 }
 
 
@@ -294,6 +307,10 @@ def test_underflow_is_no_error_in_losses():
         assert L.softmax_loss(np.float32([[0, -200, -90]]), [0])[0] == 0
         assert L.logistic_loss(np.float32([200.0]), [1])[0] < 1e-40
         assert L.svm_loss(np.float32([1e-40]), [1])[0] == 1
+        assert L.multilabel_loss(np.float32([[200.0]]), [[1]])[0] < 1e-40
+        assert L.mse_loss(np.float32([1e-30]), [0])[0] == 0
+        assert L.mae_loss(np.float32([1e-40]), [0], sample_weight=[1e-40])[0] < 1e-39
+        assert L.huber_loss(np.float32([1e-30]), [0], sample_weight=[1e300])[0] == 0
 
 
 @pytest.mark.parametrize("kind", ["dense", "conv", "norm"])

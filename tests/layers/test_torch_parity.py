@@ -54,6 +54,15 @@ def max_pool(inputs):
     return layer("max_pool", inputs, "x", parameters=[param])
 
 
+def avg_pool(inputs):
+    param = {key: inputs[key] for key in ("pool_height", "pool_width", "stride")}
+    return layer("avg_pool", inputs, "x", parameters=[param])
+
+
+def layernorm(inputs):
+    return layer("layernorm", inputs, "x", "gamma", "beta", parameters=[{"eps": inputs["eps"]}])
+
+
 def batchnorm(name, inputs):
     param = {key: inputs[key] for key in ("mode", "eps", "momentum")}
     param |= {key: np.array(inputs[key]) for key in ("running_mean", "running_var")}
@@ -62,7 +71,9 @@ def batchnorm(name, inputs):
 
 
 def loss(name, inputs):
-    value, dx = getattr(layers, f"{name}_loss")(np.array(inputs["x"]), np.array(inputs["y"]))
+    function = getattr(layers, f"{name}_loss")
+    given = {key: np.array(value) for key, value in inputs.items()}
+    value, dx = function(given.pop("x"), given.pop("y"), **given)
     return {"loss": value, "dx": dx}
 
 
@@ -95,6 +106,28 @@ OURS = {
     "svm_extreme": lambda inputs: loss("svm", inputs),
     "softmax": lambda inputs: loss("softmax", inputs),
     "softmax_extreme": lambda inputs: loss("softmax", inputs),
+    "tanh": lambda inputs: layer("tanh", inputs, "x"),
+    "leaky_relu": lambda inputs: layer("leaky_relu", inputs, "x", slope=inputs["slope"]),
+    "gelu": lambda inputs: layer("gelu", inputs, "x"),
+    "gelu_tanh": lambda inputs: layer("gelu", inputs, "x", approximate=True),
+    "silu": lambda inputs: layer("silu", inputs, "x"),
+    "avg_pool": avg_pool,
+    "avg_pool_overlap_border": avg_pool,
+    "global_avg_pool": lambda inputs: layer("global_avg_pool", inputs, "x"),
+    "layernorm": layernorm,
+    "layernorm_images": layernorm,
+    "mse": lambda inputs: loss("mse", inputs),
+    "mse_columns": lambda inputs: loss("mse", inputs),
+    "mae": lambda inputs: loss("mae", inputs),
+    "huber": lambda inputs: loss("huber", inputs),
+    "huber_extreme": lambda inputs: loss("huber", inputs),
+    "multilabel": lambda inputs: loss("multilabel", inputs),
+    "softmax_smoothed": lambda inputs: loss("softmax", inputs),
+    "softmax_weighted": lambda inputs: loss("softmax", inputs),
+    "softmax_smoothed_weighted": lambda inputs: loss("softmax", inputs),
+    "logistic_weighted": lambda inputs: loss("logistic", inputs),
+    "multilabel_weighted": lambda inputs: loss("multilabel", inputs),
+    "mse_weighted": lambda inputs: loss("mse", inputs),
     "sgd": lambda inputs: rule("sgd", inputs),
     "sgd_momentum": lambda inputs: rule("sgd_momentum", inputs),  # the same at a constant rate
     "nesterov": lambda inputs: rule("nesterov", inputs),

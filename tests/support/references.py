@@ -68,6 +68,56 @@ def max_pool_backward_loops(dout, x, height, width, stride):
     return dx
 
 
+def avg_pool_forward_loops(x, height, width, stride):
+    """out[n, c, i, j] = the sum of the window's pixels, divided by how many it has."""
+    N, C, H, W = x.shape
+    out = np.zeros((N, C, 1 + (H - height) // stride, 1 + (W - width) // stride))
+    for n, c, i, j in np.ndindex(out.shape):
+        for p, q in np.ndindex(height, width):
+            out[n, c, i, j] += x[n, c, i * stride + p, j * stride + q] / (height * width)
+    return out
+
+
+def avg_pool_backward_loops(dout, shape, height, width, stride):
+    """Each window pays an equal part of its gradient to each of its pixels; return dx."""
+    dx = np.zeros(shape)
+    for n, c, i, j in np.ndindex(dout.shape):
+        for p, q in np.ndindex(height, width):
+            dx[n, c, i * stride + p, j * stride + q] += dout[n, c, i, j] / (height * width)
+    return dx
+
+
+def layernorm_forward_loops(x, gamma, beta, eps=1e-5):
+    """Return out, one example after the other; x (N, D)."""
+    N, D = x.shape
+    out = np.zeros((N, D))
+    for n in range(N):
+        mean = sum(x[n, d] for d in range(D)) / D
+        variance = sum((x[n, d] - mean) ** 2 for d in range(D)) / D
+        for d in range(D):
+            out[n, d] = gamma[d] * (x[n, d] - mean) / np.sqrt(variance + eps) + beta[d]
+    return out
+
+
+def layernorm_backward_loops(dout, x, gamma, eps=1e-5):
+    """Return (dx, dgamma, dbeta) by the whole Jacobian of x_hat, entry by entry.
+
+    d x_hat[d] / d x[k] = ([d = k] - 1/D - x_hat[d] x_hat[k] / D) / sigma.
+    """
+    N, D = x.shape
+    x_hat = layernorm_forward_loops(x, np.ones(D), np.zeros(D), eps)
+    dx, dgamma, dbeta = np.zeros((N, D)), np.zeros(D), np.zeros(D)
+    for n in range(N):
+        sigma = np.sqrt(np.var(x[n]) + eps)
+        for d in range(D):
+            dgamma[d] += dout[n, d] * x_hat[n, d]
+            dbeta[d] += dout[n, d]
+            for k in range(D):
+                slope = (int(d == k) - 1 / D - x_hat[n, d] * x_hat[n, k] / D) / sigma
+                dx[n, k] += dout[n, d] * gamma[d] * slope
+    return dx, dgamma, dbeta
+
+
 def batchnorm_forward_loops(x, gamma, beta, eps=1e-5):
     """Return (out, mean, biased variance), one feature after the other."""
     N, D = x.shape
@@ -138,6 +188,23 @@ def softmax_loss_exact(x, y):
             for c in range(C):
                 dx[n, c] = float((exponentials[c] / total - int(c == y[n])) / N)
         return float(loss), dx
+
+
+def mean_loss_loops(of_one, x, y, weights=None):
+    """Return (loss, dx) of rows x (N, M): of_one(x, y) -> (loss, slope) of one number.
+
+    An example's loss is the mean of its numbers'; the batch's is the weighted mean of those.
+    """
+    N, M = x.shape
+    weights = [1.0] * N if weights is None else [float(w) for w in weights]
+    loss, dx = 0.0, np.zeros((N, M))
+    for n in range(N):
+        share = weights[n] / sum(weights) if sum(weights) else 0.0
+        for m in range(M):
+            value, slope = of_one(float(x[n, m]), float(y[n, m]))
+            loss += share * value / M
+            dx[n, m] = share * slope / M
+    return loss, dx
 
 
 def check_contract(forward: Callable, backward: Callable, args: tuple, tolerance: float) -> None:

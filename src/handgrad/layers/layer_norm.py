@@ -10,7 +10,7 @@ from handgrad.layers._checks import Array, floating, require, underflow_is_zero
 
 
 class LayerNormCache(NamedTuple):
-    """What layernorm_backward needs: x_hat in x's shape, gamma, inverse_std (N, 1, ...)."""
+    """What layernorm_backward needs: x_hat in x's shape, gamma, inverse_std (N, 1)."""
 
     x_hat: Array
     gamma: Array
@@ -62,14 +62,13 @@ def layernorm_forward(
         require(array.shape == one, "layernorm_forward", rule, **{name: array})
     require(eps >= 0, "layernorm_forward", "ln_param['eps'] must be at least 0", eps=eps)
 
-    axes = tuple(range(1, x.ndim))
+    flat = x.reshape(len(x), gamma.size)  # (N, D)
     # From the first number on: the mean of what is constant is then that, to the last bit.
-    first = x[(slice(None),) + (slice(0, 1),) * len(one)]
-    centred = x - first
-    centred -= centred.mean(axis=axes, keepdims=True)
-    var = np.square(centred).mean(axis=axes, keepdims=True)
+    centred = np.subtract(flat, flat[:, :1], order="C")
+    centred -= centred.mean(axis=1, keepdims=True)
+    var = np.square(centred).mean(axis=1, keepdims=True)
     inverse_std = 1 / np.sqrt(var + x.dtype.type(eps))
-    x_hat = np.multiply(centred, inverse_std, out=centred)
+    x_hat = np.multiply(centred, inverse_std, out=centred).reshape(x.shape)
     out = x_hat * gamma
     out += beta
     return out, LayerNormCache(x_hat, gamma, inverse_std)
@@ -104,11 +103,12 @@ def layernorm_backward(dout: ArrayLike, cache: LayerNormCache) -> tuple[Array, A
     dout = floating(dout, x_hat.dtype)
     rule = f"dout must be of x's shape {x_hat.shape}"
     require(dout.shape == x_hat.shape, "layernorm_backward", rule, dout=dout)
-    axes = tuple(range(1, x_hat.ndim))
     dbeta = dout.sum(axis=0)
     dgamma = (dout * x_hat).sum(axis=0)
-    g = dout * gamma
-    dx = g - g.mean(axis=axes, keepdims=True)
-    dx -= x_hat * (g * x_hat).mean(axis=axes, keepdims=True)
+    flat_hat = x_hat.reshape(len(x_hat), gamma.size)  # (N, D)
+    g = np.multiply(dout, gamma, order="C").reshape(flat_hat.shape)
+    dx = g - g.mean(axis=1, keepdims=True)
+    dx -= flat_hat * (g * flat_hat).mean(axis=1, keepdims=True)
     dx *= inverse_std
+    dx = dx.reshape(x_hat.shape)
     return dx, dgamma, dbeta
