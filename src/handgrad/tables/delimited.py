@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import importlib
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -79,7 +79,7 @@ class DelimitedTable(Table):
             rows = list(_csv_reader(io.StringIO(content.decode(), ""), self.dialect.delimiter))
             return self._columns(rows, numbers, text)
         values = {
-            name: _column((spelt if i in again else frame)[i], i in as_text)
+            name: self._column((spelt if i in again else frame)[i], i in as_text)
             for i, name in enumerate(self.names)
         }
         return Columns(values, source=str(self.path), numbers=numbers)
@@ -139,13 +139,23 @@ class DelimitedTable(Table):
 
     def _columns(self, rows: list[list[str]], numbers: Rows, text: Collection[str]) -> Columns:
         texts = dict(zip(self.names, zip(*rows, strict=True), strict=True))
-        if self.dialect.decimal == ",":
-            texts = {n: tuple(map(_with_point, column)) for n, column in texts.items()}
-        values = {
-            name: cells(column) if name in text else settled(cells(column))
-            for name, column in texts.items()
-        }
+        values = {name: self._cells(column, name in text) for name, column in texts.items()}
         return Columns(values, source=str(self.path), numbers=numbers)
+
+    def _cells(self, found: Iterable[str | None], as_text: bool) -> Column:
+        """Strip texts; give numbers where all of them are some, and are not to be texts."""
+        texts = cells(found)
+        if as_text or self.dialect.decimal == ".":
+            return texts if as_text else settled(texts)
+        numbers = settled(cells(text and _with_point(text) for text in texts))
+        return texts if numbers.dtype == object else numbers
+
+    def _column(self, series: pandas.Series, as_text: bool) -> Column:
+        """Give numbers as float64, and the rest as texts."""
+        if series.dtype.kind in "iuf" and not as_text:
+            return np.asarray(series.to_numpy(np.float64), np.float64)
+        plain = series.to_numpy(dtype=object, na_value=None)
+        return self._cells((value if value is None else str(value) for value in plain), as_text)
 
     def _require_width(self, block: Block) -> None:
         wrong = np.flatnonzero(block.cells != len(self.names))
@@ -213,15 +223,6 @@ def _pandas() -> ModuleType:
             f"CSV files need {error.name}, which is not installed; "
             "`pip install 'handgrad[tables]'` brings it"
         ) from error
-
-
-def _column(series: pandas.Series, as_text: bool) -> Column:
-    """Numbers as float64; texts stripped, and as numbers where all of them are."""
-    if series.dtype.kind in "iuf" and not as_text:
-        return np.asarray(series.to_numpy(np.float64), np.float64)
-    plain = series.to_numpy(dtype=object, na_value=None)
-    texts = cells(value if value is None else str(value) for value in plain)
-    return texts if as_text else settled(texts)
 
 
 def _csv_reader(lines: io.TextIOBase, delimiter: str) -> CsvReader:

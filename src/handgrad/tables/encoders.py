@@ -154,7 +154,7 @@ class CategoryEncoder:
     ----------
     values : tuple of str
         With a feature each, the most frequent first.
-    shares : float64 array (features,)
+    shares : tuple of float
         In the training rows, of the values, then of other and of missing where they have features.
     other, missing : bool
     frequencies : mapping of str to int, empty where there are few values
@@ -166,7 +166,7 @@ class CategoryEncoder:
     kind: ClassVar[str] = "category"
     name: str
     values: tuple[str, ...]
-    shares: Numbers
+    shares: tuple[float, ...]
     other: bool
     missing: bool
     frequencies: Mapping[str, int]
@@ -187,7 +187,7 @@ class CategoryEncoder:
         amounts += [rare] * bool(rare) + [missing] * bool(missing)
         logs = np.log1p([counts[value] for value in counts.elements()]) if many else np.zeros(0)
         return cls(
-            summary.name, values, np.array(amounts, np.float64) / max(len(column), 1), bool(rare),
+            summary.name, values, tuple(each / max(len(column), 1) for each in amounts), bool(rare),
             bool(missing), dict(counts) if many else {}, Scale.of(logs),
             any(number_of(value) is not None for value in counts),
         )  # fmt: skip
@@ -216,8 +216,7 @@ class CategoryEncoder:
         found = map(places_of.get, texts.tolist(), repeat(unknown))
         codes = np.fromiter(found, np.int64, len(texts))
         width = len(self.shares)
-        shares = self.shares[:, None].astype(np.float32)
-        out[:width] = -shares
+        out[:width] = -np.array(self.shares, np.float32)[:, None]
         rows = np.flatnonzero(codes >= 0)
         out[codes[rows], rows] += 1
         out[:width, codes < 0] = 0

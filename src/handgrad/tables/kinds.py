@@ -40,8 +40,9 @@ def is_constant(present: Numbers) -> bool:
     if not len(present):
         return True
     low, high = float(present.min()), float(present.max())
-    # Halves, because the difference of the largest numbers overflows.
-    return bool(high / 2 - low / 2 <= _ROUNDING * max(abs(low), abs(high)) / 2)
+    size = max(abs(low), abs(high))
+    part = 4.0 if size > 1 else 1.0  # the difference of the largest numbers overflows
+    return bool(high / part - low / part <= _ROUNDING * (size / part))
 
 
 def summarise_column(columns: Columns, name: str, *, category: bool) -> ColumnSummary:
@@ -70,12 +71,12 @@ def _of_numbers(columns: Columns, name: str, column: Numbers) -> ColumnSummary:
     infinite = int(np.isinf(column).sum())
     present = np.sort(column[np.isfinite(column)])
     missing = len(column) - len(present)
-    distinct = int((np.diff(present) != 0).sum()) + 1 if len(present) else 0
+    distinct = int((present[1:] != present[:-1]).sum()) + 1 if len(present) else 0
     found = _plain(name, "number", missing - infinite, distinct)
     if not len(present):
         return replace(found, kind="constant", infinite=infinite, used=False, note="has no values")
     low, high = float(present[0]), float(present[-1])
-    mean = float(low + np.mean(present / 2 - low / 2) * 2)
+    mean = float(np.sum(present / len(present)))  # a sum of huge numbers overflows
     found = replace(found, infinite=infinite, lowest=low, highest=high, mean=mean)
     if is_constant(present) and not missing:
         same = "is the same in every row" + (" up to rounding" if distinct > 1 else "")
@@ -101,13 +102,13 @@ def _what_is_strange(columns: Columns, column: Numbers, present: Numbers, infini
     if infinite:
         row = columns.numbers[np.flatnonzero(np.isinf(column))[0]]
         notes.append(f"has infinite values (first in row {row}), taken for missing")
-    low, median, high = np.quantile(present / 4, [0.25, 0.5, 0.75]) * 4
-    away = np.abs(column / 4 - median / 4)
+    low, median, high = np.quantile(present / 4, [0.25, 0.5, 0.75])
+    away = np.abs(column / 4 - median)
     away[~np.isfinite(away)] = 0
     farthest = int(np.argmax(away))
-    spread = (high - low) / 4
+    spread = high - low
     value = float(column[farthest])
-    if abs(value) > _HUGE or (spread > 0 and away[farthest] > _FAR * spread):
+    if abs(value) > _HUGE or (spread > 0 and away[farthest] / _FAR > spread):
         notes.append(f"has huge values ({value:.3g} in row {columns.numbers[farthest]})")
     return "; ".join(notes)
 

@@ -107,11 +107,11 @@ class Preprocessor:
             each.log_scale if isinstance(each, CategoryEncoder) else each.scaling
             for each in self.encoders
         ]
-        shares = [each.shares for each in self.encoders if isinstance(each, CategoryEncoder)]
+        shares = [s for e in self.encoders if isinstance(e, CategoryEncoder) for s in e.shares]
         table = [(each.median, each.center, each.scale) for each in scales]
         return {
             "scales": np.array(table, np.float64).reshape(-1, 3),
-            "shares": np.concatenate([*shares, np.zeros(0)]),
+            "shares": np.array(shares, np.float64),
         }
 
     @classmethod
@@ -130,7 +130,7 @@ class Preprocessor:
             else:
                 values = tuple(fields.pop("values"))
                 width = len(values) + fields["other"] + fields["missing"]
-                own = shares[place : place + width]
+                own = tuple(shares[place : place + width].tolist())
                 encoders.append(
                     CategoryEncoder(values=values, shares=own, log_scale=scale, **fields)
                 )

@@ -136,8 +136,8 @@ def _require_parts(parts: Rows, fractions: tuple[float, float, float]) -> None:
 
 def _codes(y: npt.NDArray[np.generic]) -> Rows:
     """Number the different values, or rows of values; missing ones are a value like others."""
-    if y.ndim == 1 and y.dtype.kind in "Of":
-        return coded(y)[0] + 1
+    if y.dtype.kind == "O":
+        y = coded(y)[0]
     axis = 0 if y.ndim == 2 else None
     return np.asarray(np.unique(y, axis=axis, return_inverse=True)[1], np.int64).reshape(-1)
 

@@ -198,7 +198,7 @@ def _binary(column: Column) -> Numbers | None:
     return column if bool(np.isin(column, (0.0, 1.0)).all()) else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TargetCoder:
     """Labels of any type to 0 .. C - 1 and back; amounts standardised and back.
 
