@@ -329,6 +329,18 @@ def test_large_records_stay_small_pages():
     assert "The first columns; the record has the others, too" in section(tree, "data")
 
 
+def test_of_many_targets_the_first_are_drawn_and_all_are_told():
+    for task, drawn in (("multilabel", 8), ("regress", 16)):
+        record = a_record(task)
+        targets = tuple(replace(record.analyses[0], target=f"target {i}") for i in range(12))
+        tree = parse(report.build_own(replace(record, analyses=targets)))
+        check_ids(tree)
+        (tested,) = [e for e in tree.iter("section") if e.get("id") == "tested"]
+        assert len(check_alternatives(tested)[1]) == drawn
+        for i in range(12):
+            assert f"target {i}" in section(tree, "tested")
+
+
 # how it is made ---------------------------------------------------------------------------------
 
 AGAIN = """

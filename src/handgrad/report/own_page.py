@@ -20,6 +20,7 @@ from handgrad.training_record import (
 )
 
 _CLASSES_SHOWN = 30  # a larger confusion matrix is told by its largest errors
+_TARGETS_DRAWN = 8  # of more targets, the others have their tables
 _EPOCHS_SHOWN = 40
 _COLUMNS_SHOWN = 200
 _NOT_SHARES = ("r2", *LOWER_IS_BETTER)
@@ -55,12 +56,13 @@ def _target(entry: Ref[TargetAnalysis], number: int) -> ShownTarget:
     found, regression = record.classification, record.regression
     drawn: list[Plot] = []
     calibration = None
-    if found and found.calibration:
+    plotted = number < _TARGETS_DRAWN
+    if plotted and found and found.calibration:
         bins = found.calibration.bins
         calibration = plots.calibration(f"{slug}-calibration", record.target, bins)
-    if regression and regression.points:
+    if plotted and regression and regression.points:
         drawn.append(own_plots.predictions(f"{slug}-predicted", record.target, regression))
-    if regression and regression.counts:
+    if plotted and regression and regression.counts:
         drawn.append(own_plots.residuals(f"{slug}-residuals", record.target, regression))
     fits = found is not None and len(found.classes) <= _CLASSES_SHOWN
     return ShownTarget(
