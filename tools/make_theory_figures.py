@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 FOLDER = Path(__file__).parents[1] / "src" / "handgrad" / "theory" / "figures"
-GREY, BLUE, ORANGE = "#808080", "#2f86d1", "#d9772b"
+GREY, BLUE, ORANGE, GREEN = "#808080", "#2f86d1", "#d9772b", "#3c9a5f"
 STYLE = {
     "svg.hashsalt": "handgrad",
     "svg.fonttype": "path",
@@ -73,6 +73,28 @@ def relu_subgradients() -> Figure:
     axes.set_xlabel("x")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+    return figure
+
+
+def activations() -> Figure:
+    """Draw tanh, ReLU, leaky ReLU, GELU and SiLU in one picture."""
+    from handgrad import layers
+
+    figure, axes = plt.subplots(figsize=(6.4, 3.2))
+    x = np.linspace(-4, 4, 161)
+    curves = {
+        "ReLU": (layers.relu_forward(x)[0], GREY, "-"),
+        "leaky, slope 0.1": (layers.leaky_relu_forward(x, 0.1)[0], GREY, "--"),
+        "tanh": (layers.tanh_forward(x)[0], GREEN, "-"),
+        "GELU": (layers.gelu_forward(x)[0], BLUE, "-"),
+        "SiLU": (layers.silu_forward(x)[0], ORANGE, "-"),
+    }
+    for name, (out, colour, line) in curves.items():
+        axes.plot(x, out, line, color=colour, linewidth=1.5, label=name)
+    axes.set_xlabel("x")
+    axes.set_ylim(-1.2, 2.2)
+    axes.legend(frameon=False, loc="upper left")
+    axes.spines[["top", "right"]].set_visible(False)
     return figure
 
 
@@ -171,6 +193,7 @@ def _square(
 
 
 FIGURES: dict[str, Callable[[], Figure]] = {
+    "activations": activations,
     "relu_subgradients": relu_subgradients,
     "pool_winners": pool_winners,
     "batchnorm_paths": batchnorm_paths,

@@ -20,10 +20,10 @@ from handgrad.descriptions_activations import (
 )
 from handgrad.descriptions_base import (
     Context as Context,
-    Grads,
+    Grads as Grads,
     Layer as Layer,
-    Own,
-    Shape,
+    Own as Own,
+    Shape as Shape,
     WithoutParameters,
     image_of,
 )

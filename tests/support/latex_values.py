@@ -153,8 +153,8 @@ class Formula:
             return special[token]()
         if token == "\\sqrt":
             return self._applied(root, [self._argument()])
-        if token in ("\\ln", "\\max", "\\min"):
-            return self._applied({"\\ln": ln, "\\max": largest, "\\min": smallest}[token])
+        if token in _FUNCTIONS:
+            return self._applied(_FUNCTIONS[token])
         if token == "e":
             self._expect("^")
             return self._applied(exp, [self._argument()])
@@ -243,9 +243,9 @@ class Formula:
             return lambda env: expectation(
                 lambda inner: (body(inner) - expectation(body, env)) ** 2, env
             )
-        if name != "sigmoid":
+        if name not in _OPERATORS:
             raise SyntaxError(f"unknown operator {name} in {self.latex!r}")
-        return self._applied(lambda z: 1 / (1 + exp(-z)))
+        return self._applied(_OPERATORS[name])
 
     def _bracketed(self):
         self._expect("[")
@@ -405,6 +405,17 @@ exp, ln, root = (
     _either(math.sqrt, sympy.sqrt),
 )
 largest, smallest = _either(max, sympy.Max), _either(min, sympy.Min)
+_FUNCTIONS = {
+    "\\ln": ln,
+    "\\max": largest,
+    "\\min": smallest,
+    "\\tanh": _either(math.tanh, sympy.tanh),
+}
+_OPERATORS = {
+    "sigmoid": lambda z: 1 / (1 + exp(-z)),
+    "erf": _either(math.erf, sympy.erf),
+    "erfc": _either(math.erfc, sympy.erfc),
+}
 
 
 def equations(label, **sizes):

@@ -8,9 +8,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 import test_theory
+import test_theory_activations  # noqa: F401 - it marks what it proves
 import test_theory_batchnorm  # noqa: F401 - it marks what it proves
 import test_theory_convolution  # noqa: F401 - and so does this
 import test_theory_network  # noqa: F401
+import test_theory_normalised  # noqa: F401
+import test_theory_tables  # noqa: F401
 import test_theory_training  # noqa: F401 - it marks what it proves
 from latex_values import BLOCKS, Formula, equations
 from theory_proofs import PROVED
@@ -65,6 +68,11 @@ def test_pages_have_the_assignments_numbers_in_order():
         "A.1",
         "A.2",
         "A.3",
+        "A.4",
+        "A.5",
+        "A.6",
+        "A.7",
+        "A.8",
         "7.1",
         "7.2",
         "7.3",
