@@ -2,23 +2,18 @@
 
 from collections.abc import Callable, Sequence
 
-from handgrad.descriptions import (
-    BatchNorm,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    Layer,
-    MaxPool,
-    ReLU,
-    Shape,
-    Sigmoid,
-)
+from handgrad.descriptions import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool
+from handgrad.descriptions_activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Tanh
+from handgrad.descriptions_base import Layer, Shape
 
 ACTIVATIONS: dict[str, Callable[[], Layer] | None] = {
     "relu": ReLU,
     "sigmoid": Sigmoid,
     "logistic": Sigmoid,  # scikit-learn's name for it
+    "tanh": Tanh,
+    "leaky_relu": LeakyReLU,
+    "gelu": GELU,
+    "silu": SiLU,
     "identity": None,
 }
 """What makes a hidden layer's non-linearity, by name; None adds no layer."""

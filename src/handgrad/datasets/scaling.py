@@ -15,7 +15,9 @@ Array = npt.NDArray[Any]
 _BLOCK = 1 << 16  # numbers at a time: their float64 copies stay in the processor's cache
 
 
-def mean_and_deviation(X: Array, axis: int | None = 0) -> tuple[Array, Array]:
+def mean_and_deviation(
+    X: Array, axis: int | None = 0, *, weight: Array | None = None
+) -> tuple[Array, Array]:
     """Return what `standardise` subtracts and divides by, in float64.
 
     The mean is corrected by the mean of what it leaves over, so that its rounding error does not
@@ -31,11 +33,13 @@ def mean_and_deviation(X: Array, axis: int | None = 0) -> tuple[Array, Array]:
         The rows that decide, at least one.
     axis : 0 or None
         0 for a mean and a deviation of each feature, None for one of all numbers.
+    weight : ndarray of numbers above 0, shape (rows,), optional
+        A row of weight 2 counts as two.
 
     Returns
     -------
     mean, deviation : ndarray of float64, shape ``X.shape[1:]``, or () for ``axis=None``
-        The deviation divides by the number of rows, not by one less.
+        The deviation divides by the number of rows, or their weights' sum, not by one less.
     """
     X = floating(X)
     smallest = X.min(axis=axis).astype(np.float64)
@@ -43,15 +47,23 @@ def mean_and_deviation(X: Array, axis: int | None = 0) -> tuple[Array, Array]:
     spread = largest / 2 - smallest / 2
     rounding = np.finfo(X.dtype).eps * np.maximum(np.abs(smallest), np.abs(largest))
     constant = spread <= rounding
-    rows = X.size if axis is None else len(X)
+    numbers = X.size if axis is None else len(X)  # that a mean is of
+    shares = None
+    if weight is not None:  # each row's part of it, times their number
+        weight = np.asarray(weight, np.float64).reshape(-1, *(1,) * (X.ndim - 1))
+        shares = weight * (len(X) / weight.sum())
     mean = X.mean(axis=axis, dtype=np.float64)
     # A power of two changes no digit, and keeps the squares of tiny numbers from being 0.
     unit = np.where(constant, 1.0, np.ldexp(1.0, np.frexp(spread)[1]))
     left_over, squares = np.zeros_like(mean), np.zeros_like(mean)
+    start = 0
     for block in _blocks_less(X, mean):
         block /= unit
-        left_over += block.sum(axis=axis) / rows
-        squares += np.square(block, out=block).sum(axis=axis) / rows
+        share = None if shares is None else shares[start : start + len(block)]
+        left_over += (block if share is None else share * block).sum(axis=axis) / numbers
+        np.square(block, out=block)
+        squares += (block if share is None else share * block).sum(axis=axis) / numbers
+        start += len(block)
     mean = mean + unit * left_over
     deviation = unit * np.sqrt(np.maximum(squares - left_over**2, 0.0))
     return np.where(constant, smallest, mean), np.where(constant, 1.0, deviation)

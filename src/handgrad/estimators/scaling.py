@@ -1,0 +1,53 @@
+"""Inputs and targets brought to mean 0 and deviation 1, and outliers brought near."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from handgrad.arrays import Array
+from handgrad.datasets.scaling import mean_and_deviation
+
+_FAR = 4.0  # deviations: a standardised value comes no further
+_BLOCK = 1 << 16  # numbers at a time: their float64 copies stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What is taken from X and what it is divided by, decided by training rows.
+
+    z = (x - mean) / deviation, in float64, and then z / sqrt(1 + (z / 4)^2), which moves small z
+    little and lets none beyond four: one outlier cannot lead a network, nor can a pixel that is lit
+    in a row of ten thousand. Holzmüller et al., "Better by default: strong pre-tuned MLPs and
+    boosted trees on tabular data", NeurIPS 2024, bound their inputs so.
+
+    Attributes
+    ----------
+    mean, deviation : array, of shape (D,) for rows, (C, 1, 1) for images; None to leave X as it is
+        A column that is constant, up to a rounding error of its dtype, has deviation 1.
+    """
+
+    mean: Array | None = None
+    deviation: Array | None = None
+
+    @classmethod
+    def of(cls, X: Array, weight: Array | None) -> "Scaling":
+        """Decide by X, (n, D) or (n, C, H, W), with each example's weight."""
+        if X.ndim == 2:
+            return cls(*mean_and_deviation(X, weight=weight))
+        _, C, H, W = X.shape
+        pixels = np.moveaxis(X, 1, -1).reshape(-1, C)
+        of_pixels = None if weight is None else np.repeat(weight, H * W)
+        mean, deviation = mean_and_deviation(pixels, weight=of_pixels)
+        return cls(mean.reshape(C, 1, 1), deviation.reshape(C, 1, 1))
+
+    def apply(self, X: Array, dtype: np.dtype) -> Array:
+        """Give X scaled, in this dtype; the arithmetic is in float64."""
+        if self.mean is None or self.deviation is None:
+            return X.astype(dtype, copy=False)
+        scaled = np.empty(X.shape, dtype)
+        rows = max(1, _BLOCK * len(X) // max(1, X.size))
+        for start in range(0, len(X), rows):
+            z = np.subtract(X[start : start + rows], self.mean, dtype=np.float64)
+            z /= self.deviation
+            scaled[start : start + rows] = z / np.sqrt(1 + np.square(z / _FAR))
+        return scaled
