@@ -174,6 +174,12 @@ def test_parquet_is_read_as_the_same_csv_is(tmp_path):
         open_table(path)
 
 
+def test_a_wide_table(write):
+    names = [f"a_rather_long_name_of_column_{index}" for index in range(9000)]
+    path = write("a.csv", ",".join(names) + "\n" + ",".join(["1"] * 9000) + "\n")
+    assert open_table(path).names == tuple(names)
+
+
 def test_row_numbers_are_an_editors_lines(write):
     table = open_table(write("a.csv", 'a,b\n1,"two\nlines"\n\n \n3,x\n4,y\n'))
     assert table.read().numbers.tolist() == [2, 6, 7]
@@ -273,7 +279,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
         ("a.csv", "a,b,a\n1,2,3\n", "columns 1 and 3 are both named 'a'; give every column a name"),
         ("a.csv", "a,b\n1,2\n3\n", "row 3 has 1 cell where the header has 2 (cells are separated"),
         ("a.csv", 'a,b\n"1\n",2\n3,4,5\n', "row 4 has 3 cells where the header has 2"),
-        ("a.csv", 'a,b\n1,2\n3,"4\n5,6\n', "line 3 opens a quote that is never closed"),
+        ("a.csv", 'a,b\n1,2\n3,"4\n5,6\n', "row 3 opens a quote that is never closed"),
+        ("a.csv", 'a,b\n5" pipe,2\n3,"4\n5,6\n', "row 3 opens a quote that is never closed"),
+        ("a.csv", "sep=;\na;b\n1;2\n", "row 1 is a note for Excel (sep=;)"),
+        ("a.data", "1 2\n3 4\n5 6\n", "separated by blanks; separate them by commas or tabs"),
         ("a.csv", 'a,b\n1,2"\n3,4,5\n', "row 3 has 3 cells where the header has 2"),
         ("a.csv", bytes(range(256)), "is not text: it has zero bytes; CSV, TSV, Parquet"),
         ("a.csv", b"PK\x03\x04 not an archive", "Excel workbook: unpack it, or save it as CSV"),

@@ -6,6 +6,7 @@ import csv
 import importlib
 import io
 from collections.abc import Collection, Iterable, Iterator
+from itertools import chain
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -111,8 +112,10 @@ class DelimitedTable(Table):
         """Read the rest of a file in which quotes stand where they should not, cell by cell."""
         rest = io.BufferedReader(_After(block.content, stream), 1 << 16)
         lines = io.TextIOWrapper(rest, encoding="utf-8", newline="")
-        reader = _csv_reader(lines, self.dialect.delimiter)
-        offset = int(block.lines[0])
+        # A blank line more is a row without cells, unless a quote is open.
+        reader = _csv_reader(chain(lines, ["\n"]), self.dialect.delimiter)
+        row: list[str] = []
+        last = offset = int(block.lines[0])
         header = self.dialect.header and offset == 1
         try:
             while True:
@@ -122,10 +125,12 @@ class DelimitedTable(Table):
                     if len(row) > 1 or any(cell.strip() for cell in row):
                         self._require_cells(len(row), offset + begun)
                         rows.append(row)
-                        numbers.append(offset + begun)
+                        numbers.append(last := offset + begun)
                     begun = reader.line_num
                     if len(rows) == most:
                         break
+                if row and len(rows) < most:
+                    raise DataError(f"{self.path}: row {last} opens a quote that is never closed")
                 if not rows:
                     return
                 first = int(header)
@@ -225,7 +230,7 @@ def _pandas() -> ModuleType:
         ) from error
 
 
-def _csv_reader(lines: io.TextIOBase, delimiter: str) -> CsvReader:
+def _csv_reader(lines: Iterable[str], delimiter: str) -> CsvReader:
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True)
 
 

@@ -55,10 +55,15 @@ def recognise(head: Head) -> Dialect:
     if not head.whole and len(lines) > 1:
         lines.pop()  # cut off
     sample = "\n".join(lines[:_LINES])
+    if found := re.match(r"\ufeff?\"?sep=(.)\"?\n", sample):
+        raise DataError(
+            f"{head.path}: row 1 is a note for Excel (sep={found[1]}), no header; delete that row"
+        )
     delimiter = _delimiter(sample, head.path.name)
     rows = split_rows(sample, delimiter)
     if len(rows) > 2 and not head.whole:
         rows = rows[:-1]  # may be a record with line breaks that the sample cuts
+    _require_no_blanks(rows, head)
     first = [cell.strip() for cell in rows[0]]
     header = _is_header(first, rows[1:])
     if header and len(rows) == 1:
@@ -69,6 +74,19 @@ def recognise(head: Head) -> Dialect:
     decimal = "," if _has_decimal_commas(rows, delimiter) else "."
     size = len(sample.encode("utf-8")) / max(sample.count("\n"), 1)
     return Dialect(delimiter, decimal, header, names, encoding, size)
+
+
+def _require_no_blanks(rows: list[list[str]], head: Head) -> None:
+    """Refuse a file of numbers in one column each of whose lines is several, set off by blanks."""
+    if len(rows) < 3 or any(len(row) != 1 for row in rows):
+        return
+    words = [row[0].split() for row in rows[1:]]
+    alike = len({len(line) for line in words}) == 1 and len(words[0]) > 1
+    if alike and all(number_of(line[0]) is not None for line in words):
+        raise DataError(
+            f"{head.path}: its cells seem to be separated by blanks; "
+            "separate them by commas or tabs"
+        )
 
 
 def split_rows(text: str, delimiter: str) -> list[list[str]]:

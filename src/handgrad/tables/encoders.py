@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,32 +20,22 @@ from handgrad.tables.values import Column, Numbers, as_numbers, as_texts, number
 
 Features = npt.NDArray[np.float32]
 
-MOST_DEVIATIONS = 1e6
-"""A standardised value beyond it is taken for it: squares and sums stay finite in float32."""
+MOST_DEVIATIONS = 10.0
+"""A standardised value beyond it is taken for it.
+
+A pixel that was lit in one training row of a thousand would else be 70 deviations away in another
+row, and the network's answer arbitrary; and 1e300 would be infinite in float32.
+"""
 
 _RARE = 2  # rows: a category with fewer shares a feature with the other rare ones
 _YEAR_DAYS, _WEEK_DAYS = 365.2425, 7.0
 
 
-class Encoder(Protocol):
-    """What became of one column."""
-
-    name: str
-
-    @property
-    def features(self) -> tuple[str, ...]:
-        """Names of the features, in order."""
-
-    def encode(self, columns: Columns, column: Column, out: Features) -> None:
-        """Write the features of a column, (features, rows), into ``out``."""
-
-    def to_header(self) -> dict[str, Any]:
-        """Give what JSON can keep; numbers come back to the bit."""
-
-
 @dataclass(frozen=True)
 class Scale:
     """Standardisation in float64: ``(x - center) / scale``, a missing x as ``median``.
+
+    At most `MOST_DEVIATIONS` to either side.
 
     A constant (up to rounding) has scale 0, and gives 0.
     """

@@ -99,15 +99,15 @@ def _warnings(found: Sequence[ColumnSummary]) -> list[str]:
     for (note, used), those in names.items():
         shown = ", ".join(repr(name) for name in those[:5])
         more = f" and {len(those) - 5:,} more" if len(those) > 5 else ""
-        noun = "column" if len(those) == 1 else "columns"
-        lines.append(f"{noun} {shown}{more}: {note}" + ("" if used else "; not used"))
+        noun = "column" if len(those) == 1 else "each of the columns"
+        lines.append(f"{noun} {shown}{more} {note}" + ("" if used else "; not used"))
     return lines
 
 
 def _of_duplicates(repeated: int, rows: int) -> list[str]:
     if not repeated:
         return []
-    verb = "row equals" if repeated == 1 else "rows equal"
+    verb = "rows equals" if repeated == 1 else "rows equal"
     return [
         f"{repeated:,} of {rows:,} {verb} an earlier one: "
         "copies may be in training and in test rows"

@@ -76,7 +76,7 @@ def blocks(stream: BinaryIO, delimiter: str, path: Path) -> Iterator[Block]:
         end = int(block.starts[-1])
         if (last and end < len(data)) or len(data) - end > _LONGEST:
             begun = line + data[:end].count(b"\n")
-            raise DataError(f"{path}: line {begun} opens a quote that is never closed")
+            raise DataError(f"{path}: row {begun} opens a quote that is never closed")
         line += data[:end].count(b"\n")
         carry = data[end:] + held
         block = _without_blank_lines(block)

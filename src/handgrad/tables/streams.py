@@ -15,6 +15,7 @@ from typing import BinaryIO, cast
 from handgrad.errors import DataError
 
 SAMPLE = 1 << 17  # bytes of a file that are looked at to recognise it
+_LONGEST_HEAD = 1 << 26
 _GZIP = b"\x1f\x8b"
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -41,8 +42,10 @@ def read_head(path: Path) -> Head:
         packed = file.read(2) == _GZIP
         file.seek(0)
         source = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if packed else file
-        content = source.read(SAMPLE)
-        whole = not source.read(1)
+        content, whole = source.read(SAMPLE), False
+        while not whole and (content.count(b"\n") < 3 or len(content) < SAMPLE):
+            more = source.read(len(content) + 1)  # the lines of a wide table are long
+            content, whole = content + more, not more or len(content) > _LONGEST_HEAD
     if not content.strip(b" \t\r\n\x00\xef\xbb\xbf"):
         raise DataError(f"{path} is empty")
     return Head(path, content, packed, whole)
