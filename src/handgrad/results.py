@@ -112,12 +112,13 @@ class Epoch(TypedDict, total=False):
     """A line of history.jsonl: what an epoch of training came to.
 
     The mean training loss is ``loss`` where the Solver trained, ``train_loss`` in question 6;
-    there, ``val_accuracy`` is missing after epochs that were not judged.
+    there, ``val_accuracy`` is missing after epochs that were not judged, and ``val_loss`` always.
     """
 
     epoch: Required[int]
     loss: float
     train_loss: float
+    val_loss: float
     learning_rate: float
     train_accuracy: float
     val_accuracy: float

@@ -330,7 +330,9 @@ class Solver:
             counts = np.diff(starts, append=len(rows))
         else:
             counts = np.add.reduceat(self.data.train_weights[rows], starts)
-        return float(np.average(self.loss_history[-len(starts) :], weights=counts))
+        # Rows of an epoch that a callback has ended may count nothing: their losses are all 0 then.
+        known = counts if counts.any() else None
+        return float(np.average(self.loss_history[-len(starts) :], weights=known))
 
     def _keep_if_best(self, record: dict[str, Any]) -> None:
         """Keep what the model has now: the best, or without validation rows the last."""
