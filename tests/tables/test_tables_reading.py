@@ -315,6 +315,36 @@ def test_what_is_wrong_is_said_in_one_line(write, name, content, message):
     assert "\n" not in str(caught.value)
 
 
+SEEDS = {
+    "a.csv": b'id,name,"x, y"\n1,"Doe, J",3.5\n2,"Roe ""R""",\n',
+    "b.csv": "a;b\n1,5;é\n2,5;ü\n".encode("utf-16"),
+    "c.csv.gz": gzip.compress(b"a,b\n1,2\n3,4\n"),
+    "a.arff": b"@relation x\n@attribute 'a b' real\n@attribute c {x,'y z'}\n@data\n1,'y z'\n{0 3}\n",
+    "a.svm": b"1,2 qid:3 1:0.5 4:2 # c\n-1 qid:4 2:1\n",
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    name=st.sampled_from(sorted(SEEDS)),
+    place=st.floats(0, 1),
+    cut=st.integers(0, 12),
+    put=st.binary(max_size=3) | st.sampled_from([b'"', b"'", b"\n", b",", b";", b"{", b"\r", b"%"]),
+)
+def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path_factory, name, place, cut, put):
+    seed = SEEDS[name]
+    at = int(place * len(seed))
+    path = tmp_path_factory.getbasetemp() / name
+    path.write_bytes(seed[:at] + put + seed[at + cut :])
+    try:
+        read = open_table(path).read()
+    except DataError as error:
+        assert "\n" not in str(error)
+        assert str(path) in str(error)
+    else:
+        assert {len(column) for column in read.values()} == {read.rows}
+
+
 def test_a_parquet_file_that_is_cut_off(tmp_path):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")

@@ -63,6 +63,8 @@ def recognise(head: Head) -> Dialect:
     rows = split_rows(sample, delimiter)
     if len(rows) > 2 and not head.whole:
         rows = rows[:-1]  # may be a record with line breaks that the sample cuts
+    if not rows:
+        raise DataError(f"{head.path} has no rows")
     _require_no_blanks(rows, head)
     first = [cell.strip() for cell in rows[0]]
     header = _is_header(first, rows[1:])

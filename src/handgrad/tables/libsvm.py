@@ -57,8 +57,8 @@ class LibsvmTable(Table):
                 labels.update(dict.fromkeys(row.labels))
             if row.indices:
                 lowest, highest = min(lowest, min(row.indices)), max(highest, max(row.indices))
-        if not rows:
-            raise DataError(f"{self.path} has no rows")
+        if highest < 0:
+            raise DataError(f"{self.path} has no index:value pairs")
         if highest - lowest >= _MOST_FEATURES:
             raise DataError(
                 f"{self.path} has {highest - lowest + 1:,} features; tables are held dense, and at "
@@ -134,7 +134,7 @@ class LibsvmTable(Table):
             indices = [int(index) for index, _ in pairs]
             values = [float(value) for _, value in pairs]
         except ValueError:
-            wrong = next(word for word in words if not _is_pair(word))
+            wrong = next((word for word in words if not _is_pair(word)), words[0])
             raise DataError(
                 f"{self.path}: row {number}: {shortened(wrong)} is not of the form index:value"
             ) from None
@@ -153,4 +153,4 @@ class LibsvmTable(Table):
 
 def _is_pair(word: str) -> bool:
     index, _, value = word.partition(":")
-    return index.isdigit() and number_of(value) is not None
+    return index.isascii() and index.isdigit() and number_of(value) is not None

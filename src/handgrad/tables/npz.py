@@ -20,6 +20,10 @@ _TARGETS = ("y", "Y", "target", "targets", "label", "labels")
 _NAMES = ("feature_names", "columns", "names")
 
 
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
 class NpzTable(Table):
     """A table in an NPZ file; it is held in memory, as NumPy reads it.
 
@@ -75,7 +79,7 @@ class NpzTable(Table):
             try:
                 with self.path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                     return {name: file[name] for name in file.files}
-            except (zipfile.BadZipFile, zlib.error) as error:
+            except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError) as error:
                 raise DataError(
                     f"{self.path} is damaged or cut off: {error}; copy or write it again"
                 ) from None
@@ -85,7 +89,7 @@ class NpzTable(Table):
                         f"{self.path} holds pickled objects, which can run any program; "
                         "save arrays of numbers or of texts (dtype str)"
                     ) from None
-                raise DataError(f"{self.path} cannot be read as NPZ: {error}") from None
+                raise DataError(f"{self.path} cannot be read as NPZ: {_line(error)}") from None
 
     def _columns_of(self, name: str, array: Array, named: Array | None) -> list[tuple[str, Array]]:
         if array.dtype.kind not in "biufSUM":

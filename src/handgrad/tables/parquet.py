@@ -40,7 +40,8 @@ class ParquetTable(Table):
                 f"Parquet files need {error.name}, which is not installed; "
                 "`pip install 'handgrad[tables]'` brings it"
             ) from error
-        self._broken = (pyarrow.ArrowException, pyarrow.ArrowInvalid)
+        # Damage is an OSError as well, for some of its readers.
+        self._broken = (pyarrow.ArrowException, OSError, UnicodeDecodeError)
         if head.packed or not head.content.startswith(b"PAR1"):
             raise DataError(f"{self.path} is not a Parquet file: it does not begin with PAR1")
         self._open: Callable[[], Any] = lambda: parquet.ParquetFile(self.path)
@@ -80,7 +81,7 @@ class ParquetTable(Table):
                 raise self._damaged(error) from None
 
     def _damaged(self, error: Exception) -> DataError:
-        line = str(error).splitlines()[0].rstrip(".")
+        line = " ".join(str(error).split()).rstrip(".")
         return DataError(f"{self.path} is damaged or cut off: {line}; copy or write it again")
 
 
