@@ -319,7 +319,7 @@ SEEDS = {
     "a.csv": b'id,name,"x, y"\n1,"Doe, J",3.5\n2,"Roe ""R""",\n',
     "b.csv": "a;b\n1,5;é\n2,5;ü\n".encode("utf-16"),
     "c.csv.gz": gzip.compress(b"a,b\n1,2\n3,4\n"),
-    "a.arff": b"@relation x\n@attribute 'a b' real\n@attribute c {x,'y z'}\n@data\n1,'y z'\n{0 3}\n",
+    "a.arff": b"@relation x\n@attribute 'a b' real\n@attribute c {x,'y z'}\n@data\n1,'y z'\n",
     "a.svm": b"1,2 qid:3 1:0.5 4:2 # c\n-1 qid:4 2:1\n",
 }
 
@@ -336,12 +336,14 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(tmp_path_factory, name, p
     at = int(place * len(seed))
     path = tmp_path_factory.getbasetemp() / name
     path.write_bytes(seed[:at] + put + seed[at + cut :])
+    read, said = None, str(path)
     try:
         read = open_table(path).read()
     except DataError as error:
-        assert "\n" not in str(error)
-        assert str(path) in str(error)
-    else:
+        said = str(error)
+    assert "\n" not in said
+    assert str(path) in said
+    if read is not None:
         assert {len(column) for column in read.values()} == {read.rows}
 
 

@@ -63,9 +63,8 @@ def reading(path: Path) -> Iterator[None]:
     except (gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged: {error}; copy it again") from None
     except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {' '.join(str(error.strerror or error).split())}"
-        ) from None
+        why = " ".join(str(error.strerror or error).split())
+        raise DataError(f"{path} cannot be read: {why}") from None
 
 
 def encoding_of(head: Head) -> str:
