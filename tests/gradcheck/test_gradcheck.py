@@ -16,6 +16,7 @@ from handgrad.layers import (
     batchnorm_forward,
     fc_backward,
     fc_forward,
+    huber_loss,
     relu_backward,
     relu_forward,
     softmax_loss,
@@ -299,6 +300,25 @@ def test_tolerance_and_step_are_obeyed():
 
 
 # check_loss -----------------------------------------------------------------------------------
+
+
+def test_check_loss_hands_the_losss_own_settings_on():
+    rng = np.random.default_rng(0)
+    x, y, weights = 3 * rng.standard_normal(6), np.zeros(6), rng.random(6)
+    seen = []
+
+    def noted(x, y, **settings):
+        seen.append(settings)
+        return huber_loss(x, y, **settings)
+
+    assert check_loss(noted, x, y, delta=0.7, sample_weight=weights) < 1e-8
+    assert all(s["delta"] == 0.7 and s["sample_weight"] is weights for s in seen)
+
+    def unweighted(x, y, sample_weight):
+        return huber_loss(x, y, sample_weight=sample_weight)[0], huber_loss(x, y)[1]
+
+    with pytest.raises(GradientMismatchError):
+        check_loss(unweighted, x, y, sample_weight=weights)
 
 
 def test_check_loss_accepts_and_rejects():

@@ -12,7 +12,23 @@ from engines import each_engine as each_engine
 
 from handgrad import layers as L
 from handgrad.descriptions import Context
-from handgrad.network import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, Network, ReLU
+from handgrad.network import (
+    GELU,
+    AvgPool,
+    BatchNorm,
+    Conv,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAvgPool,
+    LayerNorm,
+    LeakyReLU,
+    MaxPool,
+    Network,
+    ReLU,
+    SiLU,
+    Tanh,
+)
 
 BAD = [np.inf, -np.inf, np.nan]
 
@@ -49,6 +65,8 @@ NETWORKS = {
     "conv": [Conv(4, 3, bias=True), ReLU(), MaxPool(2), Flatten(), Dense(6), ReLU(), Dense(3)],
     "deep": [Conv(4, 3, padding=1), ReLU(), MaxPool(2), Conv(5, 3), ReLU(), Flatten(), Dense(3)],
     "norm": [Conv(4, 3), BatchNorm(), ReLU(), MaxPool(2), Flatten(), Dense(3)],
+    "smooth": [Flatten(), Dense(8), GELU(), Dense(6), SiLU(), LayerNorm(), Tanh(), Dense(3)],
+    "averages": [Conv(4, 3), GELU(True), AvgPool(2), LeakyReLU(), GlobalAvgPool(), Dense(3)],
     "dropout": [Flatten(), Dense(8), BatchNorm(), ReLU(), Dropout(0.5), Dense(3)],
 }
 
