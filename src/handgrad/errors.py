@@ -27,7 +27,7 @@ class ResultsError(HandgradError, ValueError):
 
 
 class EngineError(HandgradError, ValueError):
-    """HANDGRAD_ENGINE asks for what does not exist."""
+    """HANDGRAD_ENGINE asks for what does not exist, or the engine is of other sources."""
 
 
 class ReportError(HandgradError):

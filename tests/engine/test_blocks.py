@@ -6,32 +6,16 @@ an upstream gradient that is drawn.
 
 import numpy as np
 import pytest
-from engines import CASES, LEVELS, backward_by_layers, close, needs_the_engine
+from engines import CASES, agree, backward_by_layers, close, each_level, needs_the_engine
 from hypothesis import given, strategies as st
 from numpy.random import MT19937, PCG64, SFC64, Generator
 from threadpoolctl import threadpool_limits
 
-from handgrad.engine.program import Program, background
+from handgrad.engine.program import Program, Targets, background
 from handgrad.network import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, Network, ReLU
 from handgrad.solver import Solver
 
 pytestmark = needs_the_engine
-each_level = pytest.mark.parametrize("level", LEVELS)
-
-
-def agree(network, X, dout, level=None, scale=10.0):
-    """Hold the engine's outputs and gradients against the layers'."""
-    dtype, state = network.dtype, dict(network.state)
-    with np.errstate(invalid="ignore"):
-        want = network.loss(X)
-        _, expected = backward_by_layers(network, X, dout)
-        got = Program(network, level).scores(X)
-        grads = Program(network, level).backward(X, dout)
-    network.state.update(state)
-    close(got, want, dtype, scale)
-    for name, grad in expected.items():
-        close(grads[name], grad, dtype, scale)
-    return grads
 
 
 def draw_block(data):
@@ -261,5 +245,7 @@ def test_a_batch_that_no_memory_holds_is_an_error():
     program = Program(network)
     program._layers[0].out.stride = 2**30  # as of a billion channels
     with pytest.raises(MemoryError, match="no memory for a batch of 100000 examples"):
-        program.train(np.zeros((100000, 1, 1, 1)), None, np.ones(100000, np.int64), 100000, [0.1])
+        program.train(
+            np.zeros((100000, 1, 1, 1)), None, Targets(np.ones(100000, np.int64)), 100000, [0.1]
+        )
     program._layers[0].out.stride = 8

@@ -5,14 +5,15 @@ import re
 import subprocess
 import sys
 import textwrap
+from ctypes import c_int32
 from pathlib import Path
+from typing import ClassVar
 
-import numpy as np
 import pytest
-from engines import needs_the_engine
+from engines import LEVELS, needs_the_engine
 
 from handgrad.engine import build, library
-from handgrad.errors import ResultsError
+from handgrad.errors import EngineError, ResultsError
 from handgrad.reproduce.folder import opened
 
 
@@ -99,13 +100,15 @@ def test_the_sources_compile_without_a_warning(tmp_path, monkeypatch):
 
 
 @needs_the_engine
-def test_the_structures_are_those_of_the_library():
-    """Their sizes, at least: a field too many or too few would shift all behind it."""
-    found = library.load(np.dtype(np.float32))
-    sizes = (np.ctypeslib.ctypes.c_int32 * 5)()
-    found.hg_sizes(sizes)
-    ours = (library.Shape, library.Param, library.Layer, library.Net, library.Call)
-    assert list(sizes) == [np.ctypeslib.ctypes.sizeof(structure) for structure in ours]
+def test_a_library_of_other_sources_is_refused(monkeypatch):
+    """By the sizes of what crosses the door: a field too many would shift all behind it."""
+
+    class Longer(library.Call):
+        _fields_: ClassVar = [("more", c_int32)]
+
+    monkeypatch.setattr(library, "Call", Longer)
+    with pytest.raises(EngineError, match="compiled from other sources than these; install"):
+        library._opened.__wrapped__(LEVELS[0], "float")
 
 
 def test_a_reproduction_says_what_it_needs(tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from ctypes import POINTER, byref, c_double, c_int32, c_int64, c_uint64, c_void_
 
 import numpy as np
 import pytest
-from engines import CASES, LEVELS, close, needs_the_engine
+from engines import CASES, close, each_level, needs_the_engine
 from hypothesis import given, strategies as st
 
 from handgrad.engine import library
@@ -13,7 +13,6 @@ from handgrad.engine.program import Program
 from handgrad.network import Conv, Dense, Flatten, Network, ReLU
 
 pytestmark = needs_the_engine
-each_level = pytest.mark.parametrize("level", LEVELS)
 each_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 

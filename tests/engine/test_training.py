@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from engines import needs_the_engine
 
-from handgrad import optim
+from handgrad import engine, optim
 from handgrad.engine.program import Program
 from handgrad.engine.stepper import EngineStepper
 from handgrad.errors import NonFiniteLossError
@@ -125,7 +125,7 @@ def test_the_engine_reads_nothing_but_what_it_was_given():
 
     def stepper(augment=None):
         configs = {name: {} for name in model.params}
-        made = EngineStepper(model, optim.adam, configs, X, y, 3, augment)
+        made = engine.stepper(model, optim.adam, configs, X, y, 3, augment)
         made.own()
         return made
 
@@ -153,7 +153,7 @@ def test_a_loss_that_is_not_finite_moves_nothing():
     model = Network(CONVOLVED, (1, 9, 9), rng=np.random.default_rng(0))
     X = np.full((5, 1, 9, 9), np.nan)
     configs = {name: {} for name in model.params}
-    stepper = EngineStepper(model, optim.adam, configs, X, np.arange(5) % 3, 5, None)
+    stepper = engine.stepper(model, optim.adam, configs, X, np.arange(5) % 3, 5)
     before = {name: array.copy() for name, array in model.params.items()}
     stepper.own()
     (loss,) = stepper.run(np.arange(5), [0.1])

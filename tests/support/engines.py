@@ -14,16 +14,18 @@ from handgrad.network import Network
 HALVES = ["layers", "engine"]
 # The processor levels whose code can be run here.
 LEVELS = [level for level in build.levels() if level <= (library.level() or 0)]
+each_level = pytest.mark.parametrize("level", LEVELS)
 needs_the_engine = pytest.mark.skipif(not LEVELS, reason="handgrad was installed without engine")
 
 CASES = settings(max_examples=40, deadline=None)
 
 
 def by_the_engine(network, X, y=None, sample_weight=None):
-    """Stand for Network.loss: what the engine makes of it, where it knows loss and layers."""
-    if not runs(network) or sample_weight is not None:
+    """Stand for Network.loss: what the engine makes of it, where it knows the layers."""
+    if not runs(network):
         return PLAIN(network, X, y, sample_weight)
-    return Program(network).scores(X) if y is None else Program(network).loss(X, y)
+    program = Program(network)
+    return program.scores(X) if y is None else program.loss(X, y, sample_weight)
 
 
 PLAIN = Network.loss
@@ -67,3 +69,18 @@ def backward_by_layers(network, X, dout):
         d, own_grads = layer.backward(d, cache, need_dx=True)
         grads |= {names[own]: grad for own, grad in own_grads.items()}
     return out, grads
+
+
+def agree(network, X, dout, level=None, scale=10.0):
+    """Hold the engine's outputs and gradients against the layers'."""
+    dtype, state = network.dtype, dict(network.state)
+    with np.errstate(invalid="ignore"):
+        want = network.loss(X)
+        _, expected = backward_by_layers(network, X, dout)
+        got = Program(network, level).scores(X)
+        grads = Program(network, level).backward(X, dout)
+    network.state.update(state)
+    close(got, want, dtype, scale)
+    for name, grad in expected.items():
+        close(grads[name], grad, dtype, scale)
+    return grads

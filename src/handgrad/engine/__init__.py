@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from handgrad import optim
 from handgrad.arrays import Array
-from handgrad.engine.program import Program, runs
+from handgrad.engine.program import Program, runs, targets
 from handgrad.engine.stepper import EngineStepper
 from handgrad.errors import EngineError
 from handgrad.network import Network
@@ -75,7 +75,7 @@ def stepper(
     augment : function, optional
         Replaces each batch of X.
     sample_weight : array (N,), optional
-        What each row counts in the loss. None is given where there are weights.
+        What each row counts in the loss.
     max_norm : float, optional
         The gradients of a step are clipped to it.
 
@@ -86,9 +86,9 @@ def stepper(
     """
     if _is_closed() or not _has_networks_loss(network) or not runs(network):
         return None
-    if sample_weight is not None:
-        return None
-    return EngineStepper(network, rule, configs, X, y, batch_size, augment, max_norm)
+    network.examples(X[:0])  # refuses another shape
+    wanted = targets(network, len(X), y, sample_weight)
+    return EngineStepper(network, rule, configs, X, wanted, batch_size, augment, max_norm)
 
 
 def scores(network: Network, X: ArrayLike) -> Array:

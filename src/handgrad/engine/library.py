@@ -11,6 +11,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from handgrad.engine import build
+from handgrad.errors import EngineError
 
 Pointer = c_void_p
 
@@ -22,12 +23,13 @@ class Shape(ctypes.Structure):
 
 
 class Param(ctypes.Structure):
-    """A parameter, its gradient, the rule's state, and how it is stepped."""
+    """A parameter, its gradient, the rule's state, how it is stepped, and what the engine keeps."""
 
     _fields_ = [
         *((name, Pointer) for name in ("w", "dw", "first", "second")),
         ("size", c_int64), ("t", c_int64), ("rule", c_int32), ("penalised", c_int32),
         *((name, c_double) for name in ("a", "b", "epsilon", "decay")),
+        ("mean_has", c_double), ("square_has", c_double),
     ]  # fmt: skip
 
 
@@ -37,8 +39,8 @@ class Layer(ctypes.Structure):
     _fields_ = [
         ("kind", c_int32), ("in_", Shape), ("out", Shape),
         *((name, c_int32) for name in ("size", "step", "padding", "pool", "pool_step", "relu")),
-        ("normed", c_int32),
-        *((name, c_double) for name in ("keep", "momentum", "eps")),
+        ("normed", c_int32), ("function", c_int32),
+        *((name, c_double) for name in ("keep", "momentum", "eps", "slope")),
         *((name, POINTER(Param)) for name in ("w", "b", "gamma", "beta")),
         ("running_mean", Pointer), ("running_var", Pointer), ("mid", Shape),
         *((name, Pointer) for name in ("kept", "best", "mean", "inverse", "scale", "shift")),
@@ -47,22 +49,34 @@ class Layer(ctypes.Structure):
     ]  # fmt: skip
 
 
+class Loss(ctypes.Structure):
+    """A loss and its own number: softmax's label smoothing, Huber's delta."""
+
+    _fields_ = [("kind", c_int32), ("option", c_double)]
+
+
+class Targets(ctypes.Structure):
+    """What the examples shall give, and what each weighs; see csrc/engine.h."""
+
+    _fields_ = [(name, Pointer) for name in ("labels", "values", "weights")]
+
+
 class Net(ctypes.Structure):
     """A network, and behind ``reg`` what the engine keeps for it."""
 
     _fields_ = [
         ("layers", POINTER(Layer)), ("params", POINTER(Param)),
-        *((name, c_int32) for name in ("count", "params_count", "loss", "first")),
+        *((name, c_int32) for name in ("count", "params_count", "first")), ("loss", Loss),
         ("reg", c_double), ("capacity", c_int64), ("trained", c_int64),
         ("input", Pointer), ("gradients", Pointer * 2),
     ]  # fmt: skip
 
 
 class Call(ctypes.Structure):
-    """What one call takes: rows, labels, rates, room for losses or scores, randomness, threads."""
+    """What one call takes: rows, targets, rates, room for losses or scores, randomness, threads."""
 
     _fields_ = [
-        ("X", Pointer), ("rows", Pointer), ("labels", Pointer), ("count", c_int64),
+        ("X", Pointer), ("rows", Pointer), ("targets", Targets), ("count", c_int64),
         ("batch", c_int64), ("rates", Pointer), ("losses", Pointer), ("background", c_double),
         *((name, Pointer) for name in ("scores", "upstream", "draws_state", "next_double")),
         ("threads", c_int32),
@@ -81,6 +95,14 @@ def level() -> int | None:
 @cache
 def _opened(wanted: int, real: str) -> ctypes.CDLL:
     library = ctypes.CDLL(str(build.library(wanted, real)))
+    ours = [ctypes.sizeof(kind) for kind in (Shape, Param, Layer, Net, Call)]
+    theirs = (c_int32 * len(ours))()
+    library.hg_sizes(theirs)
+    if ours != list(theirs):
+        raise EngineError(
+            "handgrad's engine was compiled from other sources than these; install handgrad again, "
+            f"or run python {build.__file__}"
+        )
     library.hg_train.restype = library.hg_scores.restype = c_int64
     library.hg_train.argtypes = library.hg_scores.argtypes = [POINTER(Net), POINTER(Call)]
     library.hg_prepare.argtypes = library.hg_free.argtypes = [POINTER(Net)]

@@ -9,20 +9,42 @@ import math
 from dataclasses import dataclass
 
 from handgrad.descriptions import (
+    GELU,
+    AvgPool,
     BatchNorm,
     Conv,
     Dense,
     Dropout,
     Flatten,
+    GlobalAvgPool,
     Layer,
+    LayerNorm,
+    LeakyReLU,
     MaxPool,
     ReLU,
     Sigmoid,
+    SiLU,
+    Tanh,
 )
 from handgrad.network import Network
 
-DENSE, CONV, NORM, POOL, SIGMOID, DROPOUT, FLATTEN = range(7)  # as in csrc/engine.h
-KNOWN = (BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, ReLU, Sigmoid)
+# As in csrc/engine.h, and the activations as in csrc/activations.c.
+DENSE, CONV, NORM, POOL, ACTIVATION, DROPOUT, FLATTEN, AVG_POOL, LAYER_NORM = range(9)
+SIGMOID, TANH, LEAKY_RELU, GELU_EXACT, GELU_TANH, SILU = range(6)
+
+_KINDS: dict[type[Layer], int] = {
+    Dense: DENSE,
+    Conv: CONV,
+    BatchNorm: NORM,
+    MaxPool: POOL,
+    ReLU: POOL,
+    Dropout: DROPOUT,
+    Flatten: FLATTEN,
+    AvgPool: AVG_POOL,
+    GlobalAvgPool: AVG_POOL,
+    LayerNorm: LAYER_NORM,
+    **dict.fromkeys((Sigmoid, Tanh, LeakyReLU, GELU, SiLU), ACTIVATION),
+}
 
 Shape = tuple[int, ...]
 Named = tuple[Layer, dict[str, str]]
@@ -38,7 +60,9 @@ class Step:
     before, after : shapes of one example
     names : a layer's own names ('W', 'gamma', ...) to the network's
     conv, norm, keep, relu : what the layers say
-    pool : (size, stride); (1, 1) for none
+    pool : (size, stride); (1, 1) for none, (0, 1) for the whole image
+    function, slope : of an activation
+    eps : of a layer norm
     """
 
     kind: int
@@ -50,6 +74,9 @@ class Step:
     keep: float = 1.0
     pool: tuple[int, int] = (1, 1)
     relu: bool = False
+    function: int = 0
+    slope: float = 0.0
+    eps: float = 0.0
 
     @property
     def products(self) -> int:
@@ -64,7 +91,7 @@ class Step:
 
 def has_known_layers(network: Network) -> bool:
     """Whether all layers are ours: another's may do anything."""
-    return bool(network.layers) and all(type(layer) in KNOWN for layer in network.layers)
+    return bool(network.layers) and all(type(layer) in _KINDS for layer in network.layers)
 
 
 def planned(network: Network) -> list[Step]:
@@ -84,7 +111,7 @@ def planned(network: Network) -> list[Step]:
             shape = steps[-1].after
         if isinstance(layer, Flatten):
             continue
-        step = Step(_kind(layer), shape, layer.output_shape(shape), dict(names))
+        step = Step(_KINDS[type(layer)], shape, layer.output_shape(shape), dict(names))
         if isinstance(layer, Conv):
             step.conv = layer
             if not layer.bias and rest and isinstance(rest[0][0], BatchNorm):
@@ -100,6 +127,8 @@ def planned(network: Network) -> list[Step]:
             step.keep = layer.keep
         elif isinstance(layer, BatchNorm):
             step.norm = layer
+        else:
+            _take_settings(step, layer)
         if isinstance(layer, ReLU):
             step.relu = True
         elif step.kind in (CONV, DENSE, POOL):
@@ -111,16 +140,20 @@ def planned(network: Network) -> list[Step]:
     return steps or [Step(FLATTEN, shape, shape, {})]
 
 
-def _kind(layer: Layer) -> int:
-    if isinstance(layer, Dense):
-        return DENSE
-    if isinstance(layer, Conv):
-        return CONV
-    if isinstance(layer, BatchNorm):
-        return NORM
-    if isinstance(layer, Sigmoid):
-        return SIGMOID
-    return DROPOUT if isinstance(layer, Dropout) else POOL
+def _take_settings(step: Step, layer: Layer) -> None:
+    """Note what an activation, an average pool or a layer norm says of itself."""
+    if isinstance(layer, AvgPool):
+        step.pool = (layer.size, layer.size if layer.stride is None else layer.stride)
+    elif isinstance(layer, GlobalAvgPool):
+        step.pool = (0, 1)
+    elif isinstance(layer, LayerNorm):
+        step.eps = layer.eps
+    elif isinstance(layer, LeakyReLU):
+        step.function, step.slope = LEAKY_RELU, layer.slope
+    elif isinstance(layer, GELU):
+        step.function = GELU_TANH if layer.approximate else GELU_EXACT
+    else:
+        step.function = TANH if isinstance(layer, Tanh) else SILU if isinstance(layer, SiLU) else 0
 
 
 def _take_pool(step: Step, rest: list[Named]) -> None:

@@ -3,20 +3,48 @@
 import ctypes
 from collections.abc import Mapping
 from ctypes import byref, c_void_p, pointer
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handgrad import layers
 from handgrad.arrays import Array
 from handgrad.engine import library
 from handgrad.engine.plan import CONV, DENSE, DROPOUT, Step, has_known_layers, planned
 from handgrad.engine.rules import InPlace
 from handgrad.network import Network
+from handgrad.network_losses import LOSSES
 
-LOSSES = ("softmax", "logistic", "svm")  # as in csrc/losses.c
+_LOSSES = ("softmax", "logistic", "svm", "multilabel", "mse", "mae", "huber")  # csrc/losses.c
+_BY_CLASS = ("softmax", "logistic", "svm")
 _MANY = 256  # features: a row is longer than some cache lines
 _SCORED_AT_ONCE = 256  # examples whose activations lie in memory at the same time
+
+
+class Targets(NamedTuple):
+    """What examples shall give, as the engine reads it.
+
+    Attributes
+    ----------
+    labels : array (N,) of int64
+        Classes, or -1 and 1; None for losses of numbers.
+    values : array (N, M) in the network's dtype
+        What is predicted, or 0 and 1 for each of several labels; None for losses of classes.
+    weights : array (N,) of float64
+        None where all weigh the same.
+    """
+
+    labels: Array | None = None
+    values: Array | None = None
+    weights: Array | None = None
+
+    def at(self, rows: Array) -> "Targets":
+        """Those of some rows, in their order."""
+        return Targets(*(None if part is None else part[rows] for part in self))
+
+    def pointers(self) -> library.Targets:
+        """Where they lie."""
+        return library.Targets(*(None if part is None else part.ctypes.data for part in self))
 
 
 class Program:
@@ -47,10 +75,11 @@ class Program:
         for name, param in zip(names, self.params, strict=False):
             param.size, param.penalised = network.params[name].size, name in network.penalised
         with_parameters = [i for i, step in enumerate(self.steps) if step.names]
+        option = next(iter(network.loss_options.values()), 0.0)
         self._net = library.Net(
             self._layers, self.params, len(self.steps), len(names),
-            LOSSES.index(network.loss_name),
-            with_parameters[0] if with_parameters else len(self.steps), network.reg,
+            with_parameters[0] if with_parameters else len(self.steps),
+            library.Loss(_LOSSES.index(network.loss_name), option), network.reg,
         )  # fmt: skip
         found.hg_prepare(byref(self._net))
         self._shapes = {name: w.shape for name, w in (network.params | network.state).items()}
@@ -68,6 +97,7 @@ class Program:
         layer.kind, layer.relu, layer.keep = step.kind, step.relu, step.keep
         layer.in_, layer.out = _shape(step.before, before), _shape(step.after, lanes)
         layer.pool, layer.pool_step = step.pool
+        layer.function, layer.slope, layer.eps = step.function, step.slope, step.eps
         if step.conv is not None:
             conv = step.conv
             layer.size, layer.step, layer.padding = conv.size, conv.stride, conv.padding
@@ -102,7 +132,7 @@ class Program:
 
     def _address(self, array: Array) -> int:
         """Where an array lies in the form that the engine takes, which may be a copy of it."""
-        taken = np.require(array, self.network.dtype.newbyteorder("="), ("C", "A"))
+        taken = np.require(array, self.network.dtype, ("C", "A"))
         if taken is not array:
             self._stale = True  # the original may change
             self._kept.append(taken)
@@ -116,7 +146,7 @@ class Program:
         away: what most numbers of rows for a dense layer are (see ``background``).
         """
         network = self.network
-        X = np.require(network.examples(X), network.dtype.newbyteorder("="), ("C", "A"))
+        X = np.require(network.examples(X), network.dtype, ("C", "A"))
         out = np.empty((len(X), *network.output_shape), network.dtype)
         self.bind()
         call = library.Call(
@@ -127,9 +157,11 @@ class Program:
             _require_memory(self._library.hg_scores(byref(self._net), byref(call)), call)
         return network.as_scores(out)
 
-    def loss(self, X: ArrayLike, y: ArrayLike) -> tuple[float, dict[str, Array]]:
-        """Give the training loss and its gradients, as ``network.loss(X, y)`` does."""
-        return self._gradients(X, labels(self.network, len(np.asarray(X)), y), None)
+    def loss(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, dict[str, Array]]:
+        """Give the training loss and its gradients, as ``network.loss`` does."""
+        return self.gradients(X, targets(self.network, len(np.asarray(X)), y, sample_weight))
 
     def backward(self, X: ArrayLike, dout: Array) -> dict[str, Array]:
         """Give the gradients of sum(out * dout), out (N, C) the last layer's training output.
@@ -139,13 +171,14 @@ class Program:
         wanted = (len(np.asarray(X)), *self.network.output_shape)
         if dout.shape != wanted:
             raise ValueError(f"dout must have the shape {wanted}; got {dout.shape}")
-        return self._gradients(X, np.zeros(len(dout), np.int64), np.ascontiguousarray(dout))[1]
+        return self.gradients(X, Targets(), np.ascontiguousarray(dout))[1]
 
-    def _gradients(
-        self, X: ArrayLike, classes: Array, dout: Array | None
+    def gradients(
+        self, X: ArrayLike, wanted: Targets, dout: Array | None = None
     ) -> tuple[float, dict[str, Array]]:
+        """Give the loss of some rows and its gradients; or those of sum(out * dout)."""
         network = self.network
-        X = np.require(network.examples(X), network.dtype.newbyteorder("="), ("C", "A"))
+        X = np.require(network.examples(X), network.dtype, ("C", "A"))
         grads = {name: np.empty(w.shape, network.dtype) for name, w in network.params.items()}
         for name, grad in grads.items():
             self.params[self._place[name]].dw = grad.ctypes.data
@@ -154,23 +187,24 @@ class Program:
             network.state[name] = network.cast(array).copy()
         with np.errstate(over="ignore", invalid="ignore"):
             away = background(self.steps, X)
-        losses = self.train(X, None, classes, len(X), [0.0], away, dout)
+        losses = self.train(X, None, wanted, len(X), [0.0], away, dout)
         return losses[0], grads
 
     def train(
-        self, X: Array, rows: Array | None, classes: Array, batch: int, rates: list[float],
+        self, X: Array, rows: Array | None, wanted: Targets, batch: int, rates: list[float],
         background: float = 0.0, upstream: Array | None = None,
     ) -> list[float]:  # fmt: skip
         """Take a step for each batch of X[rows]; give the losses, up to one that is not finite.
 
-        X in the network's dtype and contiguous; rows and classes of int64, one a row to train on;
+        X in the network's dtype and contiguous; rows of int64; wanted: of each row to train on;
         upstream: the gradient of the output, in place of the loss's.
         """
         self.bind()
         losses, steps = np.empty(len(rates)), np.array(rates)
         call = library.Call(
             X=X.ctypes.data, rows=None if rows is None else rows.ctypes.data,
-            labels=classes.ctypes.data, count=len(classes), batch=batch, rates=steps.ctypes.data,
+            targets=wanted.pointers(), count=len(X if rows is None else rows), batch=batch,
+            rates=steps.ctypes.data,
             losses=losses.ctypes.data, background=background, threads=library.threads(),
             upstream=None if upstream is None else upstream.ctypes.data,
         )  # fmt: skip
@@ -222,26 +256,26 @@ def _shape(shape: tuple[int, ...], lanes: int) -> library.Shape:
 
 
 def runs(network: Network) -> bool:
-    """Whether the engine is there, and has the network's loss and all of its layers."""
-    if network.loss_name not in LOSSES or network.loss_options.get("label_smoothing"):
-        return False
+    """Whether the engine is there, and has all of the network's layers."""
     if not has_known_layers(network) or library.load(network.dtype) is None:
         return False
     return all(array.size for array in network.params.values())
 
 
-def labels(network: Network, count: int, y: ArrayLike) -> Array:
-    """Check labels as the loss does; give classes, or -1 and 1, as int64."""
+def targets(
+    network: Network, count: int, y: ArrayLike, sample_weight: ArrayLike | None = None
+) -> Targets:
+    """Check labels or targets, and weights, of so many examples as the loss does."""
     y = np.asarray(y)
-    check = {
-        "softmax": layers.softmax_loss,
-        "logistic": layers.logistic_loss,
-        "svm": layers.svm_loss,
-    }[network.loss_name]
-    check(np.zeros((count, *network.output_shape), dtype=np.float32), y)
+    nothing = np.zeros((count, *network.output_shape), network.dtype)
+    LOSSES[network.loss_name].function(nothing, y, sample_weight=sample_weight)
+    weights = None if sample_weight is None else np.ascontiguousarray(sample_weight, np.float64)
+    if network.loss_name not in _BY_CLASS:
+        values = np.ascontiguousarray(y.reshape(nothing.shape), network.dtype)
+        return Targets(values=values, weights=weights)
     if network.loss_name == "softmax":
-        return np.ascontiguousarray(y, np.int64)
-    return np.where(y.reshape(-1) == 1, np.int64(1), np.int64(-1))
+        return Targets(np.ascontiguousarray(y, np.int64), weights=weights)
+    return Targets(np.where(y.reshape(-1) == 1, np.int64(1), np.int64(-1)), weights=weights)
 
 
 def background(steps: list[Step], X: Array) -> float:

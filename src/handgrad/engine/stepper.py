@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 from handgrad import optim
 from handgrad.arrays import Array
-from handgrad.engine.program import Program, background, labels
+from handgrad.engine.program import Program, Targets, background
 from handgrad.engine.rules import InPlace, owned
 from handgrad.network import Network
 
@@ -22,18 +22,18 @@ class EngineStepper:
 
     Parameters
     ----------
-    network, rule, configs, X, y, batch_size, augment, max_norm : as `handgrad.engine.stepper`
-        takes them
+    network, rule, configs, X, batch_size, augment, max_norm : as `handgrad.engine.stepper` takes
+        them
+    wanted : Targets of the rows, and their weights
     """
 
     def __init__(
         self, network: Network, rule: optim.Rule, configs: dict[str, optim.Config], X: Array,
-        y: Array, batch_size: int, augment: Callable[[Array], Array] | None,
+        wanted: Targets, batch_size: int, augment: Callable[[Array], Array] | None = None,
         max_norm: float | None = None,
     ) -> None:  # fmt: skip
-        network.examples(X[:0])  # refuses another shape
         self._network, self._rule, self._configs, self._augment = network, rule, configs, augment
-        self._X, self._labels = X, labels(network, len(X), y)
+        self._X, self._targets = X, wanted
         self._batch_size = min(batch_size, len(X))
         self._program = Program(network)
         self._background = 0.0
@@ -42,7 +42,7 @@ class EngineStepper:
                 some = self._taken(X[:: len(X) // 8 or 1])
                 self._background = background(self._program.steps, some)
         # Rows that lie as the engine reads them are taken one by one, others copied for each call.
-        native = network.dtype.newbyteorder("=")
+        native = network.dtype
         self._direct = X.dtype == native and X.flags.c_contiguous and X.flags.aligned
         self._in_place: dict[str, InPlace] = {}
         self._max_norm = max_norm
@@ -50,9 +50,7 @@ class EngineStepper:
 
     def _taken(self, X: Array) -> Array:
         """Rows as the engine reads them."""
-        return np.require(
-            self._network.examples(X), self._network.dtype.newbyteorder("="), ("C", "A")
-        )
+        return np.require(self._network.examples(X), self._network.dtype, ("C", "A"))
 
     @property
     def batches_at_once(self) -> int:
@@ -96,7 +94,7 @@ class EngineStepper:
         X, order = self._X, np.ascontiguousarray(rows, np.int64)
         if order.size and order.min() < 0:
             raise IndexError(f"rows must be from 0 to {len(X) - 1}; got {order.min()}")
-        classes = self._labels[order]
+        wanted = self._targets.at(order)
         if self._augment is not None:
             X = self._taken(self._augment(X[order]))
             if len(X) != len(order):
@@ -104,10 +102,10 @@ class EngineStepper:
         elif not self._direct:
             X = self._taken(X[order])
         if not self._steps_itself:
-            return self._steps_of_a_rule(X if X is not self._X else X[order], classes, rates)
+            return self._steps_of_a_rule(X if X is not self._X else X[order], wanted, rates)
         known = [0.0 if rate is None else rate for rate in rates]
         losses = self._program.train(
-            X, order if X is self._X else None, classes, self._batch_size, known, self._background
+            X, order if X is self._X else None, wanted, self._batch_size, known, self._background
         )
         for name, config in self._configs.items():
             config["learning_rate"] = known[-1]
@@ -115,10 +113,10 @@ class EngineStepper:
                 config["t"] = self._program.steps_taken(name)
         return losses
 
-    def _steps_of_a_rule(self, X: Array, classes: Array, rates: list[float | None]) -> list[float]:
+    def _steps_of_a_rule(self, X: Array, wanted: Targets, rates: list[float | None]) -> list[float]:
         """A step by somebody's own rule, or of clipped gradients: the engine's."""
         network = self._network
-        loss, grads = self._program.loss(X, np.where(classes < 0, 0, classes))
+        loss, grads = self._program.gradients(X, wanted)
         if rates[0] is not None:
             for config in self._configs.values():
                 config["learning_rate"] = rates[0]

@@ -139,27 +139,18 @@ static void forward_part(void *with, int part) {
     memset(sums, 0, sizeof(real) * (size_t)(N * wide));
     memset(lift, 0, sizeof(real) * (size_t)wide);
     real *panel = scratch(sizeof(real) * WORD * WIDE * LANES);
-    uint64_t words[WORD];
-    const int high = even_share(N);
+    uint64_t *words = scratch((int64_t)sizeof(uint64_t) * N);
     for (int k = from; k < to; k += WORD) {
         const int depth = MIN(WORD, to - k);
-        const real *w = layer->w->w + (int64_t)k * M;
-        const int is_finite = all_finite(w, (int64_t)depth * M);
-        for (int n = 0; n < N; n += high) {
-            const real *x = turn->x + (int64_t)n * ldx + k;
-            const int rows = MIN(high, N - n);
-            if (is_finite) words_of(x, ldx, rows, depth, words);
-            else keep_zeros(words, rows, depth);
-            for (int at = 0; at < all; at += width) {
-                const int columns = MIN(width, all - at);
-                panel_of(w, M, depth, at, width, panel);
-                sparse_product(&(Sparse){x, panel, words, ldx, 1, rows, columns / LANES, width, wide,
-                                         sums + (int64_t)n * wide + at});
-                if (n == 0 && background != 0)
-                    for (int i = 0; i < depth; i++)
-                        for (int j = 0; j < columns; j++)
-                            lift[at + j] += background * panel[i * width + j];
-            }
+        const real *w = layer->w->w + (int64_t)k * M, *x = turn->x + k;
+        if (all_finite(w, (int64_t)depth * M)) words_of(x, ldx, N, depth, words);
+        else keep_zeros(words, N, depth);
+        for (int at = 0; at < all; at += width) {
+            const int columns = MIN(width, all - at);
+            panel_of(w, M, depth, at, width, panel);
+            sparse_product(&(Sparse){x, panel, words, ldx, 1, N, columns / LANES, width, wide, sums + at});
+            for (int i = 0; i < depth && background != 0; i++)
+                for (int j = 0; j < columns; j++) lift[at + j] += background * panel[i * width + j];
         }
     }
     scratch_end(begun);
@@ -193,6 +184,10 @@ static Work work_of(Turn *turn) {
 }
 
 void dense_forward(Turn *turn) {
+    if (is_small(turn->layer, turn->n)) {
+        dense_small_forward(turn);
+        return;
+    }
     const Scratch begun = scratch_begin();
     const Layer *layer = turn->layer;
     Work work = work_of(turn);
@@ -246,25 +241,24 @@ static Paid paid_of(const Turn *turn) {
 
 /* dx of features k .. k + some: d times those rows of w, turned. */
 static void inputs_gradient(const Turn *turn, int k, int some, real *panel) {
+    const Scratch begun = scratch_begin();
     const Layer *layer = turn->layer;
     const int N = turn->n, M = layer->out.c, ldx = layer->in.stride, ldd = layer->out.stride;
     const real *w = layer->w->w + (int64_t)k * M;
-    const int is_finite = all_finite(w, (int64_t)some * M), high = even_share(N);
-    uint64_t words[WORD];
+    const int is_finite = all_finite(w, (int64_t)some * M);
+    uint64_t *words = scratch((int64_t)sizeof(uint64_t) * N);
     for (int64_t n = 0; n < N; n++)
         memset(turn->dx + n * ldx + k, 0, sizeof(real) * (size_t)PADDED(some));
     for (int m = 0; m < M; m += WORD) {
         const int depth = MIN(WORD, M - m);
+        const real *d = turn->d + m;
         panel_of_columns(w, M, some, m, depth, panel);
-        for (int n = 0; n < N; n += high) {
-            const real *d = turn->d + (int64_t)n * ldd + m;
-            const int rows = MIN(high, N - n);
-            if (is_finite) words_of(d, ldd, rows, depth, words);
-            else keep_zeros(words, rows, depth);
-            sparse_product(&(Sparse){d, panel, words, ldd, 1, rows, PADDED(some) / LANES, PADDED(some),
-                                     ldx, turn->dx + (int64_t)n * ldx + k});
-        }
+        if (is_finite) words_of(d, ldd, N, depth, words);
+        else keep_zeros(words, N, depth);
+        sparse_product(&(Sparse){d, panel, words, ldd, 1, N, PADDED(some) / LANES, PADDED(some), ldx,
+                                 turn->dx + k});
     }
+    scratch_end(begun);
 }
 
 /* dw (some, all) of features k .. k + some, then without the rows' padding (some, M). */
@@ -322,6 +316,10 @@ static void learn_part(void *with, int part) {
 }
 
 void dense_backward(Turn *turn) {
+    if (is_small(turn->layer, turn->n)) {
+        dense_small_backward(turn);
+        return;
+    }
     const Scratch begun = scratch_begin();
     const Layer *layer = turn->layer;
     Work work = work_of(turn);

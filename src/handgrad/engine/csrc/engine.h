@@ -103,9 +103,10 @@ typedef struct {
     int64_t size, t;
     int32_t rule, penalised;
     double a, b, epsilon, decay;
+    double mean_has, square_has;    /* of Adam's averages, what they have of their weight: 1 - a^t */
 } Param;
 
-enum { DENSE, CONV, NORM, POOL, SIGMOID, DROPOUT, FLATTEN };
+enum { DENSE, CONV, NORM, POOL, ACTIVATION, DROPOUT, FLATTEN, AVG_POOL, LAYER_NORM };
 
 /* A layer as Python describes it, and behind `kept` what this engine keeps for it. */
 typedef struct {
@@ -113,8 +114,8 @@ typedef struct {
     Shape in, out;
     int32_t size, step, padding;                /* of a convolution */
     int32_t pool, pool_step, relu;              /* behind it, or alone */
-    int32_t normed;
-    double keep, momentum, eps;
+    int32_t normed, function;                   /* function: which activation */
+    double keep, momentum, eps, slope;
     Param *w, *b, *gamma, *beta;                /* NULL where the layer has none */
     real *running_mean, *running_var;
     /* of the engine */
@@ -157,6 +158,9 @@ typedef struct {
 EXPORTED void dense_plainly(const Turn *);
 void dense_forward(Turn *);
 void dense_backward(Turn *);
+int is_small(const Layer *, int n);
+void dense_small_forward(Turn *);
+void dense_small_backward(Turn *);
 EXPORTED void conv_plainly(const Turn *);
 void conv_prepare(Layer *);
 void conv_forward(Turn *);
@@ -165,18 +169,36 @@ void norm_forward(Turn *);
 void norm_backward(Turn *);
 void pool_forward(Turn *);
 void pool_backward(Turn *);
-void sigmoid_forward(Turn *);
-void sigmoid_backward(Turn *);
+void activation_forward(Turn *);
+void activation_backward(Turn *);
+void avg_pool_forward(Turn *);
+void avg_pool_backward(Turn *);
+void layer_norm_forward(Turn *);
+void layer_norm_backward(Turn *);
 void dropout_forward(Turn *);
 void dropout_backward(Turn *);
 void flatten_forward(Turn *);
 void flatten_backward(Turn *);
-double loss_and_gradient(int kind, const real *x, const int64_t *labels, real *d, const int64_t *size);
+
+/* losses.c: a loss with its own number (label smoothing, delta), and what the examples shall give. */
+typedef struct {
+    int32_t kind;
+    double option;
+} Loss;
+typedef struct {
+    const int64_t *labels;      /* classes, or -1 and 1 */
+    const real *values;         /* (N, M): what is predicted; of several labels 0 and 1 */
+    const double *weights;      /* NULL: all weigh the same */
+} Targets;
+double loss_and_gradient(const Loss *, const Targets *, const real *x, real *d, const int64_t *size);
 
 /* network.c: examples from .. to, numbers first .. last of each, into x. */
 void take_rows(const Source *, const Shape *, real *x, const int64_t *range);
 
-/* rules.c: add the penalty's gradient to dw, of numbers at .. at + count of the parameter, and step
+/* rules.c: one more step of all parameters. */
+void count_step(Param *, int count);
+
+/* Add the penalty's gradient to dw, of numbers at .. at + count of the parameter, and step
  * those (or keep dw, without a rule); give the sum of their squares where they are penalised. */
 double learn(Param *, real *dw, int64_t at, int64_t count, const Turn *);
 

@@ -14,7 +14,8 @@
 typedef struct {
     Layer *layers;
     Param *params;
-    int32_t count, params_count, loss, first;       /* first: the first layer with parameters */
+    int32_t count, params_count, first;             /* first: the first layer with parameters */
+    Loss loss;
     double reg;
     /* of the engine */
     int64_t capacity, trained;                      /* examples that there is room for */
@@ -23,7 +24,8 @@ typedef struct {
 
 typedef struct {
     const real *X;
-    const int64_t *rows, *labels;                   /* rows of X; NULL: all in their order */
+    const int64_t *rows;                            /* of X; NULL: all in their order */
+    Targets targets;                                /* in the order of the rows */
     int64_t count, batch;
     const double *rates;
     double *losses, background;
@@ -159,28 +161,29 @@ static int enlarge(Network *network, int64_t n, int training) {
 /* Numbers first .. last of examples from .. to; images with their channels last. */
 void take_rows(const Source *source, const Shape *shape, real *x, const int64_t *range) {
     const int64_t pixels = (int64_t)shape->h * shape->w, all = pixels * shape->c;
+    const int64_t step = shape->c == 1 ? shape->stride : 1;
+    const real background = source->background;
     for (int64_t n = range[0]; n < range[1]; n++) {
-        const real *row = source->X + (source->rows ? source->rows[n] : n) * all;
-        real *to = x + n * pixels * shape->stride;
-        if (shape->c == 1 || pixels == 1) {
-            const int64_t step = shape->c == 1 ? shape->stride : 1;
-            if (step == 1)
-                for (int64_t i = range[2]; i < range[3]; i++) to[i] = row[i] - source->background;
-            else
-                for (int64_t i = range[2]; i < range[3]; i++) to[i * step] = row[i] - source->background;
-            continue;
-        }
-        for (int64_t p = 0; p < pixels; p++)
-            for (int c = 0; c < shape->c; c++)
-                to[p * shape->stride + c] = row[c * pixels + p] - source->background;
+        const real *restrict row = source->X + (source->rows ? source->rows[n] : n) * all;
+        real *restrict to = x + n * pixels * shape->stride;
+        if (step == 1 && (shape->c == 1 || pixels == 1))
+            for (int64_t i = range[2]; i < range[3]; i++) to[i] = row[i] - background;
+        else if (shape->c == 1)
+            for (int64_t i = range[2]; i < range[3]; i++) to[i * step] = row[i] - background;
+        else
+            for (int64_t p = 0; p < pixels; p++)
+                for (int c = 0; c < shape->c; c++)
+                    to[p * shape->stride + c] = row[c * pixels + p] - background;
     }
 }
 
 typedef void Pass(Turn *);
 static Pass *const forwards[] = {dense_forward, conv_forward, norm_forward, pool_forward,
-                                 sigmoid_forward, dropout_forward, flatten_forward};
+                                 activation_forward, dropout_forward, flatten_forward,
+                                 avg_pool_forward, layer_norm_forward};
 static Pass *const backwards[] = {dense_backward, conv_backward, norm_backward, pool_backward,
-                                  sigmoid_backward, dropout_backward, flatten_backward};
+                                  activation_backward, dropout_backward, flatten_backward,
+                                  avg_pool_backward, layer_norm_backward};
 
 static Turn turn_of(Network *network, int i, const Call *call, int n) {
     return (Turn){.layer = &network->layers[i],
@@ -231,6 +234,13 @@ static double given(const real *upstream, real *d, const int64_t *size) {
     return 0;
 }
 
+/* Behind the first examples. */
+static Targets targets_from(const Targets *all, int64_t from, int64_t outputs) {
+    return (Targets){all->labels ? all->labels + from : NULL,
+                     all->values ? all->values + from * outputs : NULL,
+                     all->weights ? all->weights + from : NULL};
+}
+
 /* Train on the batches of these rows; give how many losses there are: with one that is not finite
  * training ends, and nothing is stepped; -1 where there is no memory for a batch. */
 EXPORTED int64_t hg_train(Network *network, const Call *call) {
@@ -244,14 +254,14 @@ EXPORTED int64_t hg_train(Network *network, const Call *call) {
                                call->rows ? call->rows + from : NULL, (real)call->background};
         forward(network, call, &source, n, 1);
         const int64_t size[] = {n, last->out.c, last->out.stride};
+        const Targets targets = targets_from(&call->targets, from, last->out.c);
         const double loss = call->upstream
             ? given(call->upstream + from * last->out.c, network->gradients[0], size)
-            : loss_and_gradient(network->loss, last->output, call->labels + from,
-                                network->gradients[0], size);
+            : loss_and_gradient(&network->loss, &targets, last->output, network->gradients[0], size);
         call->losses[step] = loss;
         /* Whoever steps the gradients himself is given them in any case. */
         if (!isfinite(loss) && network->params[0].rule != NO_RULE) return step + 1;
-        for (int i = 0; i < network->params_count; i++) network->params[i].t++;
+        count_step(network->params, network->params_count);
         call->losses[step] += 0.5 * network->reg * backward(network, call, &source, n, call->rates[step]);
     }
     return step;

@@ -53,11 +53,23 @@ typedef struct {
     real a, b, rest_a, rest_b, scaled, root, epsilon, shrink;
 } Adam;
 
+/* Most parameters have the numbers of the one before them. */
+void count_step(Param *params, int count) {
+    for (int i = 0; i < count; i++) {
+        Param *p = params + i;
+        const Param *before = i ? p - 1 : p;
+        p->t++;
+        if (p->rule != ADAM) continue;
+        const int same = i && before->rule == ADAM && before->t == p->t && before->a == p->a && before->b == p->b;
+        p->mean_has = same ? before->mean_has : 1 - pow(p->a, (double)p->t);
+        p->square_has = same ? before->square_has : 1 - pow(p->b, (double)p->t);
+    }
+}
+
 static Adam adam_of(const Param *p, double rate) {
     return (Adam){
         (real)p->a, (real)p->b, (real)(1 - p->a), (real)(1 - p->b),
-        (real)(rate / (1 - pow(p->a, (double)p->t))),
-        (real)(1 / sqrt(1 - pow(p->b, (double)p->t))),
+        (real)(rate / p->mean_has), (real)(1 / sqrt(p->square_has)),
         (real)p->epsilon, (real)(rate * p->decay),
     };
 }

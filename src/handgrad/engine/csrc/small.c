@@ -1,31 +1,13 @@
 /* Layers that look at one number at a time, and what moves numbers from place to place.
  *
- *   sigmoid  out = 1 / (1 + exp(-x)):      dx = d out (1 - out)
  *   dropout  out = x mask, mask = draw < keep; in testing x keep:      dx = d mask
  *   flatten  out[n, c h w + p] = x[n, p, c]
  */
 #include "engine.h"
 
-#include <math.h>
 #include <string.h>
 
 static int64_t pixels(const Shape *shape) { return (int64_t)shape->h * shape->w; }
-
-void sigmoid_forward(Turn *turn) {
-    const Layer *layer = turn->layer;
-    const int64_t count = turn->n * pixels(&layer->in) * layer->in.stride;
-    for (int64_t i = 0; i < count; i++) {
-        const double small = exp(-fabs((double)turn->x[i]));
-        layer->output[i] = (real)((turn->x[i] >= 0 ? 1 : small) / (1 + small));
-        if (turn->x[i] != turn->x[i]) layer->output[i] = turn->x[i];
-    }
-}
-
-void sigmoid_backward(Turn *turn) {
-    const real *out = turn->layer->output;
-    const int64_t count = turn->n * pixels(&turn->layer->in) * turn->layer->in.stride;
-    for (int64_t i = 0; turn->dx && i < count; i++) turn->dx[i] = turn->d[i] * out[i] * (1 - out[i]);
-}
 
 /* One draw a number, in the order of (N, C, H, W), as rng.random(x.shape) makes them. */
 static void draw(const Turn *turn) {

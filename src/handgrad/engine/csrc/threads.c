@@ -1,11 +1,12 @@
 /* A pool of threads: in_parts(parts, task, with) does task(with, 0), ..., task(with, parts - 1).
  *
- * The caller does part 0, and waits for the others. A worker that has nothing to do looks for work
- * for some microseconds, then sleeps: training steps follow each other at once, and threads that
- * spin take the core of whoever else computes. The parts are the caller's choice and every part is
- * done by itself, so that results do not depend on who does it: a second Python thread that comes
- * while the pool is at work does its parts alone, one after the other. A forked child has no
- * workers; it makes its own when it first needs them.
+ * The caller does part 0, then those that no worker has begun: one that has lost its core, or still
+ * wakes up, is not waited for. A worker that has nothing to do looks for work for some microseconds,
+ * then sleeps: training steps follow each other at once, and threads that spin take the core of
+ * whoever else computes. The parts are the caller's choice and every part is done by itself, so that
+ * results do not depend on who does it: a second Python thread that comes while the pool is at work
+ * does its parts alone, one after the other. A forked child has no workers; it makes its own when it
+ * first needs them.
  */
 #include "engine.h"
 
@@ -22,15 +23,20 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;    /* of what sleepers 
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int workers, sleepers;
-static unsigned rounds_before[MOST + 1];    /* a worker was hired: those are not for it */
 
 static struct {
     void (*task)(void *, int);
     void *with;
-    int parts;
 } job;
-static atomic_uint round_number;    /* of jobs; a worker takes part in each once */
-static atomic_int unfinished;       /* workers that are not yet done with it */
+static atomic_int unfinished;       /* parts */
+
+/* A part's ticket is odd while the part is to be had, even before and after. Whoever changes it from
+ * odd to even does the part; a worker looks at that of its own number. */
+static struct {
+    _Alignas(64) atomic_uint number;
+} tickets[MOST + 1];
+
+static int is_open(unsigned ticket) { return ticket & 1; }
 
 ALWAYS_INLINE void pause_briefly(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -40,34 +46,37 @@ ALWAYS_INLINE void pause_briefly(void) {
 #endif
 }
 
+static void do_if_open(int part, unsigned ticket) {
+    if (!is_open(ticket) || !atomic_compare_exchange_strong(&tickets[part].number, &ticket, ticket + 1))
+        return;
+    job.task(job.with, part);       /* which stays what it is until all parts are done */
+    atomic_fetch_sub_explicit(&unfinished, 1, memory_order_release);
+}
+
 static void *work(void *argument) {
-    int part = (int)(intptr_t)argument;
-    unsigned seen = rounds_before[part];
+    const int part = (int)(intptr_t)argument;
     for (;;) {
-        int looks = 0;
-        while (atomic_load_explicit(&round_number, memory_order_acquire) == seen && looks < LOOKS) {
+        unsigned ticket = atomic_load(&tickets[part].number);
+        for (int looks = 0; !is_open(ticket) && looks < LOOKS; looks++) {
             pause_briefly();
-            looks++;
+            ticket = atomic_load_explicit(&tickets[part].number, memory_order_acquire);
         }
-        if (looks == LOOKS) {
+        if (!is_open(ticket)) {
             pthread_mutex_lock(&lock);
             sleepers++;
-            while (atomic_load(&round_number) == seen) pthread_cond_wait(&wake, &lock);
+            while (!is_open(ticket = atomic_load(&tickets[part].number))) pthread_cond_wait(&wake, &lock);
             sleepers--;
             pthread_mutex_unlock(&lock);
         }
-        /* The next round cannot begin before this worker has reported for this one. */
-        seen++;
-        if (part < job.parts) job.task(job.with, part);
-        atomic_fetch_sub_explicit(&unfinished, 1, memory_order_release);
+        do_if_open(part, ticket);
     }
     return NULL;
 }
 
 static void in_the_child(void) {
     workers = sleepers = 0;
-    atomic_store(&round_number, 0);
     atomic_store(&unfinished, 0);
+    for (int part = 0; part <= MOST; part++) atomic_store(&tickets[part].number, 0);
     pthread_mutex_init(&taken, NULL);
     pthread_mutex_init(&lock, NULL);
     pthread_cond_init(&wake, NULL);
@@ -83,7 +92,6 @@ static int hire(int wanted) {
     pthread_sigmask(SIG_SETMASK, &all, &before);    /* signals are for Python's threads */
     while (workers < MIN(wanted, MOST)) {
         pthread_t thread;
-        rounds_before[workers + 1] = atomic_load(&round_number);
         if (pthread_create(&thread, NULL, work, (void *)(intptr_t)(workers + 1)) != 0) break;
         pthread_detach(thread);
         workers++;
@@ -108,13 +116,13 @@ void in_parts(int parts, void (*task)(void *, int), void *with) {
     }
     job.task = task;
     job.with = with;
-    job.parts = parts;
-    atomic_store(&unfinished, workers);
+    atomic_store(&unfinished, parts - 1);
     pthread_mutex_lock(&lock);
-    atomic_fetch_add(&round_number, 1);
+    for (int part = 1; part < parts; part++) atomic_fetch_add(&tickets[part].number, 1);
     if (sleepers) pthread_cond_broadcast(&wake);
     pthread_mutex_unlock(&lock);
     task(with, 0);
+    for (int part = 1; part < parts; part++) do_if_open(part, atomic_load(&tickets[part].number));
     for (int looks = 0; atomic_load_explicit(&unfinished, memory_order_acquire); looks++) {
         if (looks < PATIENCE) pause_briefly();
         else sched_yield();     /* a worker has lost its core: let it have this one */
