@@ -159,8 +159,12 @@ class DelimitedTable(Table):
         """Give numbers as float64, and the rest as texts."""
         if series.dtype.kind in "iuf" and not as_text:
             return np.asarray(series.to_numpy(np.float64), np.float64)
-        plain = series.to_numpy(dtype=object, na_value=None)
-        return self._cells((value if value is None else str(value) for value in plain), as_text)
+        # Each different text is looked at once, and kept once.
+        codes, values = _pandas().factorize(series)
+        different = self._cells([str(value) for value in values], as_text)
+        nothing = None if different.dtype == object else np.nan
+        known = np.append(different, np.array([nothing], different.dtype))
+        return np.asarray(known[codes])
 
     def _require_width(self, block: Block) -> None:
         wrong = np.flatnonzero(block.cells != len(self.names))
