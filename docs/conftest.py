@@ -2,4 +2,5 @@
 
 import importlib.util
 
-collect_ignore = [] if importlib.util.find_spec("sklearn") else ["estimators.md"]
+_NEEDS = {"estimators.md": "sklearn", "tables.md": "pandas"}
+collect_ignore = [page for page, name in _NEEDS.items() if not importlib.util.find_spec(name)]
