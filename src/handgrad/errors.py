@@ -26,6 +26,14 @@ class ResultsError(HandgradError, ValueError):
     """A results folder cannot be used: unwritable, locked, or from another version."""
 
 
+class ModelError(HandgradError, ValueError):
+    """A model file cannot be used: damaged, foreign, newer, or for other data."""
+
+
+class SearchError(HandgradError):
+    """A search of hyperparameters came to nothing, or its storage cannot be used."""
+
+
 class EngineError(HandgradError, ValueError):
     """HANDGRAD_ENGINE asks for what does not exist, or the engine is of other sources."""
 

@@ -4,7 +4,10 @@ import errno
 import os
 import secrets
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
@@ -18,15 +21,26 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     file behind.
     """
     data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    with writing_atomically(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Give a file to write a piece at a time, which becomes ``path`` when the block has ended.
+
+    Where the block ends by an error, ``path`` is what it was. All else is as `write_atomically`
+    has it.
+    """
     if _is_stream(path):
         with path.open("wb") as stream:
-            stream.write(data)
+            yield stream
         return
     target = _behind_links(path)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(target)

@@ -6,7 +6,7 @@ what handgrad has.
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, asdict, fields
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from handgrad import network as networks
 from handgrad.errors import CheckpointError
 from handgrad.network import Layer, Network
+from handgrad.results import LayerRecord, settings_text
 
 _SETTINGS = ("input_shape", "loss", "loss_options", "reg", "weight_scale", "dtype")
 
@@ -128,3 +129,14 @@ def _layer(entry: Any) -> Layer:
 def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) < 80 else f"{text[:77]}..."
+
+
+def layers_of(network: Network) -> tuple[LayerRecord, ...]:
+    """List a network's layers with their output shapes and parameter counts."""
+    found, shape = [], tuple(network.input_shape)
+    for layer in network.layers:
+        parameters = sum(math.prod(size) for size in layer.parameter_shapes(shape).values())
+        shape = tuple(layer.output_shape(shape))
+        settings = settings_text(asdict(layer))  # type: ignore[call-overload]
+        found.append(LayerRecord(type(layer).__name__, settings, shape, parameters))
+    return tuple(found)

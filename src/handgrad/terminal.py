@@ -24,3 +24,15 @@ def say(text: Any = "", *, err: bool = False) -> None:
     click.echo by itself writes UTF-8 to a stream that is ASCII.
     """
     click.echo(text, file=sys.stderr if err else sys.stdout)
+
+
+def duration(seconds: float) -> str:
+    """Say a duration as a person would.
+
+    >>> duration(0.4), duration(42), duration(200), duration(5400)
+    ('1 s', '42 s', '3 min', '1 h 30 min')
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,8 +1,8 @@
 """The record of one `handgrad train`: what was read, trained and reached; to and from JSON.
 
-Shares and accuracies are fractions, times are seconds, and a row is counted from 1 as the data's
-file has it (of images: as they were read). A metric without a value (a class that is not there, a
-loss that is infinite) is None.
+Shares and accuracies are fractions, times are seconds, and a row is counted as the data's file has
+it: of a text file the line, of other tables from 1, of images from 0. A metric without a value (a
+class that is not there, a loss that is infinite) is None.
 """
 
 import json
@@ -320,7 +320,7 @@ class TrainingRecord:
         Validation rows that they were measured on.
     search : SearchSummary or None
     interrupted : bool
-        Whether Ctrl-C ended it: the record is of the best so far.
+        Whether Ctrl-C interrupted it on the way, and the same command went on.
     seconds : float
         Of the whole command, earlier parts of an interrupted run included.
     seed : int

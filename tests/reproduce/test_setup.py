@@ -10,8 +10,9 @@ from handgrad import optim
 from handgrad.cnn import ConvNet
 from handgrad.datasets.course import stand_in
 from handgrad.experiments import EXPERIMENTS, PROFILES, Experiment
+from handgrad.network_spec import layers_of
 from handgrad.reproduce import setup as setups
-from handgrad.reproduce.setup import layers_of, schedule_text
+from handgrad.reproduce.setup import schedule_text
 from handgrad.reproduce.training import run_final, standardisation_text, standardise
 from handgrad.results import LayerRecord, Setup
 from handgrad.typed_json import from_json

@@ -28,6 +28,14 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Judge PATH: a layers.py, a folder with one, or a module; say what is wrong and why.",
     ),
     "data": ("data:data_group", "Find, fetch, verify and import the data sets."),
+    "info": (
+        "info:info_command",
+        "Say what a trained MODEL takes and predicts, and how good it is.",
+    ),
+    "predict": (
+        "predict:predict_command",
+        "Predict DATA with MODEL, the file or folder that `handgrad train` wrote.",
+    ),
     "report": (
         "report:report_command",
         "Make the page of a results folder from its records alone.",
@@ -35,6 +43,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "reproduce": (
         "reproduce:reproduce_command",
         "Run the assignment's experiments and report them.",
+    ),
+    "train": (
+        "train:train_command",
+        "Train a net on DATA: a table, or a folder of images with a folder a class.",
     ),
 }
 

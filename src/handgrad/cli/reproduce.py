@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from handgrad.cli.progress import TerminalWatcher
+from handgrad.environment import processors
 from handgrad.experiments import PROFILES, QUESTIONS
 from handgrad.reproduce import Job, reproduce
-from handgrad.reproduce.environment import processors
 
 
 class Questions(click.ParamType[tuple[int, ...]]):

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from handgrad import report
 from handgrad.datasets import Dataset
+from handgrad.environment import environment, processors
 from handgrad.errors import DataError
 from handgrad.experiments import (
     EXPERIMENTS,
@@ -17,7 +18,6 @@ from handgrad.experiments import (
 )
 from handgrad.files import write_atomically
 from handgrad.reproduce import folder as folders, measuring, summary
-from handgrad.reproduce.environment import environment, processors
 from handgrad.reproduce.folder import Folder
 from handgrad.reproduce.pool import Pool, leave_a_script_imported_by_a_worker
 from handgrad.reproduce.recipe_stage import MISSING_TORCH, RecipeStage, torch_is_installed

@@ -1,14 +1,13 @@
 """What was trained, as a record: read off the network, the solver and the recipe themselves."""
 
 import inspect
-import math
 import sys
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from handgrad.datasets import Dataset
 from handgrad.experiments import Ablation, Budget
 from handgrad.network import Network
+from handgrad.network_spec import layers_of
 from handgrad.optim import Schedule
 from handgrad.results import Difference, LayerRecord, Setup, settings_text
 from handgrad.solver import Solver
@@ -64,17 +63,6 @@ def of_network(
         finalists=budget.finalists,
         finalist_seeds=budget.finalist_seeds if budget.finalists else 0,
     )
-
-
-def layers_of(network: Network) -> tuple[LayerRecord, ...]:
-    """List a network's layers with their output shapes and parameter counts."""
-    found, shape = [], tuple(network.input_shape)
-    for layer in network.layers:
-        parameters = sum(math.prod(size) for size in layer.parameter_shapes(shape).values())
-        shape = tuple(layer.output_shape(shape))
-        settings = settings_text(asdict(layer))  # type: ignore[call-overload]
-        found.append(LayerRecord(type(layer).__name__, settings, shape, parameters))
-    return tuple(found)
 
 
 def _initialisation(network: Network) -> str:
