@@ -32,7 +32,7 @@ $(VENV)/python.stamp:
 
 $(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt $(ENGINE)
 	@echo "Setting up $(VENV) ..."
-	$(PIP) -e ".[cifar,report,search,torch]"
+	$(PIP) -e ".[cifar,fetch,report,torch]"
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/python.stamp pyproject.toml constraints.txt $(ENGINE)

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
 import handgrad
+from handgrad import blas
 
 
 def processors() -> int:
@@ -27,14 +27,11 @@ def _processor_name() -> str:
 
 def environment(jobs: int) -> dict[str, Any]:
     """Describe the machine and the versions, JSON-able; nothing that identifies the user."""
-    blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
         "handgrad": handgrad.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "blas": ", ".join(
-            f"{p['internal_api']} {p['version']} ({p['architecture']})" for p in blas
-        ),
+        "blas": blas.description(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor_name(),
         "processors": processors(),

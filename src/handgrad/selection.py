@@ -1,8 +1,8 @@
 """Choose hyperparameters on the validation set: a ledger of candidates that processes share.
 
-A search is a fixed list of candidates (every combination of a plain dict of values) kept as an
-Optuna study in a journal file. Workers claim candidates one by one and report a validation
-accuracy; whatever was claimed by a process that died is offered again. The candidates and the
+A search is a fixed list of candidates (every combination of a plain dict of values). Workers claim
+candidates one by one and report a validation accuracy, all of it in a ledger, one file; whatever
+was claimed by a process that died is offered again. The candidates and the
 choice do not depend on who tried what in which order, so an interrupted search that goes on
 chooses what an uninterrupted one chooses.
 
@@ -10,29 +10,23 @@ One run says little about candidates that are nearly level: so the best of them,
 be tried again with other seeds, and the mean decides.
 """
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
-from handgrad.errors import MissingExtraError, ResultsError
+from handgrad.errors import ResultsError
+from handgrad.ledger import Ledger, Lines, Record
 from handgrad.results import Trial
 from handgrad.spaces import Params, Space, combinations
 
-try:
-    import optuna
-    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
-    from optuna.trial import FrozenTrial, TrialState
-except ModuleNotFoundError as error:
-    raise MissingExtraError(
-        f"a search needs {error.name}, which is not installed; `pip install 'handgrad[search]'` "
-        "brings it"
-    ) from error
-
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+_FORMAT = 1
+Run = tuple[int, int]  # a candidate's index, and which of its seeds
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,43 @@ class Claim:
     index: int
     seed: int
     params: Params
-    trial: optuna.Trial
+
+
+@dataclass(frozen=True)
+class _Result:
+    """What came of a run: an accuracy, or an error of its own (an interruption is neither)."""
+
+    val_accuracy: float | None
+    seconds: float
+    seeds: int
+    error: str | None
+
+
+@dataclass
+class _State:
+    """What a ledger's records amount to."""
+
+    waiting: list[Run] = field(default_factory=list)
+    results: dict[Run, _Result] = field(default_factory=dict)
+
+    def take(self, record: Record) -> None:
+        """Take the next record; KeyError, TypeError or ValueError where it is none of ours."""
+        match record["kind"]:
+            case "begin":  # who had claimed or offered something before is dead
+                self.waiting = []
+            case "offer":
+                self.waiting += [_run(run) for run in record["runs"]]
+            case "claim":
+                self.waiting.remove(_run(record["run"]))
+            case "result":
+                self.results[_run(record["run"])] = _Result(**record["result"])
+            case kind:
+                raise ValueError(kind)
+
+
+def _run(pair: Any) -> Run:
+    index, seed = pair
+    return int(index), int(seed)
 
 
 class Search:
@@ -54,15 +84,20 @@ class Search:
     Parameters
     ----------
     path : Path
-        The journal; its folder exists. Any number of processes may open it.
+        The ledger; its folder exists. Any number of processes may open it.
     name : str
-        Of the study.
+        Of the search.
     space : mapping
         Hyperparameter to its values (numbers, strings, booleans or None).
     finalists : int, default 0
         How many of the best candidates are tried again, once all have been tried.
     seeds : int, default 1
         Seeds that a finalist is tried with in the end, the first one included.
+
+    Raises
+    ------
+    ResultsError
+        If the ledger is damaged, another version's, or of other candidates.
     """
 
     def __init__(
@@ -70,33 +105,12 @@ class Search:
     ) -> None:
         self.candidates = combinations(space)
         self._finalists, self._seeds = finalists, seeds
-        self._space = {key: list(values) for key, values in space.items()}
-        # Optuna's default lock is a symbolic link to the journal; left behind by a killed process
-        # and relative, it makes the next one wait for ever. This one is taken over after 30 s.
-        backend = JournalFileBackend(str(path), JournalFileOpenLock(str(path)))
-        try:
-            storage = optuna.storages.JournalStorage(backend)
-            self._study = optuna.create_study(
-                storage=storage,
-                study_name=name,
-                direction="maximize",
-                load_if_exists=True,
-                # Never consulted: every candidate is enqueued. It only keeps a surplus ask cheap.
-                sampler=optuna.samplers.RandomSampler(seed=0),
-            )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ResultsError(
-                f"{path} is damaged ({type(error).__name__}); delete it to search again, "
-                "or name another folder with --out"
-            ) from None
-        known = self._study.user_attrs.get("space")
-        if known is None:
-            self._study.set_user_attr("space", self._space)
-        elif known != self._space:
-            raise ResultsError(
-                f"{path} holds a search of other candidates, made by another version; "
-                "name another folder with --out"
-            )
+        self._ledger = Ledger(path)
+        header = {"kind": "search", "format": _FORMAT, "name": name}
+        # As JSON gives it back.
+        self._header: Record = {**header, "space": json.loads(json.dumps(dict(space)))}
+        with self._opened():
+            pass
 
     @classmethod
     def prepare(
@@ -106,24 +120,54 @@ class Search:
 
         Only while no other process is at work on it: what looks unfinished is taken for dead.
         """
-        path.with_name(path.name + ".lock").unlink(missing_ok=True)  # of a killed process
-        _mend_torn_line(path)
         search = cls(path, name, space, finalists=finalists, seeds=seeds)
-        for trial in search._study.get_trials(deepcopy=False):
-            if trial.state == TrialState.RUNNING:  # its process died
-                search._study.tell(trial.number, state=TrialState.FAIL)
+        with search._opened() as (lines, _):
+            lines.append({"kind": "begin"})
         search.offer()
         return search
 
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[Lines, _State]]:
+        """Have the ledger for this process alone, and what its records amount to."""
+        with self._ledger.opened() as lines:
+            if not lines.records:
+                lines.append(self._header)
+            self._check(lines.records[0])
+            state = _State()
+            for number, record in enumerate(lines.records[1:], 1):
+                try:
+                    state.take(record)
+                except (KeyError, TypeError, ValueError):
+                    raise self._ledger.damaged(number) from None
+            yield lines, state
+
+    def _check(self, header: Record) -> None:
+        """Refuse a ledger that is not this search's."""
+        path = self._ledger.path
+        if "op_code" in header:
+            raise ResultsError(
+                f"{path} is a journal of Optuna, as older versions of handgrad kept it; name "
+                "another folder with --out, or delete this one's folder"
+            )
+        if header.get("kind") != "search":
+            raise self._ledger.damaged(0)
+        if header != self._header:
+            raise ResultsError(
+                f"{path} holds a search of other candidates, made by another version; "
+                "name another folder with --out"
+            )
+
+    def _state(self) -> _State:
+        with self._opened() as (_, state):
+            return state
+
     def offer(self) -> int:
         """Offer what is to be tried now and is not offered yet; return how much is to be tried."""
-        trials = self._study.get_trials(deepcopy=False)
-        waiting = {_run(trial) for trial in trials if trial.state == TrialState.WAITING}
-        open_runs = self._open_runs()
-        for index, seed in open_runs:
-            if (index, seed) not in waiting:
-                attributes = {"candidate": index, "seed": seed}
-                self._study.enqueue_trial(self.candidates[index], user_attrs=attributes)
+        with self._opened() as (lines, state):
+            open_runs = self._open_runs(state)
+            new = [run for run in open_runs if run not in state.waiting]
+            if new:
+                lines.append({"kind": "offer", "runs": new})
         return len(open_runs)
 
     def open_candidates(self) -> list[int]:
@@ -132,42 +176,39 @@ class Search:
         These are the candidates without a result; once there are none, the finalists, each as
         often as seeds are left for it.
         """
-        return [index for index, _ in self._open_runs()]
+        return [index for index, _ in self._open_runs(self._state())]
 
     def runs_left(self) -> int:
         """Return how many runs the search will still take, those of finalists to come included."""
-        first = len(self._first_open())
+        state = self._state()
+        first = len(self._first_open(state))
         if not first:
-            return len(self._open_runs())
+            return len(self._open_runs(state))
         return first + min(self._finalists, len(self.candidates)) * (self._seeds - 1)
 
-    def _first_open(self) -> list[int]:
-        done = self._results()
-        return [index for index in range(len(self.candidates)) if (index, 0) not in done]
+    def _first_open(self, state: _State) -> list[int]:
+        return [index for index in range(len(self.candidates)) if (index, 0) not in state.results]
 
-    def _open_runs(self) -> list[tuple[int, int]]:
-        first, done = self._first_open(), self._results()
-        if first:
+    def _open_runs(self, state: _State) -> list[Run]:
+        if first := self._first_open(state):
             return [(index, 0) for index in first]
         firsts = {
-            index: trial.value
-            for (index, seed), trial in sorted(done.items())
-            if seed == 0 and trial.value is not None
+            index: result.val_accuracy
+            for (index, seed), result in sorted(state.results.items())
+            if seed == 0 and result.val_accuracy is not None
         }
         finalists = sorted(firsts, key=lambda index: -firsts[index])[: self._finalists]
         runs = [(index, seed) for seed in range(1, self._seeds) for index in sorted(finalists)]
-        return [run for run in runs if run not in done]
+        return [run for run in runs if run not in state.results]
 
     def claim(self) -> Claim | None:
         """Take the next waiting candidate, or None if there is none left."""
-        trial = self._study.ask()
-        if "candidate" not in trial.user_attrs:  # not one of ours: nothing was waiting
-            self._study.tell(trial, state=TrialState.FAIL)
-            return None
-        for name, values in self._space.items():
-            trial.suggest_categorical(name, values)
-        index, seed = _run(trial)
-        return Claim(index, seed, self.candidates[index], trial)
+        with self._opened() as (lines, state):
+            if not state.waiting:
+                return None
+            index, seed = state.waiting[0]
+            lines.append({"kind": "claim", "run": (index, seed)})
+        return Claim(index, seed, self.candidates[index])
 
     def report(
         self,
@@ -179,30 +220,30 @@ class Search:
         seeds: int = 1,
     ) -> None:
         """Record a candidate's validation accuracy, of so many seeds, or why it has none."""
-        claim.trial.set_user_attr("seconds", seconds)
-        claim.trial.set_user_attr("seeds", seeds)
         if val_accuracy is None or not math.isfinite(val_accuracy):
-            claim.trial.set_user_attr("error", error or "no validation accuracy")
-            self._study.tell(claim.trial, state=TrialState.FAIL)
+            result = _Result(None, seconds, seeds, error or "no validation accuracy")
         else:
-            self._study.tell(claim.trial, val_accuracy)
+            result = _Result(float(val_accuracy), seconds, seeds, None)
+        run = (claim.index, claim.seed)
+        with self._opened() as (lines, _):
+            lines.append({"kind": "result", "run": run, "result": asdict(result)})
 
     def trials(self) -> tuple[Trial, ...]:
         """Return the results so far, in the candidates' order; a finalist's accuracy is a mean."""
-        runs: dict[int, list[FrozenTrial]] = {}
-        for (index, _), trial in sorted(self._results().items()):
-            runs.setdefault(index, []).append(trial)
+        runs: dict[int, list[_Result]] = {}
+        for (index, _), result in sorted(self._state().results.items()):
+            runs.setdefault(index, []).append(result)
         return tuple(self._trial(index, tried) for index, tried in sorted(runs.items()))
 
-    def _trial(self, index: int, runs: list[FrozenTrial]) -> Trial:
-        errors = [run.user_attrs["error"] for run in runs if "error" in run.user_attrs]
-        values = [run.value for run in runs if run.value is not None]
+    def _trial(self, index: int, runs: list[_Result]) -> Trial:
+        errors = [run.error for run in runs if run.error is not None]
+        values = [run.val_accuracy for run in runs if run.val_accuracy is not None]
         return Trial(
             params=self.candidates[index],
             val_accuracy=None if errors else float(np.mean(values)),
-            seconds=sum(run.user_attrs["seconds"] for run in runs),
+            seconds=sum(run.seconds for run in runs),
             error=errors[0] if errors else None,
-            seeds=sum(run.user_attrs["seeds"] for run in runs),
+            seeds=sum(run.seeds for run in runs),
         )
 
     def best(self, without: Sequence[Params] = ()) -> Params:
@@ -220,34 +261,6 @@ class Search:
         if not tried:
             errors = sorted({trial.error or "diverged in retraining" for trial in self.trials()})
             raise ResultsError(
-                f"every candidate of {self._study.study_name} failed: {'; '.join(errors)}"
+                f"every candidate of {self._header['name']} failed: {'; '.join(errors)}"
             )
         return dict(max(tried, key=lambda trial: (trial.seeds, trial.val_accuracy or 0.0)).params)
-
-    def _results(self) -> dict[tuple[int, int], FrozenTrial]:
-        return {
-            _run(trial): trial
-            for trial in self._study.get_trials(deepcopy=False)
-            if _is_result(trial)
-        }
-
-
-def _run(trial: FrozenTrial | optuna.Trial) -> tuple[int, int]:
-    """Give a run's candidate and seed."""
-    return int(trial.user_attrs["candidate"]), int(trial.user_attrs["seed"])
-
-
-def _is_result(trial: FrozenTrial) -> bool:
-    """Tried to the end: it has a value, or an error of its own (not an interruption)."""
-    failed = trial.state == TrialState.FAIL and "error" in trial.user_attrs
-    return failed or trial.state == TrialState.COMPLETE
-
-
-def _mend_torn_line(path: Path) -> None:
-    """Drop a last line without its newline: what a process killed while writing left behind."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    if content and not content.endswith(b"\n"):
-        with path.open("r+b") as file:
-            file.truncate(content.rfind(b"\n") + 1)

@@ -1,6 +1,8 @@
 """The search's ledger: every candidate once, whoever tries it, whatever dies, in any order."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -199,13 +201,17 @@ def test_preparing_often_offers_each_candidate_once(tmp_path):
     assert sorted(settle(search)) == [0, 1, 2, 3, 4, 5]
 
 
-def test_a_process_that_died_between_the_error_and_the_end_of_its_trial(tmp_path):
+def test_a_process_that_died_while_it_reported(tmp_path):
     search = prepared(tmp_path)
-    diverged, _interrupted = search.claim(), search.claim()
-    # The first half of Search.report: what a kill there leaves in the journal.
-    diverged.trial.set_user_attr("seconds", 1.0)
-    diverged.trial.set_user_attr("seeds", 1)
-    diverged.trial.set_user_attr("error", "the loss became nan")
+    search.claim()
+    diverged = search.claim()
+    before = (tmp_path / "s.journal").read_bytes()
+    search.report(diverged, None, 1.0, "the loss became nan")
+    whole = (tmp_path / "s.journal").read_bytes()
+    for length in range(len(before), len(whole)):  # what a kill there leaves in the ledger
+        (tmp_path / "s.journal").write_bytes(whole[:length])
+        assert prepared(tmp_path).open_candidates() == [0, 1, 2, 3, 4, 5]
+    (tmp_path / "s.journal").write_bytes(whole)
     again = prepared(tmp_path)
     # As many workers as there are candidates left, one claim each, must settle every candidate.
     for _ in again.open_candidates():
@@ -215,14 +221,31 @@ def test_a_process_that_died_between_the_error_and_the_end_of_its_trial(tmp_path
     assert len(again.trials()) == 6
 
 
-# the journal ------------------------------------------------------------------------------------
+def test_a_full_disk_leaves_the_ledger_as_it_was(tmp_path, monkeypatch):
+    search = prepared(tmp_path)
+    claim = search.claim()
+    before = (tmp_path / "s.journal").read_bytes()
+
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space left"):
+            search.report(claim, 0.5, 1.0)
+    assert (tmp_path / "s.journal").read_bytes() == before
+    search.report(claim, 0.5, 1.0)
+    assert search.trials()[0].val_accuracy == 0.5
+
+
+# the ledger -------------------------------------------------------------------------------------
 
 
 def test_a_torn_last_line_is_mended(tmp_path):
     settle(prepared(tmp_path))
     journal = tmp_path / "s.journal"
     with journal.open("ab") as file:
-        file.write(b'{"op_code":6,"worker_id":"ab')
+        file.write(b'{"kind": "claim", "ru')
     again = prepared(tmp_path)
     assert [trial.val_accuracy for trial in again.trials()] == ACCURACIES
     assert all(json.loads(line) for line in journal.read_text().splitlines())
@@ -239,15 +262,27 @@ def test_a_journal_cut_anywhere_ends_with_the_same_choice(tmp_path):
         assert again.best() == {"hidden_dim": 5, "reg": 0.0}
 
 
-@pytest.mark.parametrize("where", ["start", "middle"])
-def test_a_damaged_journal_is_refused(tmp_path, where):
+WRONG = [b"not json", b"[]", b"{}", b'{"kind": "claim", "run": [99, 0]}', b'{"kind": "claim"}']
+
+
+@pytest.mark.parametrize("where", [0, 4])
+@pytest.mark.parametrize("wrong", [*WRONG, b'{"kind": "result", "run": [0, 0], "result": {}}'])
+def test_a_damaged_journal_is_refused(tmp_path, where, wrong):
     settle(prepared(tmp_path))
     journal = tmp_path / "s.journal"
     lines = journal.read_bytes().splitlines(keepends=True)
-    lines[0 if where == "start" else len(lines) // 2] = b"not json\n"
+    lines[where] = wrong + b"\n"
     journal.write_bytes(b"".join(lines))
-    with pytest.raises(ResultsError, match=r"s\.journal"):
+    with pytest.raises(ResultsError, match=rf"s\.journal is damaged \(line {where + 1}\); delete"):
         prepared(tmp_path)
+
+
+def test_a_journal_of_optuna_is_refused_in_one_line(tmp_path):
+    line = '{"op_code": 0, "worker_id": "a", "study_name": "2.4", "directions": [2]}\n'
+    (tmp_path / "s.journal").write_text(line)
+    with pytest.raises(ResultsError, match=r"s\.journal is a journal of Optuna, as older versions"):
+        prepared(tmp_path)
+    assert (tmp_path / "s.journal").read_text() == line
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import handgrad
+from handgrad.blas import limited_to
 from handgrad.check.begin import versions
 from handgrad.check.case import Case, Setting
 from handgrad.check.cases import GROUPS, all_cases
@@ -93,7 +93,7 @@ def check_submission(
     timings: dict[str, float] = {}
     recognised: dict[str, str] = {}
     # One BLAS thread, as in the child: the two never fight, and their times compare.
-    with threadpool_limits(limits=1), Runner(hidden=hidden, preload=preload) as runner:
+    with limited_to(1), Runner(hidden=hidden, preload=preload) as runner:
         judged = _Judged(submission, rules, seed, runner, timeout)
         judged.load(chosen)
         recognised.update(judged.other_names())

@@ -17,6 +17,7 @@ from handgrad.check.cases import GROUPS, all_cases
 from handgrad.check.classroom.autograder import write_autograder
 from handgrad.check.classroom.rubric import read_rubric
 from handgrad.check.classroom.starter import write_starter
+from handgrad.check.formats.html import need_jinja2
 from handgrad.check.formats.output import FORMATS
 from handgrad.cli.check_run import Asked, check_folder, check_once, watch_and_check
 from handgrad.terminal import say
@@ -149,6 +150,8 @@ def check_command(
         return _starter(mode.starter, path)
     if path is None and mode.autograder is None:
         raise click.UsageError("name what to judge: a layers.py, a folder with one, or a module")
+    if options["style"] == "html" or mode.batch is not None:
+        need_jinja2()  # before the judging, not after it
     asked = Asked(
         path=path or "",
         only=tuple(w for w in (n.strip() for n in only.split(",")) if w) if only else None,

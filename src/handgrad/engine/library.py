@@ -2,14 +2,13 @@
 
 import ctypes
 import logging
-from collections.abc import Callable
 from ctypes import POINTER, c_double, c_float, c_int32, c_int64, c_void_p
 from functools import cache
-from operator import call
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
+# The engine takes as many threads as the user lets BLAS have.
+from handgrad.blas import threads as threads
 from handgrad.engine import build
 from handgrad.errors import EngineError
 
@@ -124,33 +123,6 @@ def _say_that_it_is_missing() -> None:
         "handgrad trains by its readable layers, several times slower: it was installed without "
         "its engine, as there was no C compiler; `pip install ziglang` and install it again"
     )
-
-
-@cache
-def _thread_counts() -> tuple[Callable[[], int], ...]:
-    """Give the functions that tell how many threads each BLAS library may take.
-
-    OpenBLAS's own where it is found: threadpoolctl looks it up by name at each call, which takes
-    as long as a small network's prediction.
-    """
-    np.dot(np.ones((2, 2)), np.ones((2, 2)))  # loads NumPy's
-    found: list[Callable[[], int]] = []
-    for controller in ThreadpoolController().lib_controllers:
-        if controller.user_api != "blas":
-            continue
-        loaded = ctypes.PyDLL(controller.filepath)
-        for name in ("scipy_openblas_get_num_threads64_", "openblas_get_num_threads64_"):
-            if hasattr(loaded, name):
-                found.append(loaded[name])
-                break
-        else:
-            found.append(controller.get_num_threads)
-    return tuple(found)
-
-
-def threads() -> int:
-    """How many threads the user lets BLAS have: the engine takes as many."""
-    return max([1, *map(call, _thread_counts())])
 
 
 def real(dtype: np.dtype) -> type[c_float] | type[c_double]:

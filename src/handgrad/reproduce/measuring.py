@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from handgrad.blas import limited_to
 from handgrad.datasets import Dataset
 from handgrad.experiments import STUDIES, StudyExperiment
 from handgrad.results import Study
@@ -31,7 +31,7 @@ def measure(
         starting(study)
         rng = np.random.default_rng([*(int(part) for part in study.id.split(".")), seed])
         started = time.perf_counter()
-        with threadpool_limits(1):
+        with limited_to(1):
             findings = study.measure(data[study.data], study.budgets[profile], rng)
         found[study.id] = Study(
             id=study.id,

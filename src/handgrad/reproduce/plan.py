@@ -8,8 +8,8 @@ import time
 from dataclasses import dataclass
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from handgrad.blas import limited_to
 from handgrad.datasets import Dataset
 from handgrad.experiments import Budget, Experiment
 from handgrad.reproduce.training import streams
@@ -50,7 +50,7 @@ def _step_seconds(experiment: Experiment, params: Params, data: Dataset) -> tupl
         num_train_samples=1,
         **settings,
     )
-    with threadpool_limits(1):
+    with limited_to(1):
         started = time.perf_counter()
         solver.train()
         first, both = solver.history[0]["seconds"], time.perf_counter() - started

@@ -11,8 +11,7 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
-from threadpoolctl import threadpool_limits
-
+from handgrad.blas import limited_to
 from handgrad.errors import WorkerError
 
 Task = Callable[[Callable[[float], None]], object]  # picklable; told where to report progress to
@@ -53,7 +52,7 @@ def _work(connection: Connection) -> None:
         os._exit(1)  # checkpoints are atomic: nothing is lost
 
     threading.Thread(target=follow_parent, daemon=True).start()
-    with threadpool_limits(_BLAS_THREADS):
+    with limited_to(_BLAS_THREADS):
         while True:
             try:
                 task: Task = connection.recv()

@@ -14,7 +14,7 @@ from handgrad.errors import AutograderError
 from handgrad.files import write_atomically
 
 # handgrad's own dependencies, as in pyproject.toml (a test compares them).
-LIBRARIES = ("numpy", "click", "rich", "jinja2", "pooch", "safetensors", "threadpoolctl")
+LIBRARIES = ("numpy", "click", "rich", "safetensors")
 _SKIPPED = {"__pycache__"}
 _SUFFIXES = {".pyc", ".nbi", ".nbc"}
 _SCRIPT = 0o100755 << 16

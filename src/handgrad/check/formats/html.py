@@ -1,6 +1,7 @@
 """One HTML file that needs nothing else: the report as a page."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from functools import cache
+from typing import TYPE_CHECKING
 
 from handgrad.check.classroom.rubric import Grades
 from handgrad.check.formats.findings import (
@@ -17,23 +18,39 @@ from handgrad.check.formats.findings import (
     totals,
 )
 from handgrad.check.records import CheckReport
+from handgrad.errors import need
 
-# Escapes every value: a submission decides what its error messages say.
-_PAGES = Environment(
-    loader=PackageLoader("handgrad.check.formats", "."),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_PAGES.filters["printable"] = printable
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+
+def need_jinja2() -> None:
+    """Raise MissingExtraError where a page cannot be made."""
+    need("jinja2", "html", "a page of `handgrad check`")
+
+
+@cache
+def _pages() -> "Environment":
+    need_jinja2()
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    # Escapes every value: a submission decides what its error messages say.
+    pages = Environment(
+        loader=PackageLoader("handgrad.check.formats", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    pages.filters["printable"] = printable
+    return pages
 
 
 def as_html(
     report: CheckReport, grades: Grades | None = None, timing: bool = True, note: str = ""
 ) -> str:
     """Give the report as one HTML page."""
-    return _PAGES.get_template("page.html.j2").render(
+    return _pages().get_template("page.html.j2").render(
         report=report,
         grades=grades,
         note=note,
