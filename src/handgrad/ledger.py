@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from handgrad.errors import ResultsError
 
@@ -67,7 +67,7 @@ class Ledger:
         """
         import fcntl  # which only a POSIX system has
 
-        with cast(FileIO, self.path.open("a+b", buffering=0)) as file:
+        with self.path.open("a+b", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # closing the file unlocks it
             file.seek(0)
             content = file.readall()

@@ -324,30 +324,6 @@ def test_the_list_of_commands_has_each_ones_own_line_and_imports_none(tmp_path):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "said"),
-    [
-        (["reproduce"], 2, "a search needs optuna, which is not installed; `pip install 'handgrad"),
-        (["report", "nowhere"], 2, "nowhere"),
-        (["check", "nowhere.py"], 2, "nowhere.py: no such file"),
-        (["data", "status"], 0, ""),
-    ],
-    ids=lambda value: value[0] if isinstance(value, list) else "",
-)
-def test_only_reproduce_needs_the_library_of_searches(tmp_path, words, code, said):
-    script = (
-        "import sys; sys.modules['optuna'] = None; from handgrad.cli import main; "
-        f"sys.argv = ['handgrad', *{words!r}]; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert done.returncode == code, done.stderr
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) <= 1
-
-
 def test_help_of_reproduce_says_the_defaults_and_the_choices():
     text = " ".join(CliRunner().invoke(cli, ["reproduce", "--help"]).output.split())
     for words in ("2,3,4,5", "[smoke|standard|full]", "default: standard", "HANDGRAD_DATA"):

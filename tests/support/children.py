@@ -25,8 +25,9 @@ SUPPORT = Path(__file__).parent
 
 def importing(test_file, **variables):
     """Give the environment of a child that imports a test's file, and what helps the tests."""
-    places = os.pathsep.join([str(Path(test_file).parent), str(SUPPORT)])
-    return {**os.environ, "PYTHONPATH": places, **variables}
+    before = os.environ.get("PYTHONPATH")
+    places = [str(Path(test_file).parent), str(SUPPORT), *([before] if before else [])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(places), **variables}
 
 
 @contextmanager
