@@ -9,7 +9,7 @@ ARGS   ?=
 ENGINE := hatch_build.py src/handgrad/engine/build.py $(wildcard src/handgrad/engine/csrc/*)
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: reproduce test sanitize wide lint bench docs clean
+.PHONY: reproduce test sanitize wide valgrind lint bench docs clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
@@ -18,6 +18,7 @@ help:
 	@echo "make test [ARGS=...]       run the tests (ARGS go to pytest)"
 	@echo "make sanitize [ARGS=...]   run the engine's tests with address and undefined-behaviour sanitizers"
 	@echo "make wide [ARGS=...]       run the engine's tests with vectors as wide as AVX-512's"
+	@echo "make valgrind              run networks of every layer under valgrind, where it is installed"
 	@echo "make lint                  ruff, mypy and the import rules"
 	@echo "make bench [ARGS=...]      time training against PyTorch, JAX and scikit-learn"
 	@echo "make docs                  build the site in docs/_build/html"
@@ -68,6 +69,14 @@ sanitize: $(VENV)/dev.stamp
 wide: $(VENV)/dev.stamp
 	@HANDGRAD_CFLAGS="-Wno-psabi -DVECTOR_BYTES=64 -DTALL=14 -DWIDE=16" $(BIN)/python src/handgrad/engine/build.py $(VENV)/wide
 	@HANDGRAD_LIBRARIES=$(VENV)/wide $(ALONE) $(SANITIZED) $(ARGS)
+
+# Reports of the interpreter and of NumPy are not ours.
+valgrind: $(VENV)/dev.stamp
+	@command -v valgrind >/dev/null || { echo "make valgrind: there is no valgrind here; skipped"; exit 0; }; \
+	HANDGRAD_CFLAGS="-g" $(BIN)/python src/handgrad/engine/build.py $(VENV)/traced >/dev/null && \
+	PYTHONMALLOC=malloc HANDGRAD_LIBRARIES=$(VENV)/traced \
+	  valgrind -q --log-file=$(VENV)/valgrind.log $(BIN)/python tools/engine_for_valgrind.py && \
+	$(BIN)/python tools/engine_for_valgrind.py --reports $(VENV)/valgrind.log
 
 bench: $(VENV)/bench.stamp
 	@$(BIN)/python -m handgrad bench $(ARGS)
