@@ -195,6 +195,31 @@ def test_images_are_shown_with_their_names():
 
 
 @pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        (0, "0"),
+        (-2.0, "-2"),
+        (64.84021, "64.84"),
+        (9999.5, "9,999.5"),
+        (-123456.7, "-123,457"),
+        (1e8 + 1e-3, "100,000,000"),
+        (6.93889e-18, "6.9389e-18"),
+        (1e300, "1e+300"),
+    ],
+)
+def test_amounts_of_any_size_are_read_at_a_glance(value, said):
+    from handgrad.report.formats import amount
+
+    assert amount(value) == said
+
+
+def test_a_leak_that_a_warning_names_is_told_once():
+    record = a_record()
+    told = replace(record.data, warnings=("column 'copy' equals the target; not used",))
+    assert "Left out, because" not in words(replace(record, data=told))
+
+
+@pytest.mark.parametrize(
     ("net", "linear", "said"),
     [
         (0.8, 0.8, "The net is no better than the linear baseline on the test rows."),

@@ -30,7 +30,9 @@ def as_shown(style, value):
         return format(value, ".2f" if value < 10 else ".1f")
     if style == "dropped":
         return format(round(1 - value, 6), "g")
-    formats = {"count": ",", "plain": "", "fixed": ".3f", "short": ".4g", "amount": ",.6g"}
+    if style == "amount":
+        return format(value, ",.0f" if 1e4 <= abs(value) < 1e15 else ",.5g")
+    formats = {"count": ",", "plain": "", "fixed": ".3f", "short": ".4g"}
     return format(value, formats[style])
 
 

@@ -11,7 +11,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from handgrad.report.formats import printable
+from handgrad.report.formats import amount, printable
 from handgrad.report.svg import PAPER, SERIES, STYLE, Plot
 
 WIDTH, HEIGHT = 4.6, 2.9  # inches; a phone shows about 1 point as 1 pixel
@@ -89,4 +89,4 @@ def label(text: str, length: int) -> str:
 def amounts(axis: Axis, most: int = 5) -> None:
     """Mark a few numbers of any size, written as the page writes them."""
     axis.set_major_locator(MaxNLocator(most))
-    axis.set_major_formatter(lambda value, _: f"{value:,.6g}".replace("-", "−"))
+    axis.set_major_formatter(lambda value, _: amount(value).replace("-", "−"))

@@ -13,6 +13,12 @@ from markupsafe import Markup, escape
 from handgrad.report.records import Ref
 from handgrad.results import dropped
 
+
+def amount(value: float) -> str:
+    """Say a number of any size to five digits, an integer part in full."""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:,.5g}"
+
+
 STYLES: Mapping[str, Callable[[float], str]] = {
     "percent": lambda value: f"{100 * value:.2f}",
     "percent1": lambda value: f"{100 * value:.1f}",
@@ -20,7 +26,7 @@ STYLES: Mapping[str, Callable[[float], str]] = {
     "plain": str,
     "seconds": lambda value: f"{value:.2f}" if value < 10 else f"{value:.1f}",
     "fixed": lambda value: f"{value:.3f}",
-    "amount": lambda value: f"{value:,.6g}",
+    "amount": amount,
     "short": lambda value: f"{value:.4g}",
     "dropped": dropped,
 }

@@ -20,6 +20,7 @@ from handgrad.training_record import (
 )
 
 _CLASSES_SHOWN = 30  # a larger confusion matrix is told by its largest errors
+_CLASSES_BESIDE = 10
 _TARGETS_DRAWN = 8  # of more targets, the others have their tables
 _EPOCHS_SHOWN = 40
 _COLUMNS_SHOWN = 200
@@ -40,7 +41,7 @@ class ShownTarget:
     """What the net does on the test rows, for one target, as the template needs it.
 
     ``shades`` tints the errors of the confusion matrix; where that is too large to show, it is
-    empty and ``confused`` has the largest errors.
+    empty and ``confused`` has the largest errors. ``beside``: whether it leaves room beside it.
     """
 
     record: Ref[TargetAnalysis]
@@ -49,6 +50,7 @@ class ShownTarget:
     calibration: Plot | None
     shades: tuple[tuple[str, ...], ...]
     confused: tuple[Confused, ...]
+    beside: bool
 
 
 def _target(entry: Ref[TargetAnalysis], number: int) -> ShownTarget:
@@ -72,6 +74,7 @@ def _target(entry: Ref[TargetAnalysis], number: int) -> ShownTarget:
         calibration=calibration,
         shades=confusion_shades(found.confusion) if found and fits else (),
         confused=_confused(entry["classification"]) if found and not fits else (),
+        beside=found is not None and (not fits or len(found.classes) <= _CLASSES_BESIDE),
     )
 
 
@@ -137,7 +140,7 @@ def render(record: TrainingRecord, source: str = "record.json") -> str:
     root = Ref(f"{source}#", record)
     metric = next(iter(METRICS[record.task]))
     scale = 1 if metric in _NOT_SHARES else 100
-    title, about = METRICS[record.task][metric], record.data.name
+    title, about, data = METRICS[record.task][metric], record.data.name, record.data
     importances = searched = None
     if record.importances:
         importances = own_plots.importances("importance", about, record.importances, title, scale)
@@ -147,10 +150,11 @@ def render(record: TrainingRecord, source: str = "record.json") -> str:
         "own_page.html",
         record=root,
         source=source,
-        unit="images" if record.data.kind == "images" else "rows",
+        unit="images" if data.kind == "images" else "rows",
         metric=metric,
         metrics=METRICS[record.task],
         shares=[name for name in METRICS[record.task] if name not in _NOT_SHARES],
+        leaking_told=all(any(name in said for said in data.warnings) for name in data.leaking),
         verdict=_verdict(record, metric),
         columns=list(root["data"]["columns"])[:_COLUMNS_SHOWN],
         targets=[_target(entry, number) for number, entry in enumerate(root["analyses"])],
