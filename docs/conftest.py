@@ -2,5 +2,5 @@
 
 import importlib.util
 
-_NEEDS = {"estimators.md": "sklearn", "tables.md": "pandas"}
+_NEEDS = {"estimators.md": "sklearn", "tables.md": "pandas", "images.md": "PIL"}
 collect_ignore = [page for page, name in _NEEDS.items() if not importlib.util.find_spec(name)]

@@ -54,6 +54,40 @@ def handgrad(tmp_path, *words):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "t.csv", "--target", "y"], "CSV files need pandas, which is not installed; "
+         "`pip install 'handgrad[tables]'` brings it"),
+        (["train", "pets"], "reading pictures needs PIL, which is not installed; "
+         "`pip install 'handgrad[images]'` brings it"),
+        (["train", "t.npz", "--target", "y", "--search", "2"],
+         "--search needs optuna, which is not installed; "
+         "`pip install 'handgrad[search]'` brings it"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_ones_own_data_name_their_extra(tmp_path, words, said):
+    pytest.importorskip("PIL", reason="Pillow (the extra 'images') is not installed")
+    (tmp_path / "t.csv").write_text("a,y\n" + "1,2\n3,4\n" * 20)
+    np.savez(tmp_path / "t.npz", X=np.arange(80.0).reshape(40, 2), y=np.arange(40) % 2)
+    class_folder(tmp_path / "pets", count=20)
+    done = handgrad(tmp_path, *words, "--out", "out")
+    assert (done.returncode, done.stderr) == (2, f"handgrad: error: {said}\n")
+
+
+def test_arrays_train_and_predict_without_an_extra(tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.arange(80) % 2
+    np.savez(tmp_path / "t.npz", X=rng.standard_normal((80, 3)) + 3 * y[:, None], y=y)
+    done = handgrad(tmp_path, "train", "t.npz", "--target", "y", "--time", "2", "--out", "out")
+    assert done.returncode == 0, done.stderr
+    assert "no report: jinja2, matplotlib not installed" in done.stdout + done.stderr
+    done = handgrad(tmp_path, "predict", "out/model.safetensors", "t.npz")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 81
+
+
 RIGHT = "import numpy as np\ndef relu_forward(x):\n    return np.maximum(x, 0), x\n"
 
 
