@@ -161,13 +161,10 @@ def load(path: Path) -> Model:
         _fill(network, _under("network/", arrays))
         of_images = model["preprocessor"].get("kind") == "images"
         kind = ImagePreprocessor if of_images else Preprocessor
-        return Model(
-            network,
-            kind.restore(model["preprocessor"], _under("preprocessor/", arrays)),
-            TargetCoder.restore(model["coder"], _under("coder/", arrays)),
-            model["metrics"],
-            model["about"],
-        )
+        preprocessor = kind.restore(model["preprocessor"], _under("preprocessor/", arrays))
+        coder = TargetCoder.restore(model["coder"], _under("coder/", arrays))
+        _require_fit(network, preprocessor, coder)
+        return Model(network, preprocessor, coder, model["metrics"], model["about"])
     except CheckpointError as error:
         raise ModelError(f"{path} cannot be used: {error}") from None
     except HandgradError:
@@ -185,17 +182,18 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
             start = file.read(16)
     except OSError as error:
         raise ModelError(f"there is no model to read at {path} ({error.strerror})") from None
-    if start[:1] == b"\x80" or start[:2] == b"PK":
-        kind = "a zip file, as PyTorch's or Keras' are" if start[:2] == b"PK" else "a pickle"
-        raise ModelError(
-            f"{path} is {kind}; handgrad reads models in safetensors files, and never a pickle"
-        )
     try:
         return checkpoint.read(path)
     except CheckpointError as error:
         if "not written by handgrad" in str(error):
             raise ModelError(f"{path} is a safetensors file, but no model of handgrad") from None
-        raise ModelError(f"{path} is damaged, or no model of handgrad; train again") from None
+    # Only now, as a safetensors file begins with its header's length, whose bytes may be any.
+    if start[:1] == b"\x80" or start[:2] == b"PK":
+        kind = "a zip file, as PyTorch's or Keras' are" if start[:2] == b"PK" else "a pickle"
+        raise ModelError(
+            f"{path} is {kind}; handgrad reads models in safetensors files, and never a pickle"
+        )
+    raise ModelError(f"{path} is damaged, or no model of handgrad; train again")
 
 
 def _fill(network: Network, arrays: Mapping[str, Array]) -> None:
@@ -213,6 +211,24 @@ def _fill(network: Network, arrays: Mapping[str, Array]) -> None:
         raise CheckpointError(f"it has arrays of no layer: {', '.join(extra[:5])}")
 
 
+def _require_fit(
+    network: Network, preprocessor: Preprocessor | ImagePreprocessor, coder: TargetCoder
+) -> None:
+    """Refuse parts that are not of one model."""
+    if isinstance(preprocessor, ImagePreprocessor):
+        shape: tuple[int, ...] = preprocessor.input_shape
+    else:
+        shape = (len(preprocessor.feature_names),)
+    if network.input_shape != tuple(shape):
+        raise CheckpointError(f"its network takes {network.input_shape}, its inputs are {shape}")
+    named = coder.names if coder.task == "regress" else coder.classes
+    if network.output_shape != (len(named),) or network.task != coder.task:
+        what = "targets" if coder.task == "regress" else "classes"
+        raise CheckpointError(
+            f"its network has {network.output_shape[0]} outputs for {len(named)} {what}"
+        )
+
+
 def _under(prefix: str, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays whose names start with a prefix, without it."""
     return {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}
@@ -222,4 +238,4 @@ def _plain(value: object) -> Any:
     """What JSON lacks, as what it has."""
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"a model's header holds JSON values; got {type(value).__name__}")
+    raise CheckpointError(f"a model's header holds JSON values; got {type(value).__name__}")
