@@ -33,6 +33,14 @@ _METRICS = {
     "regress": {"r2": 0.7, "rmse": 2.5, "mae": 1.75},
 }
 
+KINDS = {
+    "classify": {"task": "classify", "search": True},
+    "images": {"task": "classify", "images": True, "interrupted": True},
+    "multilabel": {"task": "multilabel", "search": True},
+    "regress": {"task": "regress"},
+}
+"""What `a_record` takes, for one of each task and of images."""
+
 
 def a_record(task="classify", *, images=False, search=False, interrupted=False):
     """Give a record of made-up numbers; of a table, or of images for a classification."""
