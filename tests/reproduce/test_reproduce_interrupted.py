@@ -111,7 +111,7 @@ def test_a_killed_worker_is_a_clear_error_and_going_on_works(reference, tmp_path
     assert timeless(experiments) == numbers(reference / "out", "5")[1]
 
 
-@pytest.mark.parametrize("limit", [600, 1500])
+@pytest.mark.parametrize("limit", [150, 600, 1500])
 def test_a_file_that_cannot_grow_is_one_line_and_going_on_works(reference, tmp_path, limit):
     # A limit on file sizes stands for a full disk: the write fails half-way, in a worker, too.
     run = finished(tmp_path, *arguments(), expected=2, program=limited(limit))

@@ -15,10 +15,17 @@ HANDGRAD = (sys.executable, "-m", "handgrad")
 
 
 def limited(size):
-    """Give the words that start `handgrad` where no file can grow beyond so many bytes."""
+    """Give the words that start `handgrad` where no file can grow beyond so many bytes.
+
+    What it says goes through pipes, as the files of ``Run`` are files, too.
+    """
     code = (
-        f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size})); "
-        "os.execv(sys.executable, [sys.executable, '-m', 'handgrad', *sys.argv[1:]])"
+        "import functools, resource, subprocess, sys; "
+        "limit = functools.partial("
+        f"resource.setrlimit, resource.RLIMIT_FSIZE, ({size}, {size})); "
+        "done = subprocess.run([sys.executable, '-m', 'handgrad', *sys.argv[1:]], "
+        "preexec_fn=limit, capture_output=True, text=True); "
+        "sys.stdout.write(done.stdout); sys.stderr.write(done.stderr); sys.exit(done.returncode)"
     )
     return sys.executable, "-c", code
 
