@@ -17,16 +17,23 @@ from handgrad.training_record import TrainingRecord
 
 pytest.importorskip("optuna")
 
-from handgrad.own_data import search as searching
+from handgrad.own_data import fitting, search as searching
 from handgrad.own_data.search import Plan, Search
+
+
+@pytest.fixture
+def _few_epochs(monkeypatch):
+    """Let epochs end a candidate and not the clock: its score does not depend on the machine."""
+    monkeypatch.setattr(fitting, "MOST_EPOCHS", 15)
 
 
 def a_search(tmp_path, candidates=4, **changes):
     settings = {"candidates": candidates, "storage": tmp_path / "s.journal", "name": "s"}
-    plan = Plan(**{**settings, "seconds": 1.0, "seed": 0, **changes})
+    plan = Plan(**{**settings, "seconds": 600.0, "seed": 0, **changes})
     return Search(plan, a_problem(rows=120), default_settings(84, (4,)))
 
 
+@pytest.mark.usefixtures("_few_epochs")
 def test_the_default_is_tried_first_and_the_best_is_chosen(tmp_path):
     told = []
     search = a_search(tmp_path)
@@ -43,6 +50,7 @@ def test_the_default_is_tried_first_and_the_best_is_chosen(tmp_path):
     assert search.settings_of(best).batch_size == best.params["batch_size"]
 
 
+@pytest.mark.usefixtures("_few_epochs")
 def test_an_interrupted_search_goes_on_to_the_same_candidates(tmp_path, monkeypatch):
     whole = a_search(tmp_path, name="whole").run(lambda *_: None)
     count = 0
@@ -60,6 +68,7 @@ def test_an_interrupted_search_goes_on_to_the_same_candidates(tmp_path, monkeypa
     assert [each.val_score for each in parts.trials] == [each.val_score for each in whole.trials]
 
 
+@pytest.mark.usefixtures("_few_epochs")
 def test_a_candidate_that_was_interrupted_does_not_count(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -72,6 +81,7 @@ def test_a_candidate_that_was_interrupted_does_not_count(tmp_path, monkeypatch):
     assert len(summary.trials) == 2
 
 
+@pytest.mark.usefixtures("_few_epochs")
 def test_a_candidate_that_diverges_is_recorded_and_the_search_goes_on(tmp_path, monkeypatch):
     fit, calls = searching.fit, []
 
@@ -97,6 +107,7 @@ def test_a_search_of_which_every_candidate_fails(tmp_path, monkeypatch):
         a_search(tmp_path, 2).run(lambda *_: None)
 
 
+@pytest.mark.usefixtures("_few_epochs")
 def test_poor_candidates_are_pruned(tmp_path):
     summary = a_search(tmp_path, 12).run(lambda *_: None)
     pruned = [each for each in summary.trials if each.state == "pruned"]

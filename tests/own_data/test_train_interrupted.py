@@ -70,6 +70,7 @@ def test_ctrl_c_and_the_same_command_again(tmp_path, monkeypatch, capsys):
 def test_a_run_that_goes_on_ends_as_one_that_was_never_interrupted(tmp_path, monkeypatch, capsys):
     write_csv(tmp_path / "a.csv", flowers())
     monkeypatch.setattr(training, "_CHECKPOINT_FROM_NUMBERS", 0)
+    monkeypatch.setattr(fitting, "MOST_EPOCHS", 20)  # which end it, and not the clock
     words = ["train", "a.csv", "--target", "kind", "--time", "60"]
     assert run(monkeypatch, capsys, *words, "--out", "whole")[0] == 0
     told = fitting.best_epoch
