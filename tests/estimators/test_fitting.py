@@ -6,7 +6,12 @@ import warnings
 import numpy as np
 import pytest
 
-from handgrad.estimators import HandgradClassifier, HandgradImageClassifier, HandgradRegressor
+from handgrad.estimators import (
+    HandgradClassifier,
+    HandgradImageClassifier,
+    HandgradRegressor,
+    settings,
+)
 from handgrad.network import BatchNorm, Dense, Dropout, ReLU, Tanh
 
 QUICK = {"max_iter": 15, "n_iter_no_change": None, "random_state": 0, "learning_rate_init": 1e-2}
@@ -37,6 +42,16 @@ def test_the_network_is_what_the_parameters_say():
     assert model.network_.reg == 0.5 / 60  # alpha / (2 B) * sum(W^2) is 0.5 * reg * sum(W^2)
     assert model.network_.dtype == np.float32
     assert HandgradClassifier(7, **QUICK).fit(X, y).network_.layers == (Dense(7), ReLU(), Dense(3))
+
+
+def test_what_is_automatic_depends_on_the_number_of_rows():
+    X, y = three_classes(rows=2000)
+    model = HandgradClassifier(max_iter="auto", random_state=0).fit(X, y, np.full(2000, 0.5))
+    assert model.network_.reg == 5 / (2000 * 0.5)
+    assert model.n_iter_ == 100
+    for rows, epochs, batch in [(50, 100, 32), (10_000, 60, 256), (10**6, 20, 256)]:
+        assert settings.epochs(model, rows) == epochs
+        assert settings.batch_rows(model, rows) == batch
 
 
 def test_the_loss_curve_is_the_mean_loss_with_the_penalty():
@@ -78,10 +93,17 @@ def test_standardising_keeps_the_digits_of_a_small_variation_on_a_large_offset()
     model = HandgradClassifier(**QUICK).fit(X, y)
     assert model.score(X, y) > 0.95
     assert model.scaling_.deviation[1:].tolist() == [1.0, 1.0]  # constant, up to rounding
+    # What is 0 in most rows stays 0: pixels, counts.
+    sparse = np.where(np.arange(400) % 5, 0.0, X[:, 0])[:, None]
+    assert HandgradClassifier(**QUICK).fit(sparse, y).scaling_.centre == 0
+    assert (
+        HandgradClassifier(**QUICK).fit(sparse, y, np.where(sparse[:, 0], 5.0, 1.0)).scaling_.centre
+        != 0
+    )
     # Bounded: an outlier is no further away than four deviations.
     far = model.scaling_.apply(np.array([[1e12, 0.1, 14.62]]), np.dtype(np.float64))
     assert 3.9 < far[0, 0] <= 4.0
-    assert HandgradClassifier(standardize=False, **QUICK).fit(X, y).scaling_.mean is None
+    assert HandgradClassifier(standardize=False, **QUICK).fit(X, y).scaling_.centre is None
 
 
 def test_integer_weights_are_repetitions_of_rows():
@@ -143,8 +165,8 @@ def test_given_validation_rows_are_scored_and_all_others_trained_on():
         X, y, X_val=X_val, y_val=y_val, sample_weight_val=weight
     )
     assert model.score(X_val, y_val, weight) == pytest.approx(model.best_validation_score_)
-    mean = HandgradClassifier(**QUICK).fit(X, y).scaling_.mean
-    assert np.array_equal(model.scaling_.mean, mean)
+    mean = HandgradClassifier(**QUICK).fit(X, y).scaling_.centre
+    assert np.array_equal(model.scaling_.centre, mean)
     with pytest.raises(ValueError, match="give both X_val and y_val"):
         model.fit(X, y, X_val=X_val)
     with pytest.raises(ValueError, match=r"classes that were not seen before: \['new'\]"):
@@ -160,7 +182,7 @@ def test_a_fit_that_still_makes_progress_at_the_end_says_so():
 
 def test_a_warm_start_goes_on():
     X, y = three_classes()
-    model = HandgradClassifier(warm_start=True, **QUICK).fit(X, y)
+    model = HandgradClassifier(warm_start=True, alpha=0, **QUICK).fit(X, y)
     network = model.network_
     model.fit(X, y)
     assert model.network_ is network
@@ -288,12 +310,12 @@ def test_a_pickled_model_predicts_and_goes_on(model):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"alpha": -1}, "alpha must be a number from 0; got -1"),
+        ({"alpha": -1}, "alpha must be 'auto' or a number from 0; got -1"),
         ({"solver": "lbfgs"}, "solver must be one of sgd, .*; got 'lbfgs'"),
         ({"learning_rate_init": 0}, "learning_rate_init must be a number above 0; got 0"),
         ({"schedule": "step"}, "schedule must be one of constant, cosine, one_cycle, or a funct"),
         ({"batch_size": 0}, "batch_size must be 'auto' or a whole number from 1; got 0"),
-        ({"max_iter": 2.5}, "max_iter must be a whole number from 1; got 2.5"),
+        ({"max_iter": 2.5}, "max_iter must be 'auto' or a whole number from 1; got 2.5"),
         ({"validation_fraction": 1.0}, "validation_fraction must be between 0 and 1; got 1.0"),
         ({"dropout": 1.0}, "dropout, the fraction dropped"),
         ({"activation": "step"}, "activation must be one of relu"),

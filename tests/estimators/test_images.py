@@ -40,7 +40,7 @@ def test_each_channel_is_standardised():
     images = COLOUR * np.array([1.0, 100.0, 1e-3]).reshape(3, 1, 1)
     model = HandgradImageClassifier(**QUICK).fit(images, LABELS)
     np.testing.assert_allclose(
-        model.scaling_.mean.reshape(3), images.mean(axis=(0, 2, 3)), rtol=1e-12
+        model.scaling_.centre.reshape(3), images.mean(axis=(0, 2, 3)), rtol=1e-12
     )
     np.testing.assert_allclose(
         model.scaling_.deviation.reshape(3), images.std(axis=(0, 2, 3)), rtol=1e-12

@@ -208,7 +208,7 @@ def test_a_callback_may_stop_the_training(callback_support):
 
 def test_patience_ends_the_epochs_tasks_too(callback_support):
     told = Recorder()
-    model = HandgradClassifier(max_iter=50, n_iter_no_change=2, tol=1.0, random_state=0)
+    model = HandgradClassifier(max_iter=50, n_iter_no_change=2, tol=1.0, schedule="constant")
     model.set_callbacks(told).fit(X, Y)
     assert model.n_iter_ < 50
     assert told.calls.count("begin epoch") == told.calls.count("end epoch") == model.n_iter_

@@ -28,13 +28,13 @@ class Estimator(Alone):
     activation: str
     dropout: float
     batch_norm: bool
-    alpha: float
+    alpha: float | Literal["auto"]
     solver: str
     learning_rate_init: float
     solver_options: Mapping[str, float] | None
     schedule: str | optim.Schedule
     batch_size: int | Literal["auto"]
-    max_iter: int
+    max_iter: int | Literal["auto"]
     early_stopping: bool
     validation_fraction: float
     n_iter_no_change: int | None

@@ -32,14 +32,14 @@ class Epochs:
         self._task: Any = None
 
     @classmethod
-    def of(cls, estimator: "Estimator", X: Any, y: Any, sample_weight: Any) -> "Epochs":
-        """Begin a fit's task, where callbacks are set on the estimator or on what contains it."""
+    def of(cls, estimator: "Estimator", count: int, X: Any, y: Any, sample_weight: Any) -> "Epochs":
+        """Begin a fit's task, of as many epochs as there may be, where callbacks are set."""
         if {"_skl_callbacks", "_parent_callback_ctx"}.isdisjoint(vars(estimator)):
             return cls(estimator, None)
         metadata = {} if sample_weight is None else {"sample_weight": sample_weight}
         self = cls(estimator, {"estimator": estimator, "X": X, "y": y, "metadata": metadata})
         init = estimator._init_callback_context  # scikit-learn's, which has set the callbacks
-        self._root = init(max_subtasks=estimator.max_iter)
+        self._root = init(max_subtasks=count)
         self._root.call_on_fit_task_begin(**self._given)
         return self
 

@@ -39,31 +39,34 @@ class HandgradClassifier(Classifier, _Dense):
         The fraction of hidden units that is dropped in training.
     batch_norm : bool, default False
         Normalise before each activation.
-    alpha : float, default 1e-4
+    alpha : float or 'auto', default 'auto'
         L2 penalty on the weights (not the biases): alpha / (2 B) * sum(W**2) is added to the mean
         loss of a batch, with B the number of examples in a batch: as scikit-learn's MLP has it, so
-        that a value found there means the same here. With sample weights B is their mean times the
-        number, so that an example of weight 2 counts as two here, too.
+        that a value found there means the same here, with the same ``batch_size``. 'auto' is
+        5 / (2 n) * sum(W**2) of n training examples, as a prior on the weights, which counts less
+        the more examples there are. With sample weights B and n are multiplied by their mean, so
+        that an example of weight 2 counts as two here, too.
     solver : str, default 'adam'
         An update rule: 'sgd', 'sgd_momentum', 'nesterov', 'rmsprop', 'adam' or 'adamw'.
-    learning_rate_init : float, default 1e-3
+    learning_rate_init : float, default 2e-3
     solver_options : mapping, optional
         The rule's other numbers, as ``{"momentum": 0.95}``; see ``handgrad.optim``.
-    schedule : 'constant', 'cosine', 'one_cycle' or function, default 'constant'
+    schedule : 'constant', 'cosine', 'one_cycle' or function, default 'cosine'
         What the learning rate is multiplied by, over ``max_iter`` epochs; a function takes the
         progress in [0, 1).
     batch_size : int or 'auto', default 'auto'
         'auto' takes a 32nd of the training examples, as a power of two from 32 to 256.
-    max_iter : int, default 200
-        Epochs.
+    max_iter : int or 'auto', default 'auto'
+        Epochs; 'auto' are 6000 / sqrt(n) of n training examples, from 20 to 100.
     early_stopping : bool, default False
         Hold out ``validation_fraction`` of the examples, of each class its share; stop when
-        their accuracy has not risen by more than ``tol`` for ``n_iter_no_change`` epochs; keep the
-        best epoch's network. X_val and y_val of `fit` do the same without holding any out.
+        nothing is gained on them; keep the network of the epoch of best accuracy, of equal ones of
+        lowest loss. X_val and y_val of `fit` do the same without holding any out.
     validation_fraction : float, default 0.1
     n_iter_no_change : int or None, default 10
-        Without validation examples: epochs in which the training loss has not fallen by more than
-        ``tol``. None trains to the end.
+        Training stops when neither the validation score has risen nor the validation loss fallen
+        by more than ``tol`` for so many epochs; without validation examples, and only with the
+        schedule 'constant', when the training loss has not fallen. None trains to the end.
     tol : float, default 1e-4
     class_weight : None, 'balanced' or mapping of classes to weights, default None
         Multiplies the sample weights. 'balanced' gives each class the same sum.
@@ -112,7 +115,7 @@ class HandgradClassifier(Classifier, _Dense):
     >>> import numpy as np
     >>> X = np.random.default_rng(0).normal(size=(200, 2))
     >>> y = np.where(np.hypot(*X.T) < 1, "inside", "outside")
-    >>> model = HandgradClassifier(schedule="cosine", random_state=0).fit(X, y)
+    >>> model = HandgradClassifier(random_state=0).fit(X, y)
     >>> model.predict([[0.0, 0.1], [3.0, 0.0]])
     array(['inside', 'outside'], dtype='<U7')
     """
@@ -124,13 +127,13 @@ class HandgradClassifier(Classifier, _Dense):
         activation: str = "relu",
         dropout: float = 0.0,
         batch_norm: bool = False,
-        alpha: float = 1e-4,
+        alpha: float | Literal["auto"] = "auto",
         solver: str = "adam",
-        learning_rate_init: float = 1e-3,
+        learning_rate_init: float = 2e-3,
         solver_options: Mapping[str, float] | None = None,
-        schedule: str | optim.Schedule = "constant",
+        schedule: str | optim.Schedule = "cosine",
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 200,
+        max_iter: int | Literal["auto"] = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int | None = 10,
@@ -208,13 +211,13 @@ class HandgradRegressor(_Dense):
         activation: str = "relu",
         dropout: float = 0.0,
         batch_norm: bool = False,
-        alpha: float = 1e-4,
+        alpha: float | Literal["auto"] = "auto",
         solver: str = "adam",
-        learning_rate_init: float = 1e-3,
+        learning_rate_init: float = 2e-3,
         solver_options: Mapping[str, float] | None = None,
-        schedule: str | optim.Schedule = "constant",
+        schedule: str | optim.Schedule = "cosine",
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 200,
+        max_iter: int | Literal["auto"] = "auto",
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int | None = 10,

@@ -75,7 +75,7 @@ def fit(estimator: "Estimator", X: Any, y: Any, sample_weight: Any, val: Given) 
     rng = np.random.default_rng(network_seed)
     network = estimator.network_ if warm else _network(estimator, train, rng)
     progress = Progress(network, {}, np.random.default_rng(shuffle_seed), split)
-    epochs = Epochs.of(estimator, X, y, sample_weight)
+    epochs = Epochs.of(estimator, settings.epochs(estimator, len(train.X)), X, y, sample_weight)
     solver = _train(estimator, progress, train, validation, epochs)
     estimator.network_, estimator._progress = network, progress
     estimator.n_iter_ = len(solver.history)
@@ -179,7 +179,8 @@ def _train(
     """Train for ``max_iter`` epochs, or for one of partial_fit where ``epochs`` is None."""
     network, weight = progress.network, estimator._class_weighted(train)
     batch = settings.batch_rows(estimator, len(train.X))
-    network.reg = estimator.alpha / (batch * (1.0 if weight is None else float(weight.mean())))
+    mean_weight = 1.0 if weight is None else float(weight.mean())
+    network.reg = settings.penalty(estimator, len(train.X), mean_weight, batch)
     data: dict[str, Array] = {
         "X_train": estimator.scaling_.apply(train.X, network.dtype),
         "y_train": estimator._for_loss(train.y),
@@ -195,6 +196,8 @@ def _train(
         options["schedule"] = settings.schedule(estimator)
         patience, tol = estimator.n_iter_no_change, estimator.tol
         if val is None:
+            # An annealed rate is meant to come to its end.
+            patience = patience if estimator.schedule == "constant" else None
             options["n_iter_no_change"], options["tol"] = patience, tol
         else:
             stopping = epochs.stopping = EarlyStopping(_score(estimator), patience, tol)
@@ -206,7 +209,7 @@ def _train(
         estimator.solver,
         {"learning_rate": estimator.learning_rate_init, **(estimator.solver_options or {})},
         batch_size=batch,
-        num_epochs=estimator.max_iter if epochs is not None else 1,
+        num_epochs=settings.epochs(estimator, len(train.X)) if epochs is not None else 1,
         verbose=estimator.verbose,
         rng=progress.rng,
         num_train_samples=1,  # nobody reads the training accuracy

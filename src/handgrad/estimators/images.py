@@ -36,6 +36,7 @@ class HandgradImageClassifier(Classifier):
         square image where D is a square, else one of a single line.
     standardize : bool, default True
         Bring each channel to mean 0 and deviation 1.
+    max_iter : int or 'auto', default 30
     activation, dropout, ... : as `HandgradClassifier` takes them
         Dropout is behind the dense layers.
 
@@ -64,13 +65,13 @@ class HandgradImageClassifier(Classifier):
         activation: str = "relu",
         dropout: float = 0.0,
         batch_norm: bool = False,
-        alpha: float = 1e-4,
+        alpha: float | Literal["auto"] = "auto",
         solver: str = "adam",
-        learning_rate_init: float = 1e-3,
+        learning_rate_init: float = 2e-3,
         solver_options: Mapping[str, float] | None = None,
-        schedule: str | optim.Schedule = "constant",
+        schedule: str | optim.Schedule = "cosine",
         batch_size: int | Literal["auto"] = "auto",
-        max_iter: int = 30,
+        max_iter: int | Literal["auto"] = 30,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         n_iter_no_change: int | None = 10,
