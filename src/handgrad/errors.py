@@ -30,6 +30,10 @@ class ModelError(HandgradError, ValueError):
     """A model file cannot be used: damaged, foreign, newer, or for other data."""
 
 
+class ExportError(HandgradError, ValueError):
+    """A model cannot be written in, or read from, another format; the message says why."""
+
+
 class SearchError(HandgradError):
     """A search of hyperparameters came to nothing, or its storage cannot be used."""
 

@@ -1,0 +1,1 @@
+"""A trained model outside handgrad: as an ONNX file, a PyTorch module, or C source."""
