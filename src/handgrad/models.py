@@ -158,7 +158,7 @@ def load(path: Path) -> Model:
     try:
         model = json.loads(header["model"])
         network = network_spec.from_spec(model["network"])
-        _fill(network, _under("network/", arrays))
+        fill(network, _under("network/", arrays))
         of_images = model["preprocessor"].get("kind") == "images"
         kind = ImagePreprocessor if of_images else Preprocessor
         preprocessor = kind.restore(model["preprocessor"], _under("preprocessor/", arrays))
@@ -196,8 +196,12 @@ def _read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     raise ModelError(f"{path} is damaged, or no model of handgrad; train again")
 
 
-def _fill(network: Network, arrays: Mapping[str, Array]) -> None:
-    """Put a file's parameters and statistics into a network, all of them and no others."""
+def fill(network: Network, arrays: Mapping[str, Array]) -> None:
+    """Put a file's parameters and statistics into a network, all of them and no others.
+
+    Raises CheckpointError, naming the array, where one is missing, of no layer, of another shape or
+    dtype, or not finite.
+    """
     for own in (network.params, network.state):
         for name, array in own.items():
             found = arrays.get(name)

@@ -28,6 +28,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "Judge PATH: a layers.py, a folder with one, or a module; say what is wrong and why.",
     ),
     "data": ("data:data_group", "Find, fetch, verify and import the data sets."),
+    "export": (
+        "export:export_command",
+        "Write a trained MODEL as ONNX, as a PyTorch module or as C.",
+    ),
     "info": (
         "info:info_command",
         "Say what a trained MODEL takes and predicts, and how good it is.",

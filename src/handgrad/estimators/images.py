@@ -155,6 +155,13 @@ class HandgradImageClassifier(Classifier):
             self.input_shape_ = (C, H, W)
         return np.ascontiguousarray(X)
 
+    @property
+    def layout(self) -> tuple[tuple[int, ...], str]:
+        """The shape of an image as X has it, and how it lies there: 'HW', 'HWC' or 'same' (CHW)."""
+        if len(self._given_shape) == 2:
+            return self._given_shape, "HW"
+        return self._given_shape, "HWC" if _channels_last(self._given_shape) else "same"
+
     def _images(self, X: Any) -> Array:
         """Give images as an array of finite numbers; scikit-learn's checks say what is wrong."""
         if type(X) is np.ndarray and X.dtype.kind in "biu" and X.size:

@@ -7,7 +7,9 @@ import numpy as np
 from handgrad.arrays import Array
 from handgrad.datasets.scaling import mean_and_deviation
 
-_FAR = 4.0  # deviations: a standardised value comes no further
+FAR = 4.0
+"""Deviations: a standardised value comes no further."""
+
 _BLOCK = 1 << 16  # numbers at a time: their float64 copies stay in the processor's cache
 
 
@@ -51,7 +53,7 @@ class Scaling:
         for start in range(0, len(X), rows):
             z = np.subtract(X[start : start + rows], self.centre, dtype=np.float64)
             z /= self.deviation
-            scaled[start : start + rows] = z / np.sqrt(1 + np.square(z / _FAR))
+            scaled[start : start + rows] = z / np.sqrt(1 + np.square(z / FAR))
         return scaled
 
 
