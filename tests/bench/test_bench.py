@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from handgrad.bench.compare import Measured, disagreement, record
+from handgrad.bench.compare import Measured, disagreement, parallel_share, record, sides
 from handgrad.bench.growth import names, scaled
 from handgrad.bench.installed import installed_mib
 from handgrad.bench.plots import scaling_picture
@@ -17,9 +17,20 @@ from handgrad.bench.report import markdown
 from handgrad.bench.sides import HandgradSide
 from handgrad.bench.workloads import WORKLOADS
 from handgrad.cli import cli
+from handgrad.engine import library
 from handgrad.errors import HandgradError
 
 BY_NAME = {work.name: work for work in WORKLOADS}
+
+
+MACHINE = {
+    "processor": "a processor",
+    "threads": 2,
+    "python": "3.11",
+    "versions": {"numpy": "2"},
+    "sgemm_gflops": 100.0,
+    "installed_mib": {"handgrad": 90.4, "jax": None},
+}
 
 
 def measured(side, milliseconds, losses=(1.0, 0.5)):
@@ -36,38 +47,49 @@ def test_the_products_of_convnet_by_hand():
 
 def test_the_fastest_peer_counts():
     work = BY_NAME["convnet"]
-    sides = [measured("handgrad", 20.0), measured("handgrad-layers", 50.0)]
-    done = record(work, [*sides, measured("torch", 80.0), measured("torch-one", 60.0)])
+    ours = [measured("handgrad", 20.0), measured("handgrad-one", 30.0)]
+    ours.append(measured("handgrad-layers", 50.0))
+    done = record(work, [*ours, measured("torch", 80.0), measured("torch-one", 60.0)])
     assert (done["fastest_peer"], done["ratio"]) == ("torch-one", pytest.approx(20 / 60))
     assert done["loss_disagreement"] == 0
-    results = {
-        "repeats": 3,
-        "environment": {
-            "processor": "a processor",
-            "threads": 2,
-            "python": "3.11",
-            "versions": {"numpy": "2"},
-            "sgemm_gflops": 100.0,
-            "installed_mib": {"handgrad": 90.4, "jax": None},
-        },
-        "workloads": [json.loads(json.dumps(done))],
-    }
+    workloads = [json.loads(json.dumps(done))]
+    results = {"repeats": 3, "environment": MACHINE, "workloads": workloads}
     line = next(line for line in markdown(results).splitlines() if "ConvNet 7x7x32 |" in line)
     # Each side's first epoch takes 2 s, its later ones 0.02 to 0.08 s.
-    assert "at most (s): handgrad 1.98, handgrad-layers 1.95, torch 1.92" in markdown(results)
+    assert "at most (s): handgrad 1.98, handgrad-one 1.97, handgrad-layers 1.95" in markdown(results)
     assert "(MiB): handgrad 90." in markdown(results)
     # 536,484,800 operations in 2 ms are 268 GFLOP/s, of 100 measured: 268 %.
-    assert "| 2 ± 10% | 6 ± 10% (torch-one) | 0.33 | 0.3 | - | 1.00 | 2.5 x | 268% |" in line
+    start = "| 2 ± 10% | 6 ± 10% (torch-one) | 0.33 | 0.3 | - | 1.00 | 2.5 x | 1.5 x | "
+    assert start in line
+    assert line.endswith(" | 268% |")
+
+
+def test_amdahls_share_of_two_times():
+    # On two threads 0.6 of the time: 1 - p / 2 = 0.6, so p = 0.8; on four 1 - 3 p / 4.
+    assert parallel_share(10.0, 6.0, 2) == pytest.approx(0.8)
+    assert parallel_share(10.0, 4.0, 4) == pytest.approx(0.8)
+    assert parallel_share(10.0, 11.0, 2) == 0
+    assert parallel_share(10.0, 4.0, 2) == 1
+    assert parallel_share(10.0, 10.0, 1) is parallel_share(None, 10.0, 2) is None
+
+
+def test_without_an_engine_the_layers_stand_first(monkeypatch):
+    monkeypatch.setattr(library, "level", lambda: None)
+    assert sides(BY_NAME["convnet"], compiled=False)[0] == "handgrad-layers"
+    done = record(BY_NAME["convnet"], [measured("handgrad-layers", 20.0), measured("torch", 80.0)])
+    table = markdown({"repeats": 3, "environment": MACHINE, "workloads": [done]})
+    assert "handgrad is installed without its engine: these are its readable layers." in table
+    assert "| 2 ± 10% | 8 ± 10% (torch) | 0.25 | 0.3 | - | 1.00 | - | - | - |" in table
 
 
 def test_bfloat16_has_a_column_of_its_own():
     work = BY_NAME["convnet"]
-    sides = [measured("handgrad", 20.0), measured("torch", 80.0)]
+    some = [measured("handgrad", 20.0), measured("torch", 80.0)]
     half = measured("torch-last-bf16", 10.0, (1.1, 0.7))  # three digits: its losses differ
-    done = record(work, [*sides, half])
+    done = record(work, [*some, half])
     assert (done["fastest_peer"], done["ratio"], done["bfloat16_ratio"]) == ("torch", 0.25, 2.0)
     assert done["loss_disagreement"] == 0
-    assert record(work, sides)["bfloat16_ratio"] is None
+    assert record(work, some)["bfloat16_ratio"] is None
 
 
 def test_predictions_are_compared_with_the_fastest_of_the_peers():
@@ -108,11 +130,11 @@ def test_an_installation_counts_what_it_needs():
 
 
 def test_other_losses_are_other_work():
-    sides = [measured("handgrad", 1.0), measured("torch", 1.0, (1.0, 0.6))]
-    assert disagreement(BY_NAME["convnet"], sides) == pytest.approx(0.2)
-    assert disagreement(BY_NAME["normed"], sides) is None
+    some = [measured("handgrad", 1.0), measured("torch", 1.0, (1.0, 0.6))]
+    assert disagreement(BY_NAME["convnet"], some) == pytest.approx(0.2)
+    assert disagreement(BY_NAME["normed"], some) is None
     with pytest.raises(HandgradError, match=r"losses of ConvNet 7x7x32 differ by 20.0%"):
-        record(BY_NAME["convnet"], sides)
+        record(BY_NAME["convnet"], some)
 
 
 @pytest.mark.parametrize("work", WORKLOADS, ids=lambda work: work.name)

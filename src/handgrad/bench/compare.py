@@ -29,7 +29,12 @@ _AGREEMENT = 2e-2
 # core that the next side needs.
 _REST_SECONDS = 0.1
 _PEERS = ("torch", "jax", "scikit-learn")
-_SUMMED_WITH = ("handgrad", "handgrad-layers")
+_OURS = ("handgrad", "handgrad-one", "handgrad-layers")
+_ON_ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+_ENVIRONMENTS = {
+    "handgrad-layers": {"HANDGRAD_ENGINE": "layers"},
+    "handgrad-one": _ON_ONE_THREAD | {"MKL_NUM_THREADS": "1", "VECLIB_MAXIMUM_THREADS": "1"},
+}
 
 
 @dataclass(frozen=True)
@@ -58,8 +63,11 @@ class Measured:
 
 
 def sides(work: Workload, compiled: bool) -> list[str]:
-    """Who takes part: ourselves twice, and the peers that are installed and have the model."""
-    names = ["handgrad-layers"] if library.level() is None else ["handgrad", "handgrad-layers"]
+    """Who takes part: ourselves, and the peers that are installed and have the model.
+
+    Ourselves by the engine on all threads, on one, and by the layers; without an engine by those.
+    """
+    names = ["handgrad-layers"] if library.level() is None else list(_OURS)
     if importlib.util.find_spec("torch"):
         names += ["torch", "torch-one"]
         if len(work.input_shape) == 3:
@@ -91,9 +99,7 @@ def _cpuinfo() -> str:
 
 class _Process:
     def __init__(self, workload: str, side: str) -> None:
-        environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
-        if side == "handgrad-layers":
-            environment["HANDGRAD_ENGINE"] = "layers"
+        environment = {**os.environ, "PYTHONIOENCODING": "utf-8", **_ENVIRONMENTS.get(side, {})}
         began = time.perf_counter()
         # A pipe that nobody reads may fill up; close() closes it.
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
@@ -205,6 +211,17 @@ def is_bfloat16(side: str) -> bool:
     return side.endswith("-bf16")
 
 
+def parallel_share(one: float | None, all_: float, threads: int) -> float | None:
+    """Amdahl's share of the work of a step that threads divide among them, by two times of it.
+
+    With a share p the time on n threads is 1 - p + p / n of that on one. From 0 to 1: what helpers
+    cost may be more than they save. None where only one thread was measured.
+    """
+    if one is None or threads < 2:
+        return None
+    return min(1.0, max(0.0, (1 - all_ / one) / (1 - 1 / threads)))
+
+
 def _predict_ratio(ours: Measured, peers: Sequence[Measured]) -> float | None:
     fastest = min((statistics.median(p.predict_milliseconds) for p in peers), default=None)
     return statistics.median(ours.predict_milliseconds) / fastest if fastest else None
@@ -244,7 +261,7 @@ def environment() -> dict[str, Any]:
 def record(work: Workload, measured: Sequence[Measured]) -> dict[str, Any]:
     """One workload's numbers as JSON holds them, with ratios."""
     ours = measured[0]
-    peers = [other for other in measured if other.side not in _SUMMED_WITH]
+    peers = [other for other in measured if other.side not in _OURS]
     differs = disagreement(work, measured)
     if differs is not None and differs > _AGREEMENT:
         raise HandgradError(
@@ -254,6 +271,7 @@ def record(work: Workload, measured: Sequence[Measured]) -> dict[str, Any]:
     peers = [peer for peer in peers if peer not in halves]
     fastest = min(peers, key=lambda peer: peer.step_milliseconds, default=None)
     half = min((peer.step_milliseconds for peer in halves), default=None)
+    one = next((m.step_milliseconds for m in measured if m.side == "handgrad-one"), None)
     return {
         "name": work.name,
         "title": work.title,
@@ -265,6 +283,7 @@ def record(work: Workload, measured: Sequence[Measured]) -> dict[str, Any]:
         "ratio": ours.step_milliseconds / fastest.step_milliseconds if fastest else None,
         "bfloat16_ratio": ours.step_milliseconds / half if half else None,
         "predict_ratio": _predict_ratio(ours, peers),
+        "parallel_share": parallel_share(one, ours.step_milliseconds, library.threads()),
         "sides": [
             {**asdict(side), "step_milliseconds": side.step_milliseconds, "spread": side.spread}
             for side in measured

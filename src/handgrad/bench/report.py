@@ -14,14 +14,14 @@ def markdown(results: dict[str, Any]) -> str:
         f"{results['repeats']} interleaved epochs, data handling included.",
         "",
         "| workload | handgrad ms/step | fastest peer ms/step | ratio | target | "
-        "of torch in bfloat16 | predictions | by layers | sgemm share |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "of torch in bfloat16 | predictions | by layers | on one thread | parallel share | "
+        "sgemm share |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for work in results["workloads"]:
         sides = {side["side"]: side for side in work["sides"]}
-        ours = sides["handgrad"]
+        ours = work["sides"][0]
         share = work["products"] / ours["step_milliseconds"] / 1e6 / machine["sgemm_gflops"]
-        plain = sides.get("handgrad-layers")
         peer = sides.get(work["fastest_peer"] or "")
         cells = [
             work["title"],
@@ -31,10 +31,14 @@ def markdown(results: dict[str, Any]) -> str:
             f"{work['target']}",
             _ratio(work["bfloat16_ratio"]),
             _ratio(work["predict_ratio"]),
-            f"{plain['step_milliseconds'] / ours['step_milliseconds']:.1f} x" if plain else "-",
+            _times(sides.get("handgrad-layers"), ours),
+            _times(sides.get("handgrad-one"), ours),
+            "-" if work["parallel_share"] is None else f"{work['parallel_share']:.0%}",
             f"{share:.0%}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    if any(work["sides"][0]["side"] != "handgrad" for work in results["workloads"]):
+        lines += ["", "handgrad is installed without its engine: these are its readable layers."]
     lines += ["", *_costs(results)]
     lines += [
         "",
@@ -88,6 +92,13 @@ def _costs(results: dict[str, Any]) -> list[str]:
         "",
         f"On disk, with what each needs (MiB): {disk}.",
     ]
+
+
+def _times(side: dict[str, Any] | None, ours: dict[str, Any]) -> str:
+    """How many times as long as ours a step takes."""
+    if side is None or side is ours:
+        return "-"
+    return f"{side['step_milliseconds'] / ours['step_milliseconds']:.1f} x"
 
 
 def _ratio(value: float | None) -> str:

@@ -16,7 +16,7 @@ from handgrad.bench.workloads import WORKLOADS
 from handgrad.files import write_atomically
 from handgrad.terminal import say
 
-_SCALING_SIDES = ("handgrad", "torch", "torch-last")
+_SCALING_SIDES = ("handgrad", "handgrad-one", "torch", "torch-last")
 
 
 @click.command("bench")
