@@ -235,6 +235,30 @@ def test_partial_fit_with_early_stopping_predicts_with_the_best_and_trains_the_l
     assert rule["t"] == 12 * 7  # 216 rows in batches of 32: Adam counted on
 
 
+def test_partial_fit_on_chunks_that_differ_is_not_led_by_a_lucky_first_one():
+    # The first network is right on both of its two validation rows, as no later one need be: what
+    # is best there is no measure on the rows that follow.
+    X, _ = three_classes(rows=20 + 30 * 40)
+    y = (X[:, 0] > 0).astype(int)
+    model = HandgradClassifier(early_stopping=True, **QUICK)
+    model.partial_fit(X[:20], y[:20])
+    lucky = np.flatnonzero(model.predict(X) == y)[:2]
+    model = HandgradClassifier(early_stopping=True, **QUICK)
+    model.partial_fit(X[:20], y[:20], X_val=X[lucky], y_val=y[lucky], classes=[0, 1])
+    first = model.network_
+    for start in range(20, len(X), 40):
+        model.partial_fit(X[start : start + 40], y[start : start + 40])
+    assert model.validation_scores_[0] == max(model.validation_scores_) == 1
+    fresh, _ = three_classes(rows=1000, seed=5)
+    truth = (fresh[:, 0] > 0).astype(int)
+    assert model.network_ is not first
+    assert model.score(fresh, truth) > 0.9
+    # The score that is told is of the network that predicts, on the last call's rows.
+    X_val, y_val = fresh[:90], truth[:90]
+    model.partial_fit(X[:40], y[:40], X_val=X_val, y_val=y_val)
+    assert model.best_validation_score_ == model.score(X_val, y_val)
+
+
 def test_several_outputs_and_one_in_a_column():
     X, Y = numbers(outputs=2)
     model = HandgradRegressor(**{**QUICK, "max_iter": 60}).fit(X, Y)

@@ -112,8 +112,9 @@ class Classifier(Estimator):
 
         The update rule's state is kept between calls; the schedule is not followed, and inputs are
         scaled as the first rows decided. With early stopping (``early_stopping=True``, or X_val
-        and y_val) each call is scored on its validation rows, the same ones of the same rows, and
-        the network of the best call predicts, while training goes on from the last.
+        and y_val) the network that predicts and the one that is trained are both scored on the
+        call's validation rows, the same ones of the same rows; the second becomes the first where
+        it is no worse (of equal scores: where its loss is no higher), and is trained on either way.
 
         Parameters
         ----------

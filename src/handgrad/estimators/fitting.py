@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from handgrad import engine, solver_scores
 from handgrad.arrays import Array
 from handgrad.estimators import inputs, settings
 from handgrad.estimators.callbacks import Epochs
@@ -105,13 +106,19 @@ def partial_fit(
     else:
         train, validation = _divided(estimator, rows, val, estimator._progress.split_seed)
     progress = estimator._progress
-    best = estimator.best_validation_score_
     _train(estimator, progress, train, validation, None)
     estimator.n_iter_ += 1
     if validation is None:
         estimator.network_ = progress.network
-    elif first or best is None or estimator.validation_scores_[-1] > best:
-        estimator.network_ = copy.deepcopy(progress.network)
+        return
+    # Each call has validation rows of its own: an earlier call's score says nothing of these.
+    now = _standing(estimator, progress.network, validation)
+    if not first:
+        estimator.network_.reg = progress.network.reg
+        before = _standing(estimator, estimator.network_, validation)
+    if first or now >= before:
+        estimator.network_, before = copy.deepcopy(progress.network), now
+    estimator.best_validation_score_ = before[0]
 
 
 def _forget(estimator: "Estimator") -> None:
@@ -225,6 +232,14 @@ def _train(
     progress.configs = solver.optim_configs
     _note(estimator, solver)
     return solver
+
+
+def _standing(estimator: "Estimator", network: Network, val: Rows) -> tuple[float, float]:
+    """Give a network's score on validation rows, and minus its loss, by which equals are told."""
+    y = estimator._for_loss(val.y)
+    scores = engine.scores(network, estimator.scaling_.apply(val.X, network.dtype))
+    found = solver_scores.score(network.task, scores, y, val.weight)
+    return found, -network.loss_of(scores, y, val.weight)
 
 
 def _score(estimator: "Estimator") -> str:
