@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from handgrad.solver_scores import Record, watched
+from handgrad.solver_scores import Record, standing
 
 
 class Patience:
@@ -20,6 +20,9 @@ class Patience:
         After so many training is over; None for never.
     tol : float
     history : records of the epochs there were
+    loss_too : bool, default False
+        Whether a fall of the validation loss by more than ``tol`` is progress, too: on few rows
+        the accuracy moves in steps, and stands still for epochs while the loss falls.
 
     Attributes
     ----------
@@ -27,19 +30,30 @@ class Patience:
         Epochs since the last rise.
     """
 
-    def __init__(self, epochs: int | None, tol: float, history: Iterable[Record] = ()) -> None:
+    def __init__(
+        self,
+        epochs: int | None,
+        tol: float,
+        history: Iterable[Record] = (),
+        *,
+        loss_too: bool = False,
+    ) -> None:
         self.epochs, self._tol = epochs, tol
-        self._level, self.waited = -math.inf, 0
+        self._levels, self.waited = [-math.inf] * (2 if loss_too else 1), 0
         for record in history:
             self.is_over(record)
 
     def is_over(self, record: Record) -> bool:
         """Take in an epoch's record; whether there were enough without a rise."""
-        now = watched(record)
-        if now > self._level + self._tol:
-            self._level, self.waited = now, 0
-        else:
-            self.waited += 1
+        self.waited += 1
+        for index, (now, level) in enumerate(zip(standing(record), self._levels, strict=False)):
+            if now > level + self._tol:
+                self._levels[index], self.waited = now, 0
+        return self.over
+
+    @property
+    def over(self) -> bool:
+        """Whether there were enough epochs without a rise."""
         return self.epochs is not None and self.waited >= self.epochs
 
 

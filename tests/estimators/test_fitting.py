@@ -193,6 +193,38 @@ def test_a_warm_start_goes_on():
         model.fit(X, np.where(y == "low", "new", y))
 
 
+def test_a_warm_start_adds_to_the_curves_as_scikit_learns_does():
+    neural = pytest.importorskip("sklearn.neural_network", reason="needs scikit-learn")
+    X, y = three_classes()
+    patient = {"max_iter": 5, "n_iter_no_change": 10, "early_stopping": True, "warm_start": True}
+    ours = HandgradClassifier(random_state=0, **patient)
+    theirs = neural.MLPClassifier(random_state=0, **patient)
+    for fits in (1, 2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # five epochs are too few for it
+            models = ours.fit(X, y), theirs.fit(X, y)
+        for model in models:
+            assert model.n_iter_ == 5
+            assert len(model.loss_curve_) == len(model.validation_scores_) == 5 * fits
+            assert model.best_validation_score_ == max(model.validation_scores_)
+
+
+def test_a_warm_starts_best_score_is_of_its_own_validation_rows():
+    X, y = three_classes()
+    X_val, y_val = three_classes(rows=90, seed=4)
+    model = HandgradClassifier(warm_start=True, **QUICK).fit(X, y, X_val=X_val, y_val=y_val)
+    first = model.best_validation_score_
+    hard = np.random.default_rng(0).permutation(y_val)
+    model.fit(X, y, X_val=X_val, y_val=hard)
+    assert model.best_validation_score_ == model.score(X_val, hard) < first
+    # Where all epochs are worse the network that it began with is kept.
+    model = HandgradClassifier(warm_start=True, **QUICK).fit(X, y, X_val=X_val, y_val=y_val)
+    before = model._scores(X)
+    model.set_params(learning_rate_init=100.0, max_iter=1).fit(X, y, X_val=X_val, y_val=y_val)
+    np.testing.assert_array_equal(model._scores(X), before)
+    assert model.validation_scores_[-1] < model.best_validation_score_ == first
+
+
 def test_partial_fits_are_one_fit():
     # A rule with state, and the same shuffles: as many calls as epochs give the same network.
     X, y = three_classes()

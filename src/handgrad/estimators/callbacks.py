@@ -70,10 +70,7 @@ class Epochs:
 
     def _is_over(self, solver: "Solver") -> bool:
         """Whether patience ends the training with this epoch."""
-        if self.stopping is not None:
-            return self.stopping.over
-        epochs = solver.n_iter_no_change
-        return epochs is not None and solver.patience.waited >= epochs
+        return (solver.patience if self.stopping is None else self.stopping).over
 
     def end(self) -> None:
         """End the fit's task."""

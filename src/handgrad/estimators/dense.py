@@ -83,7 +83,8 @@ class HandgradClassifier(Classifier, _Dense):
         by 1e-3 keeps its digits, and one that varies by a rounding error alone is constant. Behind
         a StandardScaler it changes little.
     warm_start : bool, default False
-        Begin a second `fit` with the weights, the classes and the scale of X of the first.
+        Begin a second `fit` with the weights, the classes and the scale of X of the first. With
+        validation examples the network becomes no worse on them: it is kept if no epoch is better.
     dtype : 'float32' or 'float64', default 'float32'
         Of weights and arithmetic, whatever X has.
     random_state : int, numpy.random.RandomState, Generator or None, default None
@@ -97,12 +98,14 @@ class HandgradClassifier(Classifier, _Dense):
     n_features_in_, feature_names_in_ : int, array of str
         The second where X was a frame with names.
     n_iter_ : int
-        Epochs trained.
+        Epochs of the last `fit`; or calls of `partial_fit`, beside those of a fit before them.
     loss_curve_ : list of float
-        The training loss of each epoch, with the penalty.
+        The training loss of each epoch, with the penalty. A warm start adds to the curves, as in
+        scikit-learn's MLPClassifier.
     validation_loss_curve_, validation_scores_ : list of float
         Loss and accuracy on the validation examples after each epoch; empty without.
     best_validation_score_ : float or None
+        Of the network that predicts, on the validation examples of the last call.
     network_ : handgrad.network.Network
     scaling_ : handgrad.estimators.scaling.Scaling
 

@@ -207,7 +207,9 @@ def _train(
             patience = patience if estimator.schedule == "constant" else None
             options["n_iter_no_change"], options["tol"] = patience, tol
         else:
-            stopping = epochs.stopping = EarlyStopping(_score(estimator), patience, tol)
+            stopping = epochs.stopping = EarlyStopping(patience, tol)
+            if "network_" in vars(estimator):  # a warm start is to become no worse
+                stopping.keep(network, _standing(estimator, network, val))
         told = (stopping, epochs if epochs.wanted else None)
         options["callbacks"] = [each for each in told if each is not None]
     solver = Solver(
@@ -227,8 +229,11 @@ def _train(
         **options,
     )
     solver.train()
+    estimator.best_validation_score_ = None
     if stopping is not None:
         stopping.give_back(network)
+        score = stopping.best[0]
+        estimator.best_validation_score_ = score if math.isfinite(score) else None
     progress.configs = solver.optim_configs
     _note(estimator, solver)
     return solver
@@ -242,19 +247,14 @@ def _standing(estimator: "Estimator", network: Network, val: Rows) -> tuple[floa
     return found, -network.loss_of(scores, y, val.weight)
 
 
-def _score(estimator: "Estimator") -> str:
-    return "val_r2" if estimator._kind == "regressor" else "val_accuracy"
-
-
 def _note(estimator: "Estimator", solver: Solver) -> None:
     """Keep the epochs' losses and scores."""
     for record in solver.history:
         estimator.loss_curve_.append(float(record["loss"]))
         if "val_loss" in record:
             estimator.validation_loss_curve_.append(float(record["val_loss"]))
-            estimator.validation_scores_.append(float(record[_score(estimator)]))
-    scores = [each for each in estimator.validation_scores_ if math.isfinite(each)]
-    estimator.best_validation_score_ = max(scores, default=None)
+            score = "val_r2" if estimator._kind == "regressor" else "val_accuracy"
+            estimator.validation_scores_.append(float(record[score]))
 
 
 def with_callbacks(estimator: "Estimator") -> bool:
