@@ -74,6 +74,17 @@ def test_groups_stay_whole(seed, groups):
     assert abs(len(parts.train) - 420) <= largest
 
 
+@pytest.mark.parametrize("groups", [3, 4, 9])
+def test_few_groups_of_one_class_each_leave_no_part_empty(groups):
+    # Of each group all rows are wanted most in training, until that is full.
+    of_row = np.repeat(np.arange(groups), 40)
+    parts = split(of_row, groups=of_row, seed=0)
+    assert is_whole(parts, 40 * groups)
+    assert all(len(rows) for rows in (parts.train, parts.val, parts.test))
+    assert len(parts.train) >= len(parts.val)
+    assert split(of_row, groups=of_row, fractions=(0.8, 0.2, 0), seed=0).test.size == 0
+
+
 def test_times_go_in_order_and_equal_ones_together():
     times = np.random.default_rng(0).permutation(np.repeat(np.arange(20), 5))
     parts = split(times=times, fractions=(0.5, 0.22, 0.28), seed=0)
@@ -100,7 +111,7 @@ def test_no_test_rows_are_wanted():
 
 
 def test_what_is_refused():
-    with pytest.raises(DataError, match="the split leaves no validation rows: 40 rows"):
+    with pytest.raises(DataError, match="the split leaves no test rows: 40 rows"):
         split(groups=np.repeat([0, 1], 20), seed=0)
     with pytest.raises(DataError, match="no validation rows"):
         split(times=np.zeros(40), seed=0)

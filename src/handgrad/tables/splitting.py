@@ -191,7 +191,10 @@ def _train_on_every_class(parts: Rows, classes: Rows, rng: np.random.Generator) 
 def _by_group(
     groups: Rows, classes: Rows, fractions: tuple[float, float, float], rng: np.random.Generator
 ) -> Rows:
-    """Give each group, the largest first, to the part that lacks most of its rows."""
+    """Give each group, the largest first, to the part that lacks most of its rows.
+
+    The last ones, where only as many are left as parts have no rows yet, go to these.
+    """
     count = int(groups.max(initial=-1)) + 1
     width = int(classes.max(initial=0)) + 1
     mixed = rng.permutation(count)
@@ -202,12 +205,14 @@ def _by_group(
     ends = np.cumsum(sizes)
     parts = np.zeros(len(groups), np.int64)
     open_parts = [part for part, fraction in enumerate(fractions) if fraction]
-    for group in mixed[np.argsort(-sizes[mixed], kind="stable")]:
+    for place, group in enumerate(mixed[np.argsort(-sizes[mixed], kind="stable")]):
+        empty = [part for part in open_parts if not have[part].any()]
+        candidates = empty if count - place <= len(empty) else open_parts
         own = rows[ends[group] - sizes[group] : ends[group]]
         kinds, amounts = np.unique(classes[own], return_counts=True)
         lack = (wanted[:, kinds] - have[:, kinds]) @ amounts / amounts.sum()
         full = have.sum(axis=1) >= wanted.sum(axis=1)
-        part = max(open_parts, key=lambda each: (not full[each], lack[each]))
+        part = max(candidates, key=lambda each: (not full[each], lack[each]))
         have[part, kinds] += amounts
         parts[own] = part
     return parts
