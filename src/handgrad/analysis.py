@@ -200,18 +200,6 @@ def analyse(
     )
 
 
-def softmax(scores: Array) -> Array:
-    """Turn scores (N, C) into probabilities, in float64."""
-    powers = np.exp(scores.astype(np.float64) - scores.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def sigmoid_pair(scores: Array) -> Array:
-    """Turn the logits (N,) of class 1 into the probabilities (N, 2) of both classes."""
-    z = scores.astype(np.float64)
-    return np.stack([np.exp(-np.logaddexp(0, z)), np.exp(-np.logaddexp(0, -z))], axis=1)
-
-
 def _calibration(confidence: Array, right: Array) -> Calibration:
     bins = []
     error = 0.0

@@ -16,11 +16,11 @@ import numpy as np
 
 import handgrad
 from handgrad import checkpoint, engine, network_spec
-from handgrad.analysis import softmax
 from handgrad.arrays import Array
 from handgrad.errors import CheckpointError, HandgradError, ModelError
 from handgrad.images import ImagePreprocessor
 from handgrad.network import Network
+from handgrad.probabilities import logistic, softmax
 from handgrad.tables import Columns, Preprocessor, TargetCoder
 
 FORMAT, VERSION = "handgrad model", 1
@@ -133,7 +133,7 @@ def outputs(network: Network, X: Array, task: str) -> Array:
     if task == "classify":
         return softmax(scores)
     if task == "multilabel":
-        return np.asarray(np.exp(-np.logaddexp(0, -scores.astype(np.float64))))
+        return logistic(scores)
     return scores
 
 

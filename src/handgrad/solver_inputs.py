@@ -38,12 +38,15 @@ class Rows:
         if count is None or count >= len(self.X):
             return self
         if self.sample_weight is None:
-            chosen = np.linspace(0, len(self.X) - 1, count).round().astype(np.intp)
-            return Rows(self.X[chosen], self.y[chosen])
+            return self.of(np.linspace(0, len(self.X) - 1, count).round().astype(np.intp))
         counting = np.flatnonzero(self.sample_weight)
         count = min(count, len(counting))
-        chosen = counting[np.linspace(0, len(counting) - 1, count).round().astype(np.intp)]
-        return Rows(self.X[chosen], self.y[chosen], self.sample_weight[chosen])
+        return self.of(counting[np.linspace(0, len(counting) - 1, count).round().astype(np.intp)])
+
+    def of(self, chosen: Array) -> "Rows":
+        """Those of a mask, or of indices."""
+        weights = None if self.sample_weight is None else self.sample_weight[chosen]
+        return Rows(self.X[chosen], self.y[chosen], weights)
 
 
 @dataclass(frozen=True)

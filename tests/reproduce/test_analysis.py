@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from handgrad import pictures
-from handgrad.analysis import Analysis, analyse, sigmoid_pair, softmax
+from handgrad.analysis import Analysis, analyse
 from handgrad.errors import ResultsError
+from handgrad.probabilities import logistic_pair, softmax
 
 # Rows:          right, wrong, right (a tie: the first), right
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.85, 0.1, 0.05], [0.4, 0.4, 0.2], [0.05, 0.05, 0.9]])
@@ -68,7 +69,7 @@ def test_a_class_without_rows_has_no_accuracy():
 
 def test_probabilities_of_huge_scores_are_finite():
     assert softmax(np.array([[1e4, 0.0], [-1e4, 1e4]])).tolist() == [[1, 0], [0, 1]]
-    assert sigmoid_pair(np.array([1e4, -1e4, 0.0])).tolist() == [[0, 1], [1, 0], [0.5, 0.5]]
+    assert logistic_pair(np.array([1e4, -1e4, 0.0])).tolist() == [[0, 1], [1, 0], [0.5, 0.5]]
 
 
 def test_what_was_written_is_read_and_damage_is_named(tmp_path):

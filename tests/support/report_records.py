@@ -5,7 +5,8 @@ import json
 import numpy as np
 
 from handgrad import pictures
-from handgrad.analysis import CLASS_NAMES, analyse, sigmoid_pair, softmax
+from handgrad.analysis import CLASS_NAMES, analyse
+from handgrad.probabilities import logistic_pair, softmax
 from handgrad.results import (
     DataRecord,
     Difference,
@@ -32,7 +33,7 @@ def _analysis(id, seed, rng):
             seed=seed,
             classes=CLASS_NAMES["course"],
             scores=scores,
-            probabilities=sigmoid_pair(scores) if id[0] == "2" else None,
+            probabilities=logistic_pair(scores) if id[0] == "2" else None,
             sheets=[pictures.signed(rng.normal(size=(1, 5, 20)), "Weights", "5 units.", 1)],
         )
     name, shape = ("mnist", (1, 28, 28)) if id[0] in "45" else ("cifar10", (3, 32, 32))

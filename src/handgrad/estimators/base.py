@@ -13,6 +13,7 @@ from handgrad.estimators.scaling import Scaling
 from handgrad.estimators.scikit import Alone, join, sklearn_part
 from handgrad.network import Layer, Network
 from handgrad.network_losses import LossName
+from handgrad.solver_inputs import ClassWeight
 
 _AT_ONCE = 4096  # examples that are scaled and scored together
 
@@ -80,9 +81,9 @@ class Estimator(Alone):
         """Give encoded targets as the loss takes them."""
         return y
 
-    def _class_weighted(self, rows: fitting.Rows) -> Array | None:
-        """Give the rows' weights, times those of their classes."""
-        return rows.weight
+    def _class_weights(self, rows: fitting.Rows) -> ClassWeight:
+        """Give the Solver's ``class_weight`` of these rows."""
+        return None
 
     def _loss(self) -> tuple[LossName, int, dict[str, Any]]:
         """Give the loss's name, the number of scores, and the loss's options."""

@@ -1,7 +1,6 @@
 """What the classifiers share: classes, their weights, predictions and probabilities."""
 
-from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -9,8 +8,8 @@ from handgrad.arrays import Array
 from handgrad.estimators import fitting, inputs
 from handgrad.estimators.base import Estimator
 from handgrad.network_losses import LossName
-
-ClassWeight = Literal["balanced"] | Mapping[Any, float] | None
+from handgrad.probabilities import log_logistic, log_softmax
+from handgrad.solver_inputs import ClassWeight
 
 
 class Classifier(Estimator):
@@ -70,33 +69,21 @@ class Classifier(Estimator):
         smoothing = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
         return "softmax", len(self.classes_), smoothing
 
-    def _class_weighted(self, rows: fitting.Rows) -> Array | None:
-        """Give each row's weight times its class's."""
-        if self.class_weight is None:
-            return rows.weight
-        weight = np.ones(len(rows.y)) if rows.weight is None else rows.weight
-        count = len(self.classes_)
+    def _class_weights(self, rows: fitting.Rows) -> ClassWeight:
+        """Give class_weight as the Solver takes it: of codes, those that these rows have."""
+        if self.class_weight is None or self.class_weight == "balanced":
+            return self.class_weight
+        known, name = self.classes_.tolist(), type(self).__name__
         if isinstance(self.class_weight, str):
-            if self.class_weight != "balanced":
-                raise ValueError(
-                    f"{type(self).__name__}: class_weight must be None, 'balanced' or a mapping of "
-                    f"classes to weights; got {self.class_weight!r}"
-                )
-            totals = np.bincount(rows.y, weights=weight, minlength=count)
-            factors = weight.sum() / (np.count_nonzero(totals) * np.where(totals, totals, 1.0))
-        else:
-            unknown = [each for each in self.class_weight if each not in self.classes_.tolist()]
-            if unknown:
-                raise ValueError(
-                    f"{type(self).__name__}: class_weight has weights of unknown classes: {unknown}"
-                )
-            given = [self.class_weight.get(each, 1.0) for each in self.classes_.tolist()]
-            factors = np.array(given, np.float64)
-            if not (np.isfinite(factors).all() and (factors >= 0).all() and factors[rows.y].any()):
-                raise ValueError(
-                    f"{type(self).__name__}: class_weight must be finite, from 0, and not all 0"
-                )
-        return np.asarray(weight * factors[rows.y])
+            raise ValueError(
+                f"{name}: class_weight must be None, 'balanced' or a mapping of classes to "
+                f"weights; got {self.class_weight!r}"
+            )
+        unknown = [each for each in self.class_weight if each not in known]
+        if unknown:
+            raise ValueError(f"{name}: class_weight has weights of unknown classes: {unknown}")
+        given = {known.index(each): weight for each, weight in self.class_weight.items()}
+        return {code: weight for code, weight in given.items() if (rows.y == code).any()}
 
     def partial_fit(
         self,
@@ -145,11 +132,10 @@ class Classifier(Estimator):
         """Give the logarithms of `predict_proba`, without its underflow for classes."""
         scores = self.decision_function(X)
         if self._several:
-            return np.asarray(-np.logaddexp(0, -scores))
+            return log_logistic(scores)
         if scores.ndim == 1:
             scores = np.column_stack([np.zeros(len(scores)), scores])
-        above = scores - scores.max(axis=1, keepdims=True)
-        return np.asarray(above - np.log(np.exp(above).sum(axis=1, keepdims=True)))
+        return log_softmax(scores)
 
     def predict_proba(self, X: Any) -> Array:
         """Give each class's probability (n, C); of several labels each one's (n, L)."""

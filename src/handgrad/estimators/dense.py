@@ -11,9 +11,11 @@ from handgrad.arrays import Array
 from handgrad.datasets.scaling import mean_and_deviation
 from handgrad.estimators import fitting, inputs, settings
 from handgrad.estimators.base import Estimator
-from handgrad.estimators.classifying import Classifier, ClassWeight
+from handgrad.estimators.classifying import Classifier
 from handgrad.network import Layer
 from handgrad.network_losses import LossName
+from handgrad.solver_inputs import ClassWeight
+from handgrad.solver_scores import r2
 
 
 class _Dense(Estimator):
@@ -69,7 +71,8 @@ class HandgradClassifier(Classifier, _Dense):
         schedule 'constant', when the training loss has not fallen. None trains to the end.
     tol : float, default 1e-4
     class_weight : None, 'balanced' or mapping of classes to weights, default None
-        Multiplies the sample weights. 'balanced' gives each class the same sum.
+        Multiplies the sample weights, in training and validation loss, not in scores. 'balanced'
+        gives each class the same sum.
     label_smoothing : float, default 0
         Part of each label that is spread evenly over the classes.
     max_norm : float, optional
@@ -317,11 +320,4 @@ class HandgradRegressor(_Dense):
         y = inputs.numbers(self, y)
         inputs.require_rows(self, predicted, y)
         weight = inputs.weights(self, sample_weight, len(y))
-        y, predicted = y.reshape(len(y), -1), predicted.reshape(len(y), -1)
-        left = np.average(np.square(y - predicted), axis=0, weights=weight)
-        spread = np.average(
-            np.square(y - np.average(y, axis=0, weights=weight)), axis=0, weights=weight
-        )
-        constant = spread == 0
-        r2 = 1 - left / np.where(constant, 1.0, spread)
-        return float(np.where(constant, np.where(left == 0, 1.0, 0.0), r2).mean())
+        return r2(predicted, y, weight)

@@ -17,26 +17,13 @@ from handgrad.estimators.stopping import EarlyStopping
 from handgrad.network import Network
 from handgrad.optim import Config
 from handgrad.solver import Solver
+from handgrad.solver_inputs import Rows
 
 if TYPE_CHECKING:
     from handgrad.estimators.base import Estimator
 
 Given = tuple[Any, Any, Any]
 """Validation examples as they were given: X, y and sample weights, or three times None."""
-
-
-@dataclass
-class Rows:
-    """Examples, targets as the loss takes them, and weights."""
-
-    X: Array
-    y: Array
-    weight: Array | None
-
-    def where(self, chosen: Array) -> "Rows":
-        """Give the rows of a mask."""
-        weight = None if self.weight is None else self.weight[chosen]
-        return Rows(self.X[chosen], self.y[chosen], weight)
 
 
 @dataclass
@@ -106,16 +93,16 @@ def partial_fit(
     else:
         train, validation = _divided(estimator, rows, val, estimator._progress.split_seed)
     progress = estimator._progress
-    _train(estimator, progress, train, validation, None)
+    solver = _train(estimator, progress, train, validation, None)
     estimator.n_iter_ += 1
     if validation is None:
         estimator.network_ = progress.network
         return
     # Each call has validation rows of its own: an earlier call's score says nothing of these.
-    now = _standing(estimator, progress.network, validation)
+    now = _standing(solver, progress.network)
     if not first:
         estimator.network_.reg = progress.network.reg
-        before = _standing(estimator, estimator.network_, validation)
+        before = _standing(solver, estimator.network_)
     if first or now >= before:
         estimator.network_, before = copy.deepcopy(progress.network), now
     estimator.best_validation_score_ = before[0]
@@ -143,7 +130,7 @@ def _rows(
     weight = inputs.weights(estimator, sample_weight, len(examples))
     rows = Rows(examples, targets, weight)
     if weight is not None and not weight.all():
-        rows = rows.where(weight > 0)
+        rows = rows.of(weight > 0)
     return rows
 
 
@@ -161,14 +148,14 @@ def _divided(
     rng = np.random.default_rng(split_seed)
     stratify = rows.y if estimator._kind == "classifier" and rows.y.ndim == 1 else None
     mask = held_out(len(rows.X), estimator.validation_fraction, rng, stratify)
-    return rows.where(~mask), rows.where(mask)
+    return rows.of(~mask), rows.of(mask)
 
 
 def _decide_scales(estimator: "Estimator", train: Rows) -> None:
     """Let training rows decide what inputs and targets are taken relative to."""
     scaled = estimator.standardize
-    estimator.scaling_ = Scaling.of(train.X, train.weight) if scaled else Scaling()
-    estimator._decide_target_scale(train.y, train.weight)
+    estimator.scaling_ = Scaling.of(train.X, train.sample_weight) if scaled else Scaling()
+    estimator._decide_target_scale(train.y, train.sample_weight)
 
 
 def _network(estimator: "Estimator", train: Rows, rng: np.random.Generator) -> Network:
@@ -184,10 +171,7 @@ def _train(
     estimator: "Estimator", progress: Progress, train: Rows, val: Rows | None, epochs: Epochs | None
 ) -> Solver:
     """Train for ``max_iter`` epochs, or for one of partial_fit where ``epochs`` is None."""
-    network, weight = progress.network, estimator._class_weighted(train)
-    batch = settings.batch_rows(estimator, len(train.X))
-    mean_weight = 1.0 if weight is None else float(weight.mean())
-    network.reg = settings.penalty(estimator, len(train.X), mean_weight, batch)
+    network, batch = progress.network, settings.batch_rows(estimator, len(train.X))
     data: dict[str, Array] = {
         "X_train": estimator.scaling_.apply(train.X, network.dtype),
         "y_train": estimator._for_loss(train.y),
@@ -195,8 +179,8 @@ def _train(
     if val is not None:
         data["X_val"] = estimator.scaling_.apply(val.X, network.dtype)
         data["y_val"] = estimator._for_loss(val.y)
-        if val.weight is not None:
-            data["sample_weight_val"] = val.weight
+        if val.sample_weight is not None:
+            data["sample_weight_val"] = val.sample_weight
     options: dict[str, Any] = {}
     stopping = None
     if epochs is not None:
@@ -208,8 +192,6 @@ def _train(
             options["n_iter_no_change"], options["tol"] = patience, tol
         else:
             stopping = epochs.stopping = EarlyStopping(patience, tol)
-            if "network_" in vars(estimator):  # a warm start is to become no worse
-                stopping.keep(network, _standing(estimator, network, val))
         told = (stopping, epochs if epochs.wanted else None)
         options["callbacks"] = [each for each in told if each is not None]
     solver = Solver(
@@ -222,12 +204,18 @@ def _train(
         verbose=estimator.verbose,
         rng=progress.rng,
         num_train_samples=1,  # nobody reads the training accuracy
-        sample_weight=weight,
+        sample_weight=train.sample_weight,
+        class_weight=estimator._class_weights(train),
         max_norm=estimator.max_norm,
         averaging=estimator.averaging,
         optim_state=progress.configs or None,
         **options,
     )
+    weights = solver.data.train_weights
+    mean_weight = 1.0 if weights is None else float(weights.mean())
+    network.reg = settings.penalty(estimator, len(train.X), mean_weight, batch)
+    if stopping is not None and "network_" in vars(estimator):  # a warm start: to become no worse
+        stopping.keep(network, _standing(solver, network))
     solver.train()
     estimator.best_validation_score_ = None
     if stopping is not None:
@@ -239,12 +227,13 @@ def _train(
     return solver
 
 
-def _standing(estimator: "Estimator", network: Network, val: Rows) -> tuple[float, float]:
-    """Give a network's score on validation rows, and minus its loss, by which equals are told."""
-    y = estimator._for_loss(val.y)
-    scores = engine.scores(network, estimator.scaling_.apply(val.X, network.dtype))
-    found = solver_scores.score(network.task, scores, y, val.weight)
-    return found, -network.loss_of(scores, y, val.weight)
+def _standing(solver: Solver, network: Network) -> tuple[float, float]:
+    """Give a network's score on a Solver's validation rows, and minus its loss."""
+    val = solver.data.val
+    assert val is not None
+    scores = engine.scores(network, val.X)
+    found = solver_scores.score(network.task, scores, val.y, val.sample_weight)
+    return found, -network.loss_of(scores, val.y, solver.data.val_weights)
 
 
 def _note(estimator: "Estimator", solver: Solver) -> None:

@@ -10,9 +10,10 @@ from handgrad import optim
 from handgrad.architectures import convnet
 from handgrad.arrays import Array
 from handgrad.estimators import inputs, settings
-from handgrad.estimators.classifying import Classifier, ClassWeight
+from handgrad.estimators.classifying import Classifier
 from handgrad.estimators.scikit import sklearn_part
 from handgrad.network import Layer
+from handgrad.solver_inputs import ClassWeight
 
 _FEW = 4  # channels at most, where an axis at the end may be theirs: greyscale, colour, with alpha
 

@@ -3,11 +3,12 @@
 import numpy as np
 
 from handgrad import engine, pictures
-from handgrad.analysis import CLASS_NAMES, Analysis, analyse, sigmoid_pair, softmax
+from handgrad.analysis import CLASS_NAMES, Analysis, analyse
 from handgrad.arrays import Array
 from handgrad.datasets import Dataset
 from handgrad.network import Conv, MaxPool, Network
 from handgrad.pictures import Sheet
+from handgrad.probabilities import logistic_pair, softmax
 
 _BATCH = 500
 _SHOWN_UNITS = 40
@@ -29,7 +30,7 @@ def test_pass(
     if network.loss_name == "softmax":
         probabilities = softmax(scores)
     elif network.loss_name == "logistic":
-        probabilities = sigmoid_pair(scores)
+        probabilities = logistic_pair(scores)
     return analyse(
         data.y_test,
         seed=seed,
