@@ -13,7 +13,7 @@ from handgrad.estimators.scaling import Scaling
 from handgrad.estimators.scikit import Alone, join, sklearn_part
 from handgrad.network import Layer, Network
 from handgrad.network_losses import LossName
-from handgrad.solver_inputs import ClassWeight
+from handgrad.solver_inputs import ClassWeight, Rows
 
 _AT_ONCE = 4096  # examples that are scaled and scored together
 
@@ -81,7 +81,7 @@ class Estimator(Alone):
         """Give encoded targets as the loss takes them."""
         return y
 
-    def _class_weights(self, rows: fitting.Rows) -> ClassWeight:
+    def _class_weights(self, rows: Rows) -> ClassWeight:
         """Give the Solver's ``class_weight`` of these rows."""
         return None
 

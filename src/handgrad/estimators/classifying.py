@@ -1,5 +1,6 @@
 """What the classifiers share: classes, their weights, predictions and probabilities."""
 
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -9,7 +10,7 @@ from handgrad.estimators import fitting, inputs
 from handgrad.estimators.base import Estimator
 from handgrad.network_losses import LossName
 from handgrad.probabilities import log_logistic, log_softmax
-from handgrad.solver_inputs import ClassWeight
+from handgrad.solver_inputs import ClassWeight, Rows
 
 
 class Classifier(Estimator):
@@ -69,12 +70,12 @@ class Classifier(Estimator):
         smoothing = {"label_smoothing": self.label_smoothing} if self.label_smoothing else {}
         return "softmax", len(self.classes_), smoothing
 
-    def _class_weights(self, rows: fitting.Rows) -> ClassWeight:
+    def _class_weights(self, rows: Rows) -> ClassWeight:
         """Give class_weight as the Solver takes it: of codes, those that these rows have."""
+        known, name = self.classes_.tolist(), type(self).__name__
         if self.class_weight is None or self.class_weight == "balanced":
             return self.class_weight
-        known, name = self.classes_.tolist(), type(self).__name__
-        if isinstance(self.class_weight, str):
+        if not isinstance(self.class_weight, Mapping):
             raise ValueError(
                 f"{name}: class_weight must be None, 'balanced' or a mapping of classes to "
                 f"weights; got {self.class_weight!r}"
