@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from handgrad.analysis import softmax
 from handgrad.own_data import judging, metrics
 
 
