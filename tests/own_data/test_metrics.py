@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from handgrad.own_data import judging, metrics
+from handgrad.probabilities import softmax
 
 
 def test_a_classification_worked_by_hand():
