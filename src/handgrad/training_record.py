@@ -43,7 +43,7 @@ Metrics = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
-class ColumnSummary:
+class ColumnRecord:
     """A column of a table.
 
     ``kind`` is 'number', 'category', 'boolean', 'date', 'text', 'identifier' or 'constant'; ``use``
@@ -97,7 +97,7 @@ class DataSummary:
     rows : int
     targets : tuple of str
         Names of the target columns; of images ``('class',)``.
-    columns : tuple of ColumnSummary
+    columns : tuple of ColumnRecord
         Of a table, in its order; the targets are among them.
     image_shape : tuple of int or None
         (C, H, W) of each image.
@@ -120,7 +120,7 @@ class DataSummary:
     kind: str
     rows: int
     targets: tuple[str, ...]
-    columns: tuple[ColumnSummary, ...]
+    columns: tuple[ColumnRecord, ...]
     image_shape: tuple[int, ...] | None
     skipped: tuple[str, ...]
     classes: tuple[ClassShare, ...]

@@ -13,7 +13,7 @@ from own_data_runs import flowers, run, write_csv
 
 from handgrad import report
 from handgrad.models import load
-from handgrad.own_data import fitting, training
+from handgrad.own_data import fitting, run as running
 from handgrad.training_record import TrainingRecord
 
 
@@ -69,7 +69,7 @@ def test_ctrl_c_and_the_same_command_again(tmp_path, monkeypatch, capsys):
 
 def test_a_run_that_goes_on_ends_as_one_that_was_never_interrupted(tmp_path, monkeypatch, capsys):
     write_csv(tmp_path / "a.csv", flowers())
-    monkeypatch.setattr(training, "_CHECKPOINT_FROM_NUMBERS", 0)
+    monkeypatch.setattr(running, "_CHECKPOINT_FROM_NUMBERS", 0)
     monkeypatch.setattr(fitting, "MOST_EPOCHS", 20)  # which end it, and not the clock
     words = ["train", "a.csv", "--target", "kind", "--time", "60"]
     assert run(monkeypatch, capsys, *words, "--out", "whole")[0] == 0
@@ -84,7 +84,7 @@ def test_a_run_that_goes_on_ends_as_one_that_was_never_interrupted(tmp_path, mon
 
     monkeypatch.setattr(fitting, "best_epoch", interrupting)
     # The linear model is trained without a checkpoint, before the net: let it pass.
-    linear = training.baselines.linear
+    linear = running.baselines.linear
 
     def undisturbed(*args):
         monkeypatch.setattr(fitting, "best_epoch", told)
@@ -93,12 +93,12 @@ def test_a_run_that_goes_on_ends_as_one_that_was_never_interrupted(tmp_path, mon
         finally:
             monkeypatch.setattr(fitting, "best_epoch", interrupting)
 
-    monkeypatch.setattr(training.baselines, "linear", undisturbed)
+    monkeypatch.setattr(running.baselines, "linear", undisturbed)
     code, _, err = run(monkeypatch, capsys, *words, "--out", "parts")
     assert code == 130, err
     assert max(calls) == 9
     monkeypatch.setattr(fitting, "best_epoch", told)
-    monkeypatch.setattr(training.baselines, "linear", linear)
+    monkeypatch.setattr(running.baselines, "linear", linear)
     assert run(monkeypatch, capsys, *words, "--out", "parts")[0] == 0
     whole, parts = (TrainingRecord.read(tmp_path / n / "record.json") for n in ("whole", "parts"))
     assert parts.interrupted
@@ -113,7 +113,7 @@ def test_ctrl_c_before_there_is_anything_to_keep(tmp_path, monkeypatch, capsys):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "fit", interrupt)
+    monkeypatch.setattr(running, "fit", interrupt)
     words = ["train", "a.csv", "--target", "kind", "--out", "m"]
     code, out, err = run(monkeypatch, capsys, *words)
     assert (code, out) == (130, "")
@@ -126,7 +126,7 @@ def test_a_training_that_is_done_is_shown_again(tmp_path, monkeypatch, capsys):
     words = ["train", "a.csv", "--target", "kind", "--out", "m", "--time", "1"]
     first = run(monkeypatch, capsys, *words)
     before = (tmp_path / "m/record.json").read_bytes()
-    monkeypatch.setattr(training, "fit", None)
+    monkeypatch.setattr(running, "fit", None)
     code, out, err = run(monkeypatch, capsys, *words)
     assert code == 0
     assert out == first[1]
@@ -138,7 +138,7 @@ def test_the_time_ends_an_epoch_in_its_middle():
     from own_data_problems import a_problem
 
     problem = a_problem(rows=3000)
-    net = fitting.fit(problem, training.default_settings(3000, (4,)), fitting.Limits(0.0), 0)
+    net = fitting.fit(problem, running.default_settings(3000, (4,)), fitting.Limits(0.0), 0)
     assert len(net.history) == 1
     assert net.stopped == "the time was up after one epoch or a part of it"
     assert not net.interrupted

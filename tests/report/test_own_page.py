@@ -16,7 +16,7 @@ from handgrad.analysis import analyse
 from handgrad.errors import ReportError, ResultsError
 from handgrad.training_record import (
     METRICS,
-    ColumnSummary,
+    ColumnRecord,
     EpochRecord,
     Importance,
     TargetAnalysis,
@@ -284,9 +284,7 @@ def test_values_that_no_record_has_are_none():
 def test_names_of_any_kind_are_shown():
     names = ("price in $ per $m_{2}$", "温度", "bell\x07", "a" * 90, "<script>", "&amp;", " ")
     record = a_record(search=True)
-    columns = tuple(
-        ColumnSummary(name, "number", "input", 0, 3, 1, 1e8, 2e8, 3e8) for name in names
-    )
+    columns = tuple(ColumnRecord(name, "number", "input", 0, 3, 1, 1e8, 2e8, 3e8) for name in names)
     trials = tuple(
         TrialSummary(
             i, {"rate": 10.0**-i, "$layers": [8] * i, "on": i > 1}, "complete", 0.5, 1, 1.0
@@ -325,7 +323,7 @@ def test_large_records_stay_small_pages():
     labels = rng.integers(0, 120, 3000)
     found = analyse(labels, seed=0, classes=names, probabilities=rng.dirichlet(np.ones(120), 3000))
     history = tuple(EpochRecord(e, 1 / e, 1 / e, 0.5, 0.5, 1e-3, 0.1) for e in range(1, 1001))
-    columns = tuple(ColumnSummary(f"c{i}", "number", "input", 0, 3, 1) for i in range(3000))
+    columns = tuple(ColumnRecord(f"c{i}", "number", "input", 0, 3, 1) for i in range(3000))
     page = report.build_own(
         replace(
             record,

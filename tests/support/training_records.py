@@ -7,7 +7,7 @@ from handgrad.results import Interval, LayerRecord
 from handgrad.training_record import (
     Baseline,
     ClassShare,
-    ColumnSummary,
+    ColumnRecord,
     DataSummary,
     EpochRecord,
     Importance,
@@ -75,10 +75,10 @@ def a_record(task="classify", *, images=False, search=False, interrupted=False):
 def _data(task, names, images):
     classes = () if task == "regress" else (ClassShare("a", 60, 0.6), ClassShare("b & c", 40, 0.4))
     columns = (
-        ColumnSummary("length", "number", "input", 3, 80, 2, 0.5, 9.5, 4.0),
-        ColumnSummary("colour <b>", "category", "input", 0, 3, 4),
-        ColumnSummary("key", "identifier", "left out: another value in every row", 0, 100, 0),
-        *(ColumnSummary(name, "category", "target", 0, 2, 0) for name in names),
+        ColumnRecord("length", "number", "input", 3, 80, 2, 0.5, 9.5, 4.0),
+        ColumnRecord("colour <b>", "category", "input", 0, 3, 4),
+        ColumnRecord("key", "identifier", "left out: another value in every row", 0, 100, 0),
+        *(ColumnRecord(name, "category", "target", 0, 2, 0) for name in names),
     )
     return DataSummary(
         name="pictures" if images else "data.csv",

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 from handgrad.terminal import duration
 from handgrad.training_record import (
     METRICS,
-    ColumnSummary,
+    ColumnRecord,
     DataSummary,
     EpochRecord,
     Metrics,
@@ -177,7 +177,7 @@ class TerminalTraining:
         console.print(what, markup=False, highlight=False)
 
 
-def _columns_table(columns: Sequence[ColumnSummary]) -> Table:
+def _columns_table(columns: Sequence[ColumnRecord]) -> Table:
     table = Table("column", "type", "use", box=box.SIMPLE, pad_edge=False)
     for title in ("missing", "distinct", "lowest", "highest", "mean"):
         table.add_column(title, justify="right")

@@ -10,7 +10,7 @@ import click
 
 from handgrad.cli.own_data_view import TerminalTraining
 from handgrad.own_data.request import Request
-from handgrad.own_data.training import train
+from handgrad.own_data.run import train
 
 
 class Size(click.ParamType[tuple[int, int]]):

@@ -9,7 +9,7 @@ from handgrad.images import ImageSet
 from handgrad.own_data.request import Request
 from handgrad.tables import Columns, TableSummary, TargetCoder
 from handgrad.tables.values import as_numbers, missing_in
-from handgrad.training_record import ClassShare, ColumnSummary, DataSummary, TargetRange
+from handgrad.training_record import ClassShare, ColumnRecord, DataSummary, TargetRange
 
 
 def steps(data: DataSummary, inputs: int) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ def _column(
     columns: Columns,
     summary: TableSummary,
     groups: Mapping[str, slice],
-) -> ColumnSummary:
+) -> ColumnRecord:
     if name in summary.target.names or name in (request.group, request.time_column):
         use = "target" if name in summary.target.names else "group"
         use = "time" if name == request.time_column else use
@@ -80,10 +80,10 @@ def _column(
         if use == "target":
             kind = "number" if summary.target.task == "regress" else "category"
         distinct = len(set(column[~missing].tolist()))
-        return ColumnSummary(name, kind, use, int(missing.sum()), distinct, 0)
+        return ColumnRecord(name, kind, use, int(missing.sum()), distinct, 0)
     found = summary.column(name)
     inputs = groups.get(name, slice(0, 0))
-    return ColumnSummary(
+    return ColumnRecord(
         name=name,
         kind=found.kind,
         use="input" if found.used else f"left out: {found.note}",

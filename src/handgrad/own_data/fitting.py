@@ -12,7 +12,7 @@ from handgrad import checkpoint as checkpoints
 from handgrad.arrays import Array
 from handgrad.models import outputs
 from handgrad.network import Network
-from handgrad.own_data.problem import LOSSES, Problem
+from handgrad.own_data.problem import LOSS_OF_TASK, Problem
 from handgrad.own_data.settings import MOST_EPOCHS, Settings
 from handgrad.solver import Solver
 from handgrad.training_record import EpochRecord, finite
@@ -179,7 +179,7 @@ def fit(problem: Problem, settings: Settings, limits: Limits, seed: int) -> Net:
     network = Network(
         settings.layers(problem.input_shape, problem.outputs),
         problem.input_shape,
-        loss=LOSSES[problem.task],  # type: ignore[arg-type]
+        loss=LOSS_OF_TASK[problem.task],  # type: ignore[arg-type]
         dtype=np.float32,
         rng=streams[0],
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from handgrad.arrays import Array
 
-LOSSES = {"classify": "softmax", "multilabel": "multilabel", "regress": "mse"}
+LOSS_OF_TASK = {"classify": "softmax", "multilabel": "multilabel", "regress": "mse"}
 """The net's loss by task."""
 
 
