@@ -75,7 +75,7 @@ class StarterError(HandgradError):
 
 
 class OutputError(HandgradError):
-    """The report cannot be written there."""
+    """The report, or what a command prints, cannot be written there."""
 
 
 class SubmissionError(HandgradError):

@@ -137,6 +137,15 @@ def layers_of(network: Network) -> tuple[LayerRecord, ...]:
     for layer in network.layers:
         parameters = sum(math.prod(size) for size in layer.parameter_shapes(shape).values())
         shape = tuple(layer.output_shape(shape))
-        settings = settings_text(asdict(layer))  # type: ignore[call-overload]
+        settings = settings_text(_shown(asdict(layer)))  # type: ignore[call-overload]
         found.append(LayerRecord(type(layer).__name__, settings, shape, parameters))
     return tuple(found)
+
+
+def _shown(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the settings that are given, of fractions the digits that people read."""
+    return {
+        name: float(f"{value:.4g}") if isinstance(value, float) else value
+        for name, value in settings.items()
+        if value is not None
+    }

@@ -34,16 +34,16 @@ def require_ready(solver: Any, path: Path) -> None:
     model_rng = getattr(solver.model, "rng", None)
     if isinstance(model_rng, np.random.RandomState):
         require_generator(model_rng, "Solver", "with a checkpoint, the model's rng")
-    checkpoints.encode(*_content(solver))
+    checkpoints.encode(*content(solver))
 
 
 def save(solver: Any, path: Path) -> None:
     """Write parameters, optimizer and random states, the best snapshot and the histories."""
-    checkpoints.write(path, *_content(solver))
+    checkpoints.write(path, *content(solver))
 
 
-def _content(solver: Any) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Give the arrays and the header of a solver as it is now."""
+def content(solver: Any) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Give the arrays and the header of a solver as it is now; its arrays are not copied."""
     arrays: dict[str, Array] = {}
     scalars: dict[str, dict[str, Any]] = {}
     for name, config in solver.optim_configs.items():

@@ -1,8 +1,8 @@
 """The record of one `handgrad train`: what was read, trained and reached; to and from JSON.
 
 Shares and accuracies are fractions, times are seconds, and a row is counted as the data's file has
-it: of a text file the line, of other tables from 1, of images from 0. A metric without a value (a
-class that is not there, a loss that is infinite) is None.
+it: of a text file the line, otherwise from 1; `handgrad predict` counts them so too. A
+metric without a value (a class that is not there, a loss that is infinite) is None.
 """
 
 import json
@@ -236,11 +236,12 @@ class SearchSummary:
 
 @dataclass(frozen=True)
 class Residual:
-    """A test row of a regression: the truth and the prediction, in the target's units."""
+    """A test row of a regression, in the target's units; the error is prediction - truth."""
 
     row: int
     truth: float
     prediction: float
+    error: float
 
 
 @dataclass(frozen=True)

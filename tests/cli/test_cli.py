@@ -352,3 +352,29 @@ def test_a_reader_that_leaves_early_sees_no_traceback(tmp_path, words):
         result = called(tmp_path, *words, stdout=gone)
     assert result.returncode in (1, 141)
     assert result.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "goes_on"),
+    [
+        (["train", "a.csv"], True),
+        (["reproduce"], True),
+        (["data", "fetch", "mnist"], True),
+        (["check", "a", "--batch", "b"], True),
+        (["check", "a"], False),
+        (["predict", "m", "a.csv"], False),
+        (["info", "m"], False),
+    ],
+    ids=str,
+)
+def test_only_what_goes_on_says_so(monkeypatch, capsys, words, goes_on):
+    def interrupted(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupted)
+    monkeypatch.setattr(sys, "argv", ["handgrad", *words])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 130
+    more = "; the same command goes on where it was" if goes_on else ""
+    assert capsys.readouterr().err == f"\nhandgrad: interrupted{more}\n"

@@ -46,7 +46,7 @@ def test_mnist_with_its_parts(tmp_path, packed):
         np.testing.assert_array_equal(images.X[:12, 0], images_of(12))
         np.testing.assert_array_equal(images.X[12:, 0], images_of(10, 1))
         assert images.labels == [str(row % 10) for row in range(12)] + list("0123456789")
-        assert images.names[0] == "train row 0"
+        assert images.names[0] == "train row 1"
         assert images.names[-1] == "test row 9"
         assert {name: list(rows) for name, rows in images.parts.items()} == {
             "train": list(range(12)), "test": list(range(12, 22)),
@@ -65,7 +65,7 @@ def test_one_file_is_its_pair_alone(tmp_path):
         images = open_images(path)
         assert len(images.X) == 12
         assert not images.parts
-        assert images.names[3] == "row 3"
+        assert images.names[3] == "row 4"
         assert holds_images(path)
 
 
@@ -163,7 +163,7 @@ def test_predictions_stream_without_labels(tmp_path):
     (tmp_path / "t10k-labels-idx1-ubyte").unlink()
     for source in (path, tmp_path):
         batches = list(iter_images(source, (3, 7, 5), rows=4))
-        assert [batch.names[0] for batch in batches] == ["row 0", "row 4", "row 8"]
+        assert [batch.names[0] for batch in batches] == ["row 1", "row 5", "row 9"]
         X = np.concatenate([batch.X for batch in batches])
         np.testing.assert_array_equal(X, np.repeat(images_of(10)[:, None], 3, axis=1))
     with pytest.raises(DataError, match=r"has pictures of 7 x 5 .* takes 28 x 28 pixels"):
@@ -184,7 +184,7 @@ def test_bad_pairs_are_refused_in_one_line(tmp_path):
     labels.write_bytes(idx(np.arange(12, dtype=np.uint8)))
     assert "has no images file beside it" in refused(labels)
     put(tmp_path / "b", "emnist-letters-train-")
-    assert "row 0 has the label 0; those of EMNIST letters" in refused(tmp_path / "b")
+    assert "row 1 has the label 0; those of EMNIST letters" in refused(tmp_path / "b")
     put(tmp_path / "b", "emnist-digits-train-")
     assert "holds 2 sets of IDX files (emnist-digits, emnist-letters)" in refused(tmp_path / "b")
     put(tmp_path / "c", "train-", 12, np.zeros(12, np.uint8))

@@ -37,13 +37,13 @@ def test_pictures_and_labels(path, names):
     images = open_images(path)
     np.testing.assert_array_equal(images.X, X.transpose(0, 3, 1, 2))
     assert images.labels == ["0", "1", "2", "0", "1", "2"]
-    assert images.names[5] == "row 5"
+    assert images.names[5] == "row 6"
     assert images.recognised == (
         f"NPZ ({names[0]}), 6 pictures, 7 x 8 pixels, in colours, 3 classes (0 2, 1 2, 2 2)"
     )
     (batch,) = iter_images(path, (3, 7, 8))
     np.testing.assert_array_equal(batch.X, images.X)
-    assert batch.names[1] == "row 1"
+    assert batch.names[1] == "row 2"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def test_parts(path, names):
     assert {name: list(rows) for name, rows in images.parts.items()} == {
         "train": [0, 1, 2, 3], other: [4, 5],
     }  # fmt: skip
-    assert images.names[4] == f"{other} row 0"
+    assert images.names[4] == f"{other} row 1"
     assert images.labels == ["0", "1", "2", "0", "1", "2"]
     with pytest.raises(DataError, match="holds several arrays of pictures"):
         next(iter_images(path, (3, 7, 8)))
@@ -97,8 +97,8 @@ def test_bad_files_are_refused_in_one_line(path, tmp_path):
         saved(path, X=X, y=Y[:5])
     )
     assert "must be one label a picture" in refused(saved(path, X=X, y=np.eye(6)))
-    assert "row 2 has 0.5, which is none" in refused(saved(path, X=X, y=[0, 1, 0.5, 0, 1, 0]))
-    assert "row 0 has nan" in refused(saved(path, X=X, y=[np.nan, 1, 0, 0, 1, 0]))
+    assert "row 3 has 0.5, which is none" in refused(saved(path, X=X, y=[0, 1, 0.5, 0, 1, 0]))
+    assert "row 1 has nan" in refused(saved(path, X=X, y=[np.nan, 1, 0, 0, 1, 0]))
     pickled = np.array(["a", None] * 3, object)
     assert "holds y, Python objects, which are never unpickled" in refused(
         saved(path, X=X, y=pickled)

@@ -203,10 +203,10 @@ def test_arrays_of_any_layout_and_type_become_pixels():
         (np.zeros((0, 8, 8)), r"f holds no pictures: its shape is \(0, 1, 8, 8\)"),
         (np.full((2, 3, 3), "a"), "f: pictures are numbers"),
         (np.full((2, 3, 3), 1j), "f: pictures are numbers"),
-        (np.where(np.arange(18).reshape(2, 3, 3) == 12, np.nan, 1.0), "row 1 has nan"),
-        (np.where(np.arange(18).reshape(2, 3, 3) == 12, 256, 1), "row 1 has 256"),
-        (np.where(np.arange(18).reshape(2, 3, 3) == 2, -0.5, 1.0), "row 0 has -0.5"),
-        (np.where(np.arange(18).reshape(2, 3, 3) == 2, np.inf, 1.0), "row 0 has inf"),
+        (np.where(np.arange(18).reshape(2, 3, 3) == 12, np.nan, 1.0), "row 2 has nan"),
+        (np.where(np.arange(18).reshape(2, 3, 3) == 12, 256, 1), "row 2 has 256"),
+        (np.where(np.arange(18).reshape(2, 3, 3) == 2, -0.5, 1.0), "row 1 has -0.5"),
+        (np.where(np.arange(18).reshape(2, 3, 3) == 2, np.inf, 1.0), "row 1 has inf"),
     ],
 )
 def test_arrays_that_are_no_pictures_are_refused_by_name(values, said):

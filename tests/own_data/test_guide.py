@@ -23,7 +23,7 @@ def plain(text):
 
 
 def test_the_guide(tmp_path, monkeypatch, capsys):
-    for library in ("sklearn", "pandas", "PIL", "optuna"):
+    for library in ("pandas", "PIL", "optuna"):
         pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     said, commands = "", 0
@@ -45,4 +45,4 @@ def test_the_guide(tmp_path, monkeypatch, capsys):
     lines = (tmp_path / "predictions.csv").read_text().splitlines()
     assert lines[0] == "row,species,p(setosa),p(versicolor),p(virginica)"
     assert len(lines) == 151
-    assert (tmp_path / "iris-model/report.html").exists()
+    assert (tmp_path / "flowers-model/report.html").exists()

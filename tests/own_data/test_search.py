@@ -135,6 +135,35 @@ def test_the_command_trains_what_it_chose(tmp_path, monkeypatch, capsys):
     assert record.net.hyperparameters["learning_rate"] == best.params["learning_rate"]
 
 
+@pytest.mark.usefixtures("_in_a_folder_without_reports", "_few_epochs")
+def test_a_search_can_grow(tmp_path, monkeypatch, capsys):
+    """The same folder goes on to more candidates, and shows what it has for fewer."""
+    write_csv(tmp_path / "a.csv", flowers())
+    words = ["train", "a.csv", "--target", "kind", "--out", "m", "--time", "60", "--search"]
+    first = run(monkeypatch, capsys, *words, "2")
+    assert first[0] == 0, first[2]
+    before = TrainingRecord.read(tmp_path / "m/record.json")
+    interrupted = searching.fit
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(searching, "fit", interrupt)
+    assert run(monkeypatch, capsys, *words, "4")[0] == 130
+    assert run(monkeypatch, capsys, *words, "2")[:2] == first[:2]  # is still what it was
+    monkeypatch.setattr(searching, "fit", interrupted)
+    code, _, err = run(monkeypatch, capsys, *words, "4")
+    assert code == 0, err
+    assert "candidate 3 of 4" in err
+    assert "candidate 2 of 4" not in err
+    after = TrainingRecord.read(tmp_path / "m/record.json")
+    assert len(after.search.trials) == 4
+    assert after.search.trials[:2] == before.search.trials
+    scores = [each.net.validation["accuracy"] for each in (before, after)]
+    assert scores[0] <= scores[1]
+    assert "holds this training, done" in run(monkeypatch, capsys, *words, "3")[2]
+
+
 def trained_twice(tmp_path, outs, *words):
     """Run the same search twice at once; give the two records and what was said."""
     write_csv(tmp_path / "a.csv", flowers())

@@ -1,13 +1,16 @@
 """Whole commands on small data: train, predict, info, for tables and images."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from own_data_runs import flowers, pictures, prices, read_csv, run, write_csv
+from own_data_runs import flowers, pictures, prices, read_csv, refused, run, write_csv
 
 from handgrad import report
+from handgrad.cli.train import _stem
 from handgrad.models import load
 from handgrad.training_record import TrainingRecord
 
@@ -50,7 +53,7 @@ def test_iris(tmp_path, monkeypatch, capsys):
     code, text, _ = run(monkeypatch, capsys, "predict", "iris-model", "iris.csv", "--proba")
     rows = read_csv(text)
     assert code == 0
-    assert [row["row"] for row in rows] == [str(n) for n in range(1, 151)]
+    assert [row["row"] for row in rows] == [str(n) for n in range(2, 152)]
     right = np.mean(
         [row["species"] == truth for row, truth in zip(rows, columns["species"], strict=True)]
     )
@@ -73,7 +76,7 @@ def test_columns_are_found_by_name_in_any_order(tmp_path, monkeypatch, capsys):
         run(monkeypatch, capsys, "predict", "m", name)[1] for name in ("a.csv", "b.csv", "c.csv")
     ]
     assert given[0] == given[1] == given[2]
-    assert given[0].startswith("row,kind\n1,setosa\n")
+    assert given[0].startswith("row,kind\n2,setosa\n")
 
 
 def test_a_category_that_training_did_not_see_is_predicted_all_the_same(
@@ -113,7 +116,7 @@ def test_numbers_may_be_classes_and_classes_numbers(tmp_path, monkeypatch, capsy
     write_csv(tmp_path / "a.csv", columns)
     record, _, _ = trained(monkeypatch, capsys, "a.csv", "--target", "kind", "--out", "c")
     assert record.task == "classify"
-    assert run(monkeypatch, capsys, "predict", "c", "a.csv")[1].startswith("row,kind\n1,5\n")
+    assert run(monkeypatch, capsys, "predict", "c", "a.csv")[1].startswith("row,kind\n2,5\n")
     record, _, _ = trained(
         monkeypatch, capsys, "a.csv", "--target", "kind", "--task", "regress", "--out", "r"
     )
@@ -246,3 +249,136 @@ def test_the_record_is_json_without_folders(tmp_path, monkeypatch, capsys):
     json.loads(text)
     assert str(tmp_path) not in text
     assert '"handgrad train a.csv --target kind --out m --time 2"' in text
+
+
+def test_the_command_is_recorded_as_it_was_given(tmp_path, monkeypatch, capsys):
+    """Only the data's and the folder's path are shortened; a column may have a slash."""
+    (tmp_path / "deep").mkdir()
+    columns = prices()
+    columns["price/m2"] = columns.pop("price")
+    write_csv(tmp_path / "deep/a.csv", columns)
+    words = [tmp_path / "deep/a.csv", "--target=price/m2", f"--out={tmp_path / 'deep/m'}"]
+    assert run(monkeypatch, capsys, "train", *words, "--time", "1")[0] == 0
+    record = TrainingRecord.read(tmp_path / "deep/m/record.json")
+    assert record.command == "handgrad train a.csv --target price/m2 --out m --time 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("train.2023.csv", "train.2023-model"),
+        ("train.2024.csv.gz", "train.2024-model"),
+        ("train-images-idx3-ubyte.gz", "train-images-idx3-ubyte-model"),
+        ("a.tsv", "a-model"),
+    ],
+)
+def test_the_default_folder_drops_only_what_says_the_format(tmp_path, name, folder):
+    assert f"{_stem(tmp_path / name)}-model" == folder
+
+
+def test_a_row_has_one_number_in_predictions_messages_and_record(tmp_path, monkeypatch, capsys):
+    def written(name):
+        """Write the columns with a blank line below the header."""
+        path = write_csv(tmp_path / name, columns)
+        lines = path.read_text().splitlines()
+        path.write_text("\n".join([lines[0], "", *lines[1:], ""]))
+
+    columns = {"day": list(range(120)), **prices()}
+    columns["price"][115] = 9e6  # far off
+    written("a.csv")
+    words = ["a.csv", "--target", "price", "--time-column", "day", "--out", "m"]
+    record, _, _ = trained(monkeypatch, capsys, *words)
+    line = 3 + 115
+    assert (tmp_path / "a.csv").read_text().splitlines()[line - 1].endswith("9000000.0")
+    worst = record.analyses[0].regression.worst[0]
+    assert worst.row == line
+    assert worst.error == worst.prediction - worst.truth
+    rows = read_csv(run(monkeypatch, capsys, "predict", "m", "a.csv")[1])
+    assert [rows[0]["row"], rows[115]["row"]] == ["3", str(line)]
+    columns["size"][115] = "wide"
+    written("b.csv")
+    line_of_error = refused(monkeypatch, capsys, "predict", "m", "b.csv")
+    assert line_of_error.startswith(f"b.csv: row {line}, column 'size' holds 'wide'")
+
+
+def test_pictures_in_one_file_count_from_one(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    X = rng.integers(0, 256, (80, 8, 8), dtype=np.uint8)
+    np.savez(tmp_path / "noise.npz", X=X, y=np.arange(80) % 2)
+    assert run(monkeypatch, capsys, "train", "noise.npz", "--time", "1")[0] == 0
+    text = run(monkeypatch, capsys, "predict", "noise-model", "noise.npz")[1]
+    assert [row["file"] for row in read_csv(text)] == [f"row {n}" for n in range(1, 81)]
+
+
+def test_truths_keep_every_digit(tmp_path, monkeypatch, capsys):
+    columns = prices()
+    columns["price"] = [value + 0.123456789 for value in columns["price"]]
+    write_csv(tmp_path / "a.csv", columns)
+    record, _, _ = trained(monkeypatch, capsys, "a.csv", "--target", "price", "--out", "m")
+    regression = record.analyses[0].regression
+    assert all(columns["price"][point.row - 2] == point.truth for point in regression.points)
+    (target,) = (each for each in record.data.columns if each.use == "target")
+    assert (target.low, target.high) == (min(columns["price"]), max(columns["price"]))
+    assert target.mean == pytest.approx(np.mean(columns["price"]))
+
+
+def test_a_class_without_training_rows_is_named(tmp_path, monkeypatch, capsys):
+    columns = flowers()
+    columns["day"] = list(range(150))
+    columns["kind"][140:] = ["late"] * 10
+    write_csv(tmp_path / "a.csv", columns)
+    words = ["a.csv", "--target", "kind", "--time-column", "day", "--out", "m"]
+    record, _, err = trained(monkeypatch, capsys, *words)
+    said = "1 of 4 classes have no training rows, and are never predicted: 'late'"
+    assert said in err
+    assert said in record.data.warnings
+    columns["kind"] = ["a"] * 120 + ["b"] * 30
+    write_csv(tmp_path / "b.csv", columns)
+    words = ["train", "b.csv", "--target", "kind", "--time-column", "day"]
+    line = refused(monkeypatch, capsys, *words)
+    assert "the split leaves one class in the training rows, none of 'b'" in line
+
+
+def test_a_leak_can_be_overruled(tmp_path, monkeypatch, capsys):
+    columns = flowers()
+    columns["copy"] = [kind.upper() for kind in columns["kind"]]
+    write_csv(tmp_path / "a.csv", columns)
+    words = ["a.csv", "--target", "kind", "--keep", "copy", "--out", "m"]
+    record, _, err = trained(monkeypatch, capsys, *words)
+    assert "copy" in load(tmp_path / "m").preprocessor.names
+    assert record.importances[0].column == "copy"
+    assert (
+        "'copy' is the target under other names: one value for each of 'kind', and is kept" in err
+    )
+    only = {name: columns[name] for name in ("copy", "kind")}
+    write_csv(tmp_path / "b.csv", only)
+    line = refused(monkeypatch, capsys, "train", "b.csv", "--target", "kind")
+    assert line.endswith("to learn from one all the same, name it with --keep (keep=)")
+    words = ["train", "a.csv", "--target", "kind", "--keep", "kind"]
+    assert "'kind' is the target" in refused(monkeypatch, capsys, *words)
+
+
+def test_info_is_for_people(tmp_path, monkeypatch, capsys):
+    write_csv(tmp_path / "a.csv", flowers())
+    trained(monkeypatch, capsys, "a.csv", "--target", "kind", "--out", "m")
+    text = run(monkeypatch, capsys, "info", "m")[1]
+    assert "rows: 105 to train, 23 to validate, 22 to test" in text
+    assert "settings: hidden 128, 64;" in text
+    assert not set("{}'") & set(text)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no /dev/full")
+@pytest.mark.parametrize("words", [["predict", "m", "a.csv"], ["info", "m"]], ids=str)
+def test_standard_output_that_takes_nothing_more(tmp_path, monkeypatch, capsys, words):
+    write_csv(tmp_path / "a.csv", flowers())
+    trained(monkeypatch, capsys, "a.csv", "--target", "kind", "--out", "m", "--time", "1")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "handgrad", *words], stdout=full, stderr=subprocess.PIPE,
+            text=True, cwd=tmp_path, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stderr == (
+        "handgrad: error: cannot write to standard output (No space left on device); send it "
+        "somewhere else\n"
+    )

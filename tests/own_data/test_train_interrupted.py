@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -67,44 +68,153 @@ def test_ctrl_c_and_the_same_command_again(tmp_path, monkeypatch, capsys):
     assert not list((tmp_path / "m").glob("best*"))
 
 
+def interrupt_at(monkeypatch, epoch, *, of_the_net=True):
+    """Raise KeyboardInterrupt when so many epochs of the net, or of the linear model, are over."""
+    noted = fitting.epoch_record
+    linear = running.baselines.linear
+
+    def interrupting(record, task):
+        if record["epoch"] == epoch:
+            raise KeyboardInterrupt
+        return noted(record, task)
+
+    def undisturbed(*args):
+        with monkeypatch.context() as patched:
+            patched.setattr(fitting, "epoch_record", noted)
+            return linear(*args)
+
+    monkeypatch.setattr(fitting, "epoch_record", interrupting)
+    if of_the_net:
+        monkeypatch.setattr(running.baselines, "linear", undisturbed)
+
+
 def test_a_run_that_goes_on_ends_as_one_that_was_never_interrupted(tmp_path, monkeypatch, capsys):
+    """However small the table is."""
     write_csv(tmp_path / "a.csv", flowers())
-    monkeypatch.setattr(running, "_CHECKPOINT_FROM_NUMBERS", 0)
     monkeypatch.setattr(fitting, "MOST_EPOCHS", 20)  # which end it, and not the clock
     words = ["train", "a.csv", "--target", "kind", "--time", "60"]
     assert run(monkeypatch, capsys, *words, "--out", "whole")[0] == 0
-    told = fitting.best_epoch
-    calls = []
-
-    def interrupting(history):
-        calls.append(len(history))
-        if len(history) == 9:
-            raise KeyboardInterrupt
-        return told(history)
-
-    monkeypatch.setattr(fitting, "best_epoch", interrupting)
-    # The linear model is trained without a checkpoint, before the net: let it pass.
-    linear = running.baselines.linear
-
-    def undisturbed(*args):
-        monkeypatch.setattr(fitting, "best_epoch", told)
-        try:
-            return linear(*args)
-        finally:
-            monkeypatch.setattr(fitting, "best_epoch", interrupting)
-
-    monkeypatch.setattr(running.baselines, "linear", undisturbed)
-    code, _, err = run(monkeypatch, capsys, *words, "--out", "parts")
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 9)
+        code, _, err = run(patched, capsys, *words, "--out", "parts")
     assert code == 130, err
-    assert max(calls) == 9
-    monkeypatch.setattr(fitting, "best_epoch", told)
-    monkeypatch.setattr(running.baselines, "linear", linear)
+    epochs = []
+    trained = running.fit
+
+    def counted(problem, settings, limits, seed):
+        told = limits.on_epoch
+        watched = replace(limits, on_epoch=lambda e: (epochs.append(e.epoch), told(e))[1])
+        return trained(problem, settings, watched, seed)
+
+    monkeypatch.setattr(running, "fit", counted)
     assert run(monkeypatch, capsys, *words, "--out", "parts")[0] == 0
+    assert epochs == list(range(9, 21))
     whole, parts = (TrainingRecord.read(tmp_path / n / "record.json") for n in ("whole", "parts"))
     assert parts.interrupted
     assert not whole.interrupted
     assert [e.val_loss for e in parts.net.history] == [e.val_loss for e in whole.net.history]
     assert parts.net.test == whole.net.test
+
+
+def test_the_kept_best_is_not_replaced_by_a_worse_net(tmp_path, monkeypatch, capsys):
+    write_csv(tmp_path / "a.csv", flowers())
+    monkeypatch.setattr(fitting, "MOST_EPOCHS", 40)
+    words = ["train", "a.csv", "--target", "kind", "--out", "m", "--time", "60"]
+    with monkeypatch.context() as patched:
+        interrupt_at(patched, 30)
+        assert run(patched, capsys, *words)[0] == 130
+    kept = load(tmp_path / "m")
+    (tmp_path / "m/checkpoint.safetensors").write_bytes(b"damaged")
+    monkeypatch.setattr(fitting, "MOST_EPOCHS", 1)  # from the beginning, to a poor end
+    code, _, err = run(monkeypatch, capsys, *words)
+    assert code == 0, err
+    assert "the checkpoint is not of this net, which is trained anew" in err
+    record = TrainingRecord.read(tmp_path / "m/record.json")
+    assert record.net.best_epoch == kept.about["epoch"]
+    assert len(record.net.history) == 29
+    assert record.net.validation == kept.metrics["validation"]["net"]
+    np.testing.assert_array_equal(
+        load(tmp_path / "m").network.params["W1"], kept.network.params["W1"]
+    )
+
+
+def test_ctrl_c_while_the_linear_baseline_trains(tmp_path, monkeypatch, capsys):
+    """The net is not trained on against a baseline that was cut short."""
+    write_csv(tmp_path / "a.csv", flowers())
+    interrupt_at(monkeypatch, 3, of_the_net=False)
+    monkeypatch.setattr(running, "fit", None)
+    words = ["train", "a.csv", "--target", "kind", "--out", "m", "--time", "60"]
+    code, out, _ = run(monkeypatch, capsys, *words)
+    assert (code, out) == (130, "")
+    assert not (tmp_path / "m/model.safetensors").exists()
+
+
+def test_ctrl_c_after_training_keeps_the_net(tmp_path, monkeypatch, capsys):
+    write_csv(tmp_path / "a.csv", flowers())
+    words = ["train", "a.csv", "--target", "kind", "--out", "m", "--time", "1"]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(running, "concluded", interrupt)
+        assert run(patched, capsys, *words)[0] == 130
+    kept = load(tmp_path / "m")
+    assert run(monkeypatch, capsys, *words)[0] == 0
+    np.testing.assert_array_equal(
+        load(tmp_path / "m").network.params["W1"], kept.network.params["W1"]
+    )
+
+
+def test_a_page_that_is_missing_is_made_of_the_record(tmp_path, monkeypatch, capsys):
+    write_csv(tmp_path / "a.csv", flowers())
+    words = ["train", "a.csv", "--target", "kind", "--out", "m", "--time", "1"]
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(report, "write_own", interrupt)
+        assert run(patched, capsys, *words)[0] == 130
+    before = (tmp_path / "m/record.json").read_bytes()
+    monkeypatch.setattr(report, "write_own", lambda record, path: path.write_text(record.command))
+    code, out, err = run(monkeypatch, capsys, *words)
+    assert code == 0, err
+    assert "m/report.html" in out
+    assert (tmp_path / "m/report.html").read_text().startswith("handgrad train a.csv")
+    assert (tmp_path / "m/record.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("epoch", [1, 7])
+def test_a_net_that_diverges_keeps_the_best_before(tmp_path, monkeypatch, capsys, epoch):
+    write_csv(tmp_path / "a.csv", flowers())
+    noted = fitting.Solver._note
+
+    def diverging(solver, losses, rate):
+        if solver.epoch + 1 == epoch:
+            losses = [*losses[:-1], float("nan")]
+        noted(solver, losses, rate)
+
+    monkeypatch.setattr(fitting.Solver, "_note", diverging)
+    words = ["train", "a.csv", "--target", "kind", "--out", "m", "--time", "60"]
+    code, _, err = run(monkeypatch, capsys, *words)
+    if epoch == 1:  # there is nothing to keep; but the linear model has not ended it
+        assert code == 2
+        assert "the loss became nan" in err
+        assert "logistic regression diverged; in its place the most frequent class" in err
+        return
+    assert code == 0, err
+    record = TrainingRecord.read(tmp_path / "m/record.json")
+    assert len(record.net.history) == 6
+    assert record.net.stopped.startswith("training diverged in epoch 7; epoch ")
+    assert "note: the linear baseline: training diverged in epoch 7" in err
+
+
+def test_the_kept_epoch_is_the_last_that_was_better():
+    from own_data_problems import a_problem
+
+    net = fitting.fit(a_problem(), running.default_settings(210, (4,)), fitting.Limits(60.0), 0)
+    assert net.stopped.startswith(f"epoch {net.best.epoch} was the last that was better")
 
 
 def test_ctrl_c_before_there_is_anything_to_keep(tmp_path, monkeypatch, capsys):

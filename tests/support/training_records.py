@@ -122,7 +122,9 @@ def _net(metrics, task):
 def _analysis(name, task, images):
     rng = np.random.default_rng(0)
     if task == "regress":
-        points = tuple(Residual(i, float(i), i + 0.5 * (-1) ** i) for i in range(1, 16))
+        points = tuple(
+            Residual(i, float(i), i + 0.5 * (-1) ** i, 0.5 * (-1) ** i) for i in range(1, 16)
+        )
         return TargetAnalysis(
             name, None, Regression(15, points, (-1.0, 0.0, 1.0), (8, 7), points[:3])
         )

@@ -101,8 +101,16 @@ def main() -> None:
         say(f"handgrad: error: {error}", err=True)
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        say("\nhandgrad: interrupted; the same command goes on where it was", err=True)
+        goes_on = "; the same command goes on where it was" if _goes_on() else ""
+        say(f"\nhandgrad: interrupted{goes_on}", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _goes_on() -> bool:
+    """Whether the command that was called does not begin anew when it is called again."""
+    name = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+    batch = any(word.split("=")[0] == "--batch" for word in sys.argv)
+    return name in ("data", "reproduce", "train") or (name == "check" and batch)

@@ -1,6 +1,7 @@
 """`handgrad info`: what a model's file says of itself."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 from rich import box
@@ -11,9 +12,11 @@ from handgrad.cli.own_data_view import results_table
 from handgrad.images import ImagePreprocessor
 from handgrad.models import Model, load
 from handgrad.network_spec import layers_of
-from handgrad.terminal import say
+from handgrad.own_data.keeping import SO_FAR
+from handgrad.terminal import say, written
 
 _MOST = 20
+_PARTS = {"train": "to train", "val": "to validate", "test": "to test"}
 
 
 @click.command("info")
@@ -29,12 +32,34 @@ def info_command(model: Path) -> None:
     for each in layers_of(trained.network):
         shape = " x ".join(map(str, each.output_shape))
         layers.add_row(each.kind, each.settings, shape, f"{each.parameters:,}")
-    console.print(layers)
+    with written():
+        console.print(layers)
     if "validation" in trained.metrics:
         test = trained.metrics.get("test")
-        console.print(results_table(trained.task, trained.metrics["validation"], test))
+        with written():
+            console.print(results_table(trained.task, trained.metrics["validation"], test))
     for name, value in trained.about.items():
-        say(f"{name}: {value}")
+        if name == SO_FAR:
+            say("training: interrupted; the command that began it goes on, and tests it at its end")
+        else:
+            say(f"{name}: {_words(value)}")
+
+
+def _words(value: Any) -> str:
+    """What is known of the training, as a person would write it.
+
+    >>> _words({"train": 1050, "val": 23}), _words({"hidden": [128, 64], "batch_norm": False})
+    ('1,050 to train, 23 to validate', 'hidden 128, 64; batch norm no')
+    """
+    if not isinstance(value, dict):
+        if isinstance(value, bool):
+            return "yes" if value else "no"
+        return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    if all(type(each) is int for each in value.values()):
+        return ", ".join(f"{each:,} {_PARTS.get(name, name)}" for name, each in value.items())
+    return "; ".join(
+        f"{name.replace('_', ' ')} {_words(each) or 'none'}" for name, each in value.items()
+    )
 
 
 def _what(model: Model) -> str:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column, Table
 
-from handgrad.terminal import duration
+from handgrad.terminal import duration, written
 from handgrad.training_record import (
     METRICS,
     ColumnRecord,
@@ -174,7 +174,8 @@ class TerminalTraining:
 
     def _print(self, what: Table | str) -> None:
         console = Console() if Console().is_terminal else Console(width=100, soft_wrap=True)
-        console.print(what, markup=False, highlight=False)
+        with written():
+            console.print(what, markup=False, highlight=False)
 
 
 def _columns_table(columns: Sequence[ColumnRecord]) -> Table:

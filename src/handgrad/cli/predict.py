@@ -27,7 +27,9 @@ def predict_command(model: Path, data: Path, out: Path | None, proba: bool, skip
     """Predict DATA with MODEL, the file or folder that `handgrad train` wrote.
 
     Gives CSV: a line a row (or image) in DATA's order, with its number (or file) and the
-    prediction. Columns are found by name, in any order; others are ignored.
+    prediction. A row's number is its line in a text file, below a header from 2 on; in other
+    files, and of images in one file, rows count from 1. Columns are found by name, in any order;
+    others are ignored.
     """
     trained = load(model)
     if proba and trained.task == "regress":

@@ -2,15 +2,21 @@
 
 import re
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from handgrad.cli.own_data_view import TerminalTraining
 from handgrad.own_data.request import Request
 from handgrad.own_data.run import train
+
+_ENDINGS = {
+    *(".csv", ".tsv", ".txt", ".dat", ".data", ".tab", ".arff", ".parquet", ".pq", ".npz"),
+    *(".libsvm", ".svm", ".svmlight", ".gz", ".idx"),
+}
+_IDX = re.compile(r"\.idx\d-ubyte")
 
 
 class Size(click.ParamType[tuple[int, int]]):
@@ -75,6 +81,12 @@ class Size(click.ParamType[tuple[int, int]]):
     metavar="COLUMN",
     help="Validation and test rows are the last by this column.",
 )
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="COLUMN",
+    help="Learn from this column although it gives the target away; may be repeated.",
+)
 @click.option("--resize", type=Size(), help="Resize images to this height and width.")
 @click.option("--skip-bad", is_flag=True, help="Leave out images that cannot be read.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
@@ -90,7 +102,7 @@ def train_command(data: Path, out: Path | None, **options: Any) -> None:
     request = Request(
         data=data,
         out=out or Path(f"{_stem(data)}-model"),
-        command=shlex.join(["handgrad", *(_without_folders(word) for word in sys.argv[1:])]),
+        command=_command(click.get_current_context()),
         **options,
     )
     with TerminalTraining() as watcher:
@@ -99,15 +111,40 @@ def train_command(data: Path, out: Path | None, **options: Any) -> None:
 
 
 def _stem(data: Path) -> str:
-    """A file's or folder's name without what its endings say.
+    """A file's or folder's name without the endings that say its format.
 
-    >>> _stem(Path("a/iris.csv.gz")), _stem(Path("a/pictures/"))
-    ('iris', 'pictures')
+    >>> _stem(Path("a/sales.2023.csv.gz")), _stem(Path("a/pictures/"))
+    ('sales.2023', 'pictures')
     """
     name = data.resolve().name
-    return name.split(".")[0] or name.strip(".") or "data"
+    while (ending := Path(name).suffix.lower()) in _ENDINGS or _IDX.fullmatch(ending):
+        name = name[: -len(ending)]
+    return name.strip(".") or "data"
 
 
-def _without_folders(word: str) -> str:
-    """An argument of the command, of a path its last part alone: records name no folders."""
-    return Path(word).name if "/" in word and "://" not in word else word
+def _command(context: click.Context) -> str:
+    """The command as it was given, of DATA and --out their names alone: records name no folders."""
+    words = ["handgrad", context.info_name or "train"]
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE:
+            continue
+        given = context.params[name]
+        if isinstance(parameter, click.Argument):
+            words.append(given.resolve().name)
+        elif given is True:
+            words.append(parameter.opts[0])
+        else:
+            for value in given if parameter.multiple else [given]:
+                words += [parameter.opts[0], _written(name, value)]
+    return shlex.join(words)
+
+
+def _written(name: str, value: Any) -> str:
+    if name == "out":
+        return str(value.resolve().name)
+    if name == "resize":
+        return "{}x{}".format(*value)
+    if name == "storage":  # may hold a password
+        return re.sub(r"//[^/@]*@", "//...@", value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -18,13 +18,14 @@ Whatever they come from, pictures become bytes, (N, C, H, W), by these rules:
 """
 
 from handgrad.images.image_set import ImageBatch, ImageSet
-from handgrad.images.opening import holds_images, iter_images, open_images
+from handgrad.images.opening import files_read, holds_images, iter_images, open_images
 from handgrad.images.preprocessor import ImagePreprocessor
 
 __all__ = [
     "ImageBatch",
     "ImagePreprocessor",
     "ImageSet",
+    "files_read",
     "holds_images",
     "iter_images",
     "open_images",

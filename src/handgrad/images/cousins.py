@@ -146,8 +146,8 @@ def names_of(labels: Array, cousin: Cousin, path: Path) -> list[str]:
     wrong = np.flatnonzero((indices < 0) | (indices >= len(cousin.classes)))
     if wrong.size:
         raise DataError(
-            f"{path}: row {wrong[0]} has the label {labels[wrong[0]]}; those of {cousin.title}, "
-            f"which its name says it is, are {cousin.first} to "
+            f"{path}: row {wrong[0] + 1} has the label {labels[wrong[0]]}; those of "
+            f"{cousin.title}, which its name says it is, are {cousin.first} to "
             f"{cousin.first + len(cousin.classes) - 1}"
         )
     return [cousin.classes[index] for index in indices]

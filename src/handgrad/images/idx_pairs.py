@@ -71,13 +71,17 @@ def read_pairs(path: Path, resize: Size | None) -> ImageSet:
     if resize is not None:
         X = resized(X, resize)
     labels = [label for part in parts for label in part.labels]
-    of_parts, names = {}, [f"row {row}" for row in range(len(X))]
+    of_parts, names = {}, [f"row {row}" for row in range(1, len(X) + 1)]
     if len(parts) > 1:
         known = [pair.part or "" for pair in pairs]
         of_parts = rows_of_parts(
             [name for name, part in zip(known, parts, strict=True) for _ in part.labels]
         )
-        names = [f"{name} row {row}" for name, rows in of_parts.items() for row in range(len(rows))]
+        names = [
+            f"{name} row {row}"
+            for name, rows in of_parts.items()
+            for row in range(1, len(rows) + 1)
+        ]
     cousin, packed = parts[0].cousin, ", gzip" if parts[0].packed else ""
     qmnist = ["column 0 of eight is the label"] if parts[0].columns == 8 else []
     return ImageSet(
@@ -89,6 +93,12 @@ def read_pairs(path: Path, resize: Size | None) -> ImageSet:
         parts=of_parts,
         resized=resize is not None,
     )
+
+
+def files_of_pair(path: Path) -> list[Path]:
+    """Name the files that `read_pairs` reads of a file's pair."""
+    (pair,) = _wanted(path)
+    return [file for file in (pair.images, pair.labels) if file is not None]
 
 
 def images_alone(path: Path) -> Pixels:

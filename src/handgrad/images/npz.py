@@ -69,7 +69,7 @@ def read_npz(path: Path, resize: Size | None) -> ImageSet:
     names = [
         f"{part} row {row}".strip()
         for part, each in zip(parts, label_parts, strict=True)
-        for row in range(len(each))
+        for row in range(1, len(each) + 1)
     ]
     arrays = shown([pictures[part][0] for part in parts])
     return ImageSet(
@@ -160,7 +160,7 @@ def _labels(name: str, values: Array, rows: int, path: Path) -> list[str]:
         odd = np.flatnonzero(values != np.rint(values))
         if odd.size:
             raise DataError(
-                f"{where} holds classes; row {odd[0]} has {values[odd[0]]}, which is none"
+                f"{where} holds classes; row {odd[0] + 1} has {values[odd[0]]}, which is none"
             )
         values = values.astype(np.int64)
     if values.dtype.kind not in "iubU":

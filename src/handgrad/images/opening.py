@@ -9,7 +9,7 @@ from handgrad.datasets.idx import idx_dimensions
 from handgrad.errors import DataError
 from handgrad.images import npz
 from handgrad.images.folders import iter_pictures, read_folder
-from handgrad.images.idx_pairs import images_alone, is_idx_folder, read_pairs
+from handgrad.images.idx_pairs import files_of_pair, images_alone, is_idx_folder, read_pairs
 from handgrad.images.image_set import ImageBatch, ImageSet, Progress, checked_size, in_words
 from handgrad.images.pictures import READ, UNREAD, resized
 from handgrad.images.pixels import Pixels, Size, as_channels
@@ -23,6 +23,11 @@ def holds_images(path: Path) -> bool:
         return False
     picture = path.suffix.lower() in READ | UNREAD
     return picture or bool(idx_dimensions(path)) or npz.holds_pictures(path)
+
+
+def files_read(path: Path) -> list[Path]:
+    """Name the files that a file stands for: itself, or an IDX pair of images and labels."""
+    return files_of_pair(path) if idx_dimensions(path) else [path]
 
 
 def open_images(
@@ -138,7 +143,7 @@ def _pieces(
         )
     for start in range(0, len(X), rows):
         piece = resized(X[start : start + rows], size)
-        names = [f"row {row}" for row in range(start, start + len(piece))]
+        names = [f"row {row}" for row in range(start + 1, start + len(piece) + 1)]
         yield ImageBatch(as_channels(piece, input_shape[0]), names)
 
 

@@ -116,7 +116,7 @@ def _as_bytes(X: Array, where: str) -> Pixels:
         ends = (X < 0) | (X > 255) | (X != X)
         row = int(np.argmax(ends.reshape(len(X), -1).any(axis=1)))
         raise DataError(
-            f"{where}: pixels are 0 to 255, or 0 to 1 in floats; row {row} has "
+            f"{where}: pixels are 0 to 255, or 0 to 1 in floats; row {row + 1} has "
             f"{X[row][ends[row]][0]}"
         )
     scale = 255 if X.dtype.kind == "f" and high <= 1 else 1

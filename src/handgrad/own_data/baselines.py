@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handgrad.arrays import Array
+from handgrad.errors import NonFiniteLossError
 from handgrad.own_data.fitting import Limits, fit
 from handgrad.own_data.problem import Problem
 from handgrad.own_data.settings import Settings
@@ -17,12 +18,16 @@ _MOST_INPUTS = 4096  # beyond, the normal equations take longer than steps
 
 @dataclass(frozen=True)
 class Fitted:
-    """A baseline, trained; ``predict`` takes inputs (N, ...) and gives what the net gives."""
+    """A baseline, trained; ``predict`` takes inputs (N, ...) and gives what the net gives.
+
+    ``said`` is what people should know of its training, most often nothing.
+    """
 
     name: str
     description: str
     predict: Callable[[Array], Array]
     seconds: float
+    said: str = ""
 
 
 def majority(problem: Problem) -> Fitted:
@@ -46,7 +51,13 @@ def majority(problem: Problem) -> Fitted:
 def linear(problem: Problem, limits: Limits, seed: int) -> Fitted:
     """Fit a linear model to the same inputs: logistic regression, or ridge regression.
 
-    The penalty of the ridge is the one of four that is best on the validation rows.
+    The penalty of the ridge is the one of four that is best on the validation rows. Where logistic
+    regression diverges in its first epoch, what `majority` says stands in its place.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C.
     """
     started = time.perf_counter()
     inputs = int(np.prod(problem.input_shape))
@@ -63,10 +74,18 @@ def linear(problem: Problem, limits: Limits, seed: int) -> Fitted:
         batch_size=min(256, max(16, len(problem.train.y) // 20)),
         batch_norm=False,
     )
-    net = fit(problem, settings, limits, seed)
     kind = "linear" if problem.task == "regress" else "logistic"
+    try:
+        net = fit(problem, settings, limits, seed)
+    except NonFiniteLossError:
+        constant = majority(problem)
+        text = f"{kind} regression diverged; in its place {constant.description}"
+        return Fitted("linear", text, constant.predict, time.perf_counter() - started, text)
+    if net.interrupted:
+        raise KeyboardInterrupt  # half trained, it would be too easy to beat
     text = f"{kind} regression on the same inputs, {len(net.history)} epochs"
-    return Fitted("linear", text, net.predict, time.perf_counter() - started)
+    said = f"the linear baseline: {net.stopped}" if net.diverged else ""
+    return Fitted("linear", text, net.predict, time.perf_counter() - started, said)
 
 
 def _ridge(problem: Problem) -> tuple[Callable[[Array], Array], float]:

@@ -39,8 +39,10 @@ class Found:
     search: SearchSummary | None
 
 
-def model_of(ready: Ready, found: Found, measured: Mapping[str, Any]) -> Model:
-    """Put together what the model's file keeps."""
+def model_of(
+    ready: Ready, found: Found, measured: Mapping[str, Any], more: Mapping[str, Any] | None = None
+) -> Model:
+    """Put together what the model's file keeps; ``more`` is known of the training besides."""
     about = {
         "data": ready.data.name,
         "rows": {"train": ready.sizes.train, "val": ready.sizes.val, "test": ready.sizes.test},
@@ -48,6 +50,7 @@ def model_of(ready: Ready, found: Found, measured: Mapping[str, Any]) -> Model:
         "settings": found.settings.to_record(),
         "epoch": found.net.best.epoch,
         "numpy": np.__version__,
+        **(more or {}),
     }
     return Model(found.net.network, ready.preprocessor, ready.coder, measured, about)
 
@@ -100,7 +103,7 @@ def concluded(
 
 def _net(ready: Ready, found: Found, predicted: Array) -> NetSummary:
     problem, net = ready.problem, found.net
-    test = metrics.of(problem.task, ready.in_units(problem.test.y), predicted)
+    test = metrics.of(problem.task, ready.truth(problem.test), predicted)
     accuracy = test.get("accuracy")
     interval = None if accuracy is None else Interval.wilson(accuracy, len(predicted))
     return NetSummary(
@@ -122,7 +125,7 @@ def _analyses(ready: Ready, predicted: Array, seed: int) -> tuple[TargetAnalysis
     part, targets = ready.problem.test, ready.data.targets
     numbers = ready.numbers[part.rows]
     if ready.problem.task == "regress":
-        return judging.of_numbers(targets, ready.in_units(part.y), predicted, numbers)
+        return judging.of_numbers(targets, ready.truth(part), predicted, numbers)
     if ready.problem.task == "multilabel":
         return judging.of_labels(targets, part.y, predicted, numbers, seed)
     analysis = analyse(

@@ -80,7 +80,11 @@ def _column(
         if use == "target":
             kind = "number" if summary.target.task == "regress" else "category"
         distinct = len(set(column[~missing].tolist()))
-        return ColumnRecord(name, kind, use, int(missing.sum()), distinct, 0)
+        aim, low, high, mean = summary.target, None, None, None
+        if use == "target" and aim.task == "regress":
+            place = aim.names.index(name)
+            low, high, mean = aim.lowest[place], aim.highest[place], aim.mean[place]
+        return ColumnRecord(name, kind, use, int(missing.sum()), distinct, 0, low, high, mean)
     found = summary.column(name)
     inputs = groups.get(name, slice(0, 0))
     return ColumnRecord(

@@ -53,7 +53,12 @@ def of_numbers(
         counts, edges = np.histogram(errors, _BINS)
         pairs = [
             tuple(
-                Residual(int(numbers[row]), float(truth[row, j]), float(predicted[row, j]))
+                Residual(
+                    int(numbers[row]),
+                    float(truth[row, j]),
+                    float(predicted[row, j]),
+                    float(errors[row]),
+                )
                 for row in rows
             )
             for rows in (shown, worst)

@@ -22,7 +22,8 @@ class Predicted:
     Attributes
     ----------
     names : list of str
-        Each row's number from 1, or the image's file.
+        Each row's number, as messages and reports count it (a text file's line; otherwise from
+        1), or the image's file.
     answers : array (N,) or (N, L)
     probabilities : array (N, C) or (N, L), or None for a regression
     skipped : list of str
@@ -56,14 +57,13 @@ def predictions(model: Model, data: Path, *, skip_bad: bool = False) -> Iterator
         raise ModelError(f"the model takes a table; {data} is a folder")
     if holds_images(data):
         raise ModelError(f"the model takes a table; {data} holds images")
-    table, row = open_table(data), 0
+    table, rows = open_table(data), 0
     # Of those that the model reads as texts, the ones that are there: it says which are missing.
     text = [name for name in model.preprocessor.text_columns if name in table.names]
     for columns in table.chunks(_ROWS, text=text):
-        names = [str(number) for number in range(row + 1, row + columns.rows + 1)]
-        row += columns.rows
-        yield _predicted(model, columns, names, [])
-    if not row:
+        rows += columns.rows
+        yield _predicted(model, columns, [str(number) for number in columns.numbers], [])
+    if not rows:
         raise DataError(f"{data} has a header but no rows")
 
 

@@ -19,11 +19,14 @@ class Part:
         targets, standardised
     rows : int64 array (N,)
         Each row's place in the data as it was read, from 0.
+    amounts : float64 array, as y, or None
+        Of a regression: the targets as the data has them, to every digit.
     """
 
     X: Array
     y: Array
     rows: Array
+    amounts: Array | None = None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """From a table or images on disk to rows that a net trains on, and what to say of them."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -68,8 +68,11 @@ class Ready:
 
     def metrics(self, part: Part, predict: Callable[[Array], Array]) -> Metrics:
         """Measure predictions on a part, numbers in their own units."""
-        predicted = self.in_units(predict(part.X))
-        return metrics.of(self.problem.task, self.in_units(part.y), predicted)
+        return metrics.of(self.problem.task, self.truth(part), self.in_units(predict(part.X)))
+
+    def truth(self, part: Part) -> Array:
+        """Give a part's labels, or its targets as the data has them."""
+        return part.y if part.amounts is None else part.amounts
 
 
 def prepared(request: Request, watcher: Watcher) -> Ready:
@@ -96,11 +99,13 @@ def _table(request: Request, watcher: Watcher) -> Ready:
         raise DataError(f"--resize and --skip-bad are for images; {request.data} is a table")
     columns = table.read()
     beside = [name for name in (request.group, request.time_column) if name is not None]
-    for name in (*targets, *beside):
+    for name in (*targets, *beside, *request.keep):
         columns.find(name)
+    if both := {*targets, *beside} & set(request.keep):
+        raise DataError(f"{both.pop()!r} is the target, or steers the split; --keep is for others")
     if both := set(targets) & set(beside):
         raise DataError(f"{both.pop()!r} cannot be the target and steer the split as well")
-    summary = summarise(columns.without(beside), targets, request.task)
+    summary = summarise(columns.without(beside), targets, request.task, keep=request.keep)
     coder = TargetCoder.fit(columns, summary)
     y = coder.encode(columns)
     parts, how = _split(request, columns, None if coder.task == "regress" else y)
@@ -110,10 +115,14 @@ def _table(request: Request, watcher: Watcher) -> Ready:
     preprocessor = Preprocessor.fit(columns.take(parts.train), summary)
     groups = _groups(preprocessor)
     data = of_table(request, table.recognised, columns, summary, groups)
+    if coder.task != "regress":
+        said = _never_trained_on(columns.source, coder, y[parts.train])
+        data = replace(data, warnings=(*data.warnings, *said))
     watcher.found(data, coder.task)
     outputs = len(coder.names) if coder.task == "regress" else len(coder.classes)
     X = preprocessor.transform(columns)
-    problem = _problem(coder.task, outputs, X, y, parts)
+    amounts = coder.amounts(columns) if coder.task == "regress" else None
+    problem = _problem(coder.task, outputs, X, y, parts, amounts)
     return Ready(
         data=data,
         sizes=_sizes(parts, how),
@@ -131,6 +140,7 @@ def _images(request: Request, watcher: Watcher) -> Ready:
         "--target": request.targets or None,
         "--group": request.group,
         "--time-column": request.time_column,
+        "--keep": request.keep or None,
     }
     if given := [name for name, value in beside.items() if value is not None]:
         raise DataError(f"{given[0]} is for tables; {request.data} holds images")
@@ -160,7 +170,7 @@ def _images(request: Request, watcher: Watcher) -> Ready:
             "images",
         ),
         coder=coder,
-        numbers=np.arange(len(y)),
+        numbers=np.arange(1, len(y) + 1),
         pixels=images.X,
         names=images.names,
     )
@@ -192,6 +202,30 @@ def _split(request: Request, columns: Columns, y: Array | None) -> tuple[Split, 
     return split(y, seed=request.seed, rows=columns.rows), how
 
 
+def _never_trained_on(source: str, coder: TargetCoder, y: Array) -> list[str]:
+    """Name the classes, or labels, without training rows: they cannot be learnt.
+
+    Raises
+    ------
+    DataError
+        Where the training rows have one class alone.
+    """
+    rows = y.sum(axis=0) if y.ndim > 1 else np.bincount(y, minlength=len(coder.classes))
+    lacking = [name for name, count in zip(coder.classes, rows, strict=True) if not count]
+    if y.ndim == 1 and len(coder.classes) - len(lacking) < 2:
+        raise DataError(
+            f"{source}: the split leaves one class in the training rows, none of "
+            f"{_listed(lacking)}; split by something else, or at random"
+        )
+    if not lacking:
+        return []
+    what = "labels" if y.ndim > 1 else "classes"
+    return [
+        f"{len(lacking)} of {len(coder.classes)} {what} have no training rows, and are never "
+        f"predicted: {_listed(lacking)}"
+    ]
+
+
 def _image_parts(images: ImageSet, y: Array, seed: int) -> tuple[Split, str]:
     """Take the parts that the images came in, and split off those they lack."""
     given = {name: np.asarray(rows, np.int64) for name, rows in images.parts.items()}
@@ -208,9 +242,12 @@ def _image_parts(images: ImageSet, y: Array, seed: int) -> tuple[Split, str]:
     return Split(given["train"], given["val"], given["test"]), how
 
 
-def _problem(task: str, outputs: int, X: Array, y: Array, parts: Split) -> Problem:
+def _problem(
+    task: str, outputs: int, X: Array, y: Array, parts: Split, amounts: Array | None = None
+) -> Problem:
     train, val, test = (
-        Part(X[rows], y[rows], rows) for rows in (parts.train, parts.val, parts.test)
+        Part(X[rows], y[rows], rows, None if amounts is None else amounts[rows])
+        for rows in (parts.train, parts.val, parts.test)
     )
     return Problem(task, outputs, train, val, test)
 
@@ -226,6 +263,11 @@ def _groups(preprocessor: Preprocessor) -> dict[str, slice]:
         groups[encoder.name] = slice(place, place + len(encoder.features))
         place += len(encoder.features)
     return groups
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5:,} more" if len(names) > 5 else ""
+    return ", ".join(repr(name) for name in names[:5]) + more
 
 
 def _some(names: tuple[str, ...]) -> str:

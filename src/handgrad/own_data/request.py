@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handgrad.images import files_read
+
 
 @dataclass(frozen=True)
 class Request:
@@ -27,6 +29,8 @@ class Request:
         An Optuna storage's URL for the search; None: a journal in the folder.
     group, time_column : str or None
         A column whose equal values stay in one part; one that orders the rows.
+    keep : tuple of str
+        Columns to learn from although they give the target away.
     resize : (height, width) or None
         What images are resized to.
     skip_bad : bool
@@ -46,6 +50,7 @@ class Request:
     storage: str | None
     group: str | None
     time_column: str | None
+    keep: tuple[str, ...]
     resize: tuple[int, int] | None
     skip_bad: bool
     seed: int
@@ -53,14 +58,17 @@ class Request:
     command: str
 
     def identity(self) -> dict[str, Any]:
-        """Say what makes a folder's training this one; the time may change while it goes on."""
+        """Say what makes a folder's training this one.
+
+        The time may change while it goes on, and the search may grow.
+        """
         return {
             "data": fingerprint(self.data),
             "target": list(self.targets),
             "task": self.task,
-            "search": self.candidates,
             "group": self.group,
             "time-column": self.time_column,
+            "keep": sorted(self.keep),
             "resize": None if self.resize is None else list(self.resize),
             "skip-bad": self.skip_bad,
             "seed": self.seed,
@@ -68,20 +76,25 @@ class Request:
 
     def study_name(self) -> str:
         """Name the search, so that processes which ask for the same share it."""
-        text = json.dumps({n: v for n, v in self.identity().items() if n != "search"})
+        text = json.dumps(self.identity())
         return f"handgrad-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 def fingerprint(path: Path) -> str:
-    """Hash a file's content, or the names and sizes of all files of a folder."""
+    """Hash the content of what is read: a file, a folder's files and their names, an IDX pair."""
     digest = hashlib.sha256()
     if path.is_dir():
-        for file in sorted(path.rglob("*")):
-            if file.is_file():
-                name = file.relative_to(path).as_posix()
-                digest.update(f"{name}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+        for file in sorted(each for each in path.rglob("*") if each.is_file()):
+            name = file.relative_to(path).as_posix()
+            digest.update(f"{name}\0{file.stat().st_size}\0".encode("utf-8", "surrogateescape"))
+            _add(digest, file)
     else:
-        with path.open("rb") as stream:
-            while block := stream.read(2**20):
-                digest.update(block)
+        for file in files_read(path):
+            _add(digest, file)
     return digest.hexdigest()[:16]
+
+
+def _add(digest: Any, file: Path) -> None:
+    with file.open("rb") as stream:
+        while block := stream.read(2**20):
+            digest.update(block)

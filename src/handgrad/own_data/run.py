@@ -1,28 +1,26 @@
 """One `handgrad train`: data, baselines, search, net, and at the end, once, the test rows."""
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from handgrad import report
-from handgrad.errors import ReportError
+from handgrad.errors import CheckpointError, ReportError
 from handgrad.own_data import baselines
 from handgrad.own_data.concluding import Found, concluded, model_of
-from handgrad.own_data.fitting import Limits, Net, best_epoch, best_path, fit
+from handgrad.own_data.fitting import Limits, Net, best_epoch, fit, is_better
 from handgrad.own_data.folder import Folder, opened
+from handgrad.own_data.keeping import best_found, keep, validation
 from handgrad.own_data.reading import Ready, prepared
 from handgrad.own_data.request import Request
 from handgrad.own_data.settings import Settings, default_settings
 from handgrad.own_data.watching import Watcher
 from handgrad.training_record import (
     EpochRecord,
-    Metrics,
     SearchSummary,
     TrainingRecord,
     TrialSummary,
 )
 
-_CHECKPOINT_FROM_NUMBERS = 200_000  # of the training inputs: less is trained in some seconds
 _BASELINES_SHARE = 0.2  # of the time, at most
 _SHARES_OF_THE_CHOSEN = 2  # of what one candidate of a search may take
 
@@ -43,14 +41,16 @@ def train(request: Request, watcher: Watcher) -> TrainingRecord:
     ready = prepared(request, watcher)
     watcher.split(ready.sizes, ready.preprocessing)
     with opened(request.out, request.identity()) as folder:
-        if folder.record.exists() and folder.model.exists():
+        run = _Run(request, ready, folder, watcher, started)
+        if (record := run.done()) is not None:
             watcher.notice(
                 f"{request.out} holds this training, done; to train again name another folder "
                 "with --out, or another --seed"
             )
-            return TrainingRecord.read(folder.record)
+            run.write_page(record)
+            return record
         try:
-            return _Run(request, ready, folder, watcher, started).all()
+            return run.all()
         except KeyboardInterrupt:
             folder.spend(time.perf_counter() - started)
             raise
@@ -60,7 +60,8 @@ def train(request: Request, watcher: Watcher) -> TrainingRecord:
 class _Run:
     """The steps, each with what the earlier ones gave.
 
-    ``used`` is how many seconds of the time have gone to the baselines and the search.
+    ``used`` is how many seconds of the time have gone to the baselines and the search,
+    ``candidate`` the best net of the search, if this process trained it.
     """
 
     request: Request
@@ -70,6 +71,15 @@ class _Run:
     started: float
     used: float = 0.0
     fitted: tuple[baselines.Fitted, ...] = field(default=())
+    candidate: Found | None = None
+
+    def done(self) -> TrainingRecord | None:
+        """Read the record of this training, where it has come to its end."""
+        if not (self.folder.record.exists() and self.folder.model.exists()):
+            return None
+        record = TrainingRecord.read(self.folder.record)
+        tried = 0 if record.search is None else len(record.search.trials)
+        return record if tried >= self.request.candidates else None
 
     def all(self) -> TrainingRecord:
         """Baselines, search, net, test rows."""
@@ -77,15 +87,21 @@ class _Run:
         limits = Limits(max(1.0, _BASELINES_SHARE * self.request.seconds))
         self.fitted = (baselines.majority(problem), baselines.linear(problem, limits, seed))
         self.used = sum(each.seconds for each in self.fitted)
+        for said in (each.said for each in self.fitted if each.said):
+            self.watcher.notice(said)
         search, settings = None, self._default()
         if self.request.candidates:
             search, settings = self._searched()
         # Processes that share a folder share its search; one of them trains what was chosen.
         with self.folder.alone(wait=search is not None):
-            if self.folder.record.exists():
-                return TrainingRecord.read(self.folder.record)
-            net = self._trained(settings)
-            return self._concluded(Found(settings, net, self.fitted, search))
+            if (record := self.done()) is not None:
+                return record
+            found = Found(settings, self._trained(settings), self.fitted, search)
+            best = self.candidate  # one that had more time than was left for the chosen
+            if best is not None and is_better(best.net.best, found.net.best):
+                found = Found(best.settings, best.net, self.fitted, search)
+            # From here on nothing that has been trained is lost, whatever happens.
+            return self._concluded(keep(self.folder, self.ready, found))
 
     def _default(self) -> Settings:
         problem = self.ready.problem
@@ -105,21 +121,19 @@ class _Run:
             seed=request.seed,
         )
         search = Search(plan, self.ready.problem, self._default())
-        best: Net | None = None
 
         def told(trial: TrialSummary, net: Net | None) -> None:
-            nonlocal best
             self.watcher.searched(trial, request.candidates)
-            if net is not None and (best is None or best_epoch([best.best, net.best]) is net.best):
-                best = net
-                settings = search.settings_of(trial)
-                self._keep(Found(settings, net, self.fitted, None))
+            best = self.candidate
+            if net is not None and (best is None or is_better(net.best, best.net.best)):
+                self.candidate = Found(search.settings_of(trial), net, self.fitted, None)
+                keep(self.folder, self.ready, self.candidate)
 
         try:
             summary = search.run(told)
         except KeyboardInterrupt:
-            if best is not None:
-                self.watcher.kept(self._validation(best), best.best)
+            if self.candidate is not None:
+                self._tell_kept(best_found(self.folder, self.ready, self.candidate))
             raise
         self.used += summary.seconds
         chosen = next(each for each in summary.trials if each.number == summary.best)
@@ -127,8 +141,7 @@ class _Run:
 
     def _trained(self, settings: Settings) -> Net:
         """Train the net, on from its checkpoint; after Ctrl-C keep the best and say so."""
-        problem, folder = self.ready.problem, self.folder
-        durable = problem.train.X.size >= _CHECKPOINT_FROM_NUMBERS
+        problem = self.ready.problem
         seconds = max(0.0, self.request.seconds - self.used)
         words = settings.in_words(problem.input_shape, problem.outputs)
         self.watcher.training(words, seconds)
@@ -138,24 +151,22 @@ class _Run:
             told.append(epoch if not told else best_epoch([told[-1], epoch]))
             self.watcher.epoch(epoch, told[-1])
 
-        limits = Limits(seconds, folder.checkpoint if durable else None, on_epoch)
-        net = fit(problem, settings, limits, self.request.seed)
+        limits = Limits(seconds, self.folder.checkpoint, on_epoch)
+        try:
+            net = fit(problem, settings, limits, self.request.seed)
+        except CheckpointError:  # of other settings, that a longer search has chosen; or damaged
+            self.watcher.notice("the checkpoint is not of this net, which is trained anew")
+            self.folder.checkpoint.unlink()
+            net = fit(problem, settings, limits, self.request.seed)
         if net.interrupted:
-            self._keep(Found(settings, net, self.fitted, None))
-            self.watcher.kept(self._validation(net), net.best)
+            found = Found(settings, net, self.fitted, None)
+            self._tell_kept(keep(self.folder, self.ready, found))
             raise KeyboardInterrupt
         self.watcher.trained(net.stopped)
         return net
 
-    def _validation(self, net: Net) -> Mapping[str, Metrics]:
-        part = self.ready.problem.val
-        models = {each.name: each.predict for each in self.fitted} | {"net": net.predict}
-        return {name: self.ready.metrics(part, predict) for name, predict in models.items()}
-
-    def _keep(self, found: Found) -> None:
-        """Write the model of what was found so far: the test rows have not been looked at."""
-        metrics = {"validation": self._validation(found.net)}
-        model_of(self.ready, found, metrics).save(self.folder.model)
+    def _tell_kept(self, found: Found) -> None:
+        self.watcher.kept(validation(self.ready, found), found.net.best)
 
     def _concluded(self, found: Found) -> TrainingRecord:
         record = concluded(self.request, self.ready, found, self.started, self.folder.spent())
@@ -167,10 +178,16 @@ class _Run:
         of_parts["test"]["net"] = record.net.test
         model_of(self.ready, found, of_parts).save(self.folder.model)
         record.write(self.folder.record)
+        self.folder.report.unlink(missing_ok=True)
+        self.write_page(record)
+        return record
+
+    def write_page(self, record: TrainingRecord) -> None:
+        """Make the report of a record where it is missing, and leave no checkpoint beside it."""
+        self.folder.checkpoint.unlink(missing_ok=True)
+        if self.folder.report.exists():
+            return
         try:
             report.write_own(record, self.folder.report)
         except ReportError as error:
             self.watcher.notice(str(error))
-        for path in (self.folder.checkpoint, best_path(self.folder.checkpoint)):
-            path.unlink(missing_ok=True)
-        return record

@@ -99,6 +99,23 @@ class Settings:
         return {**named, "rule": "adamw"}
 
 
+def from_record(record: Mapping[str, Any]) -> Settings:
+    """Give the settings that ``to_record`` named.
+
+    >>> default = default_settings(105, (4,))
+    >>> from_record(default.to_record()) == default
+    True
+    """
+    named = {"filters": (), **record}
+    del named["rule"]
+    return Settings(
+        **{
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in named.items()
+        }
+    )
+
+
 def default_settings(rows: int, input_shape: tuple[int, ...]) -> Settings:
     """Choose settings by the number of training rows and the kind of data.
 

@@ -25,6 +25,7 @@ def summarise(
     task: str | None = None,
     *,
     categories: Collection[str] = (),
+    keep: Collection[str] = (),
 ) -> TableSummary:
     """Look at all columns: kinds, missing values, classes, leaks, duplicates.
 
@@ -39,6 +40,8 @@ def summarise(
         classes.
     categories : collection of str
         Columns to take as categories whatever they look like.
+    keep : collection of str
+        Columns to learn from although they give the target away; they are still said to.
 
     Returns
     -------
@@ -52,32 +55,34 @@ def summarise(
         numbers, or no column to learn from.
     """
     targets = (target,) if isinstance(target, str) else tuple(target)
-    for name in (*targets, *categories):
+    for name in (*targets, *categories, *keep):
         columns.find(name)
     if columns.rows < FEWEST_ROWS:
+        counted = "1 row" if columns.rows == 1 else f"{columns.rows} rows"
         raise DataError(
-            f"{columns.source} has {columns.rows} rows: too few to train on and to judge by; "
-            f"at least {FEWEST_ROWS} are needed"
+            f"{columns.source} has {counted}: too few to train on and to judge by; at least "
+            f"{FEWEST_ROWS} are needed"
         )
     aim, said = summarise_target(columns, targets, task)
     features = [name for name in columns.names if name not in targets]
     found = [summarise_column(columns, name, category=name in categories) for name in features]
     leaks = find_leaks(columns, features, aim)
-    found = [_not_if_leaking(each, leaks) for each in found]
+    found = [_not_if_leaking(each, leaks, each.name in keep) for each in found]
     repeated = _duplicates(columns)
     if not any(each.used for each in found):
         why = "; ".join(f"{each.name!r} {each.note}" for each in found[:3])
         raise DataError(
             f"{columns.source} has no column to learn {', '.join(targets)} from"
             + (f": {why}" if why else " but the target")
+            + ("; to learn from one all the same, name it with --keep (keep=)" if leaks else "")
         )
-    warnings = [*said, *_warnings(found), *_of_duplicates(repeated, columns.rows)]
+    warnings = [*said, *_warnings(found, leaks), *_of_duplicates(repeated, columns.rows)]
     return TableSummary(
         columns.source, columns.rows, repeated, tuple(found), aim, leaks, tuple(warnings)
     )
 
 
-def _not_if_leaking(column: ColumnSummary, leaks: Sequence[Leak]) -> ColumnSummary:
+def _not_if_leaking(column: ColumnSummary, leaks: Sequence[Leak], kept: bool) -> ColumnSummary:
     for leak in leaks:
         if leak.name == column.name:
             how = {
@@ -85,22 +90,27 @@ def _not_if_leaking(column: ColumnSummary, leaks: Sequence[Leak]) -> ColumnSumma
                 "one-to-one": "is the target under other names: one value for each of",
                 "linear": "is the target in other units: a straight line through",
             }[leak.how]
-            return replace(column, used=False, note=f"{how} {leak.target!r}")
+            note = f"{how} {leak.target!r}"
+            if kept:
+                return replace(column, note=f"{note}, and is kept")
+            return replace(column, used=False, note=note)
     return column
 
 
-def _warnings(found: Sequence[ColumnSummary]) -> list[str]:
+def _warnings(found: Sequence[ColumnSummary], leaks: Sequence[Leak]) -> list[str]:
     """Make a line of each note; many columns with the same note share one."""
     names: dict[tuple[str, bool], list[str]] = {}
     for each in found:
         if each.note:
             names.setdefault((each.note, each.used), []).append(each.name)
+    leaking = {leak.name for leak in leaks}
     lines = []
     for (note, used), those in names.items():
         shown = ", ".join(repr(name) for name in those[:5])
         more = f" and {len(those) - 5:,} more" if len(those) > 5 else ""
+        unless = ", unless named with --keep (keep=)" if those[0] in leaking else ""
         noun = "column" if len(those) == 1 else "each of the columns"
-        lines.append(f"{noun} {shown}{more} {note}" + ("" if used else "; not used"))
+        lines.append(f"{noun} {shown}{more} {note}" + ("" if used else f"; not used{unless}"))
     return lines
 
 

@@ -261,6 +261,11 @@ class TargetCoder:
         scaled = ((values - self.mean) / self.scale).astype(np.float32)
         return scaled[:, 0] if len(self.names) == 1 else scaled
 
+    def amounts(self, columns: Columns) -> Numbers:
+        """Read a regression's targets as they are: float64 (rows,) or (rows, targets)."""
+        values = np.stack([_amounts(columns, name, self.task) for name in self.names], axis=1)
+        return values[:, 0] if len(self.names) == 1 else values
+
     def _codes(self, columns: Columns) -> npt.NDArray[np.int64]:
         code = {label: index for index, label in enumerate(self.classes)}
         texts = as_texts(columns[self.names[0]])
