@@ -47,7 +47,7 @@ def test_mnist_with_its_parts(tmp_path, packed):
         np.testing.assert_array_equal(images.X[12:, 0], images_of(10, 1))
         assert images.labels == [str(row % 10) for row in range(12)] + list("0123456789")
         assert images.names[0] == "train row 1"
-        assert images.names[-1] == "test row 9"
+        assert images.names[-1] == "test row 10"
         assert {name: list(rows) for name, rows in images.parts.items()} == {
             "train": list(range(12)), "test": list(range(12, 22)),
         }  # fmt: skip
