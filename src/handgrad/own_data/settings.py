@@ -106,14 +106,12 @@ def from_record(record: Mapping[str, Any]) -> Settings:
     >>> from_record(default.to_record()) == default
     True
     """
-    named = {"filters": (), **record}
-    del named["rule"]
-    return Settings(
-        **{
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in named.items()
-        }
-    )
+    named: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in {"filters": (), **record}.items()
+        if name != "rule"
+    }
+    return Settings(**named)
 
 
 def default_settings(rows: int, input_shape: tuple[int, ...]) -> Settings:
