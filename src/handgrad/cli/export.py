@@ -9,7 +9,7 @@ from handgrad.export import FORMATS, export
 from handgrad.export.source import source_of
 from handgrad.terminal import say
 
-_ENDINGS = {"onnx": ".onnx", "torch": ".pt.safetensors", "c": ".c"}
+_ENDINGS = {"onnx": ".onnx", "torch": "_torch.py", "c": ".c"}
 
 
 @click.command("export")

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handgrad.errors import ExportError
+from handgrad.export.keras_import import from_keras
+from handgrad.export.torch_import import from_torch
 
 if TYPE_CHECKING:
     from handgrad.export.source import Exportable
 
-__all__ = ["FORMATS", "export"]
+__all__ = ["FORMATS", "export", "from_keras", "from_torch"]
 
 FORMATS = {
     "onnx": ("onnx_file", "to_onnx"),

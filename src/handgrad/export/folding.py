@@ -27,7 +27,7 @@ from handgrad.network import (
     ReLU,
 )
 
-_SCALE_GOES_THROUGH = (Flatten, MaxPool, AvgPool, GlobalAvgPool, ReLU, LeakyReLU)
+SCALE_GOES_THROUGH = (Flatten, MaxPool, AvgPool, GlobalAvgPool, ReLU, LeakyReLU)
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def _without_dropout(steps: list[Step]) -> list[Step]:
             factor = step.layer.keep * (_factor(waiting) if waiting else 1.0)
             waiting = replace(step, layer=Scale(factor))
             continue
-        if waiting and not isinstance(step.layer, _SCALE_GOES_THROUGH):
+        if waiting and not isinstance(step.layer, SCALE_GOES_THROUGH):
             if isinstance(step.layer, Dense | Conv | BatchNorm):
                 step = _scaled(step, _factor(waiting))
             elif _factor(waiting) != 1:
