@@ -1,5 +1,6 @@
 """The update rules of handgrad.optim as the engine takes them: csrc/rules.c steps in place."""
 
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -47,10 +48,18 @@ class InPlace(NamedTuple):
     state: tuple[str, ...]
 
 
+@cache
+def _hyperparameters(rule: optim.Rule) -> frozenset[str]:
+    """What a rule of ``optim.RULES`` keeps in a config beside its state."""
+    return frozenset(rule(np.zeros(1), np.zeros(1), None)[1]).difference(_STATE[rule])
+
+
 def owned(rule: optim.Rule, w: Array, config: optim.Config) -> tuple[InPlace, optim.Config]:
     """Give a rule of ``optim.RULES`` in place, and a config with defaults and state of its own."""
     given = {name: value for name, value in config.items() if name not in _STATE[rule]}
-    _, full = rule(np.zeros(1), np.zeros(1), given)
+    full = given
+    if not _hyperparameters(rule) <= given.keys():  # a config of an earlier call has them all
+        _, full = rule(np.zeros(1), np.zeros(1), given)
     if "t" in full:
         full["t"] = config.get("t", 0)
     for name in _STATE[rule]:
