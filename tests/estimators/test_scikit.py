@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -105,56 +104,54 @@ def _threads(_):
     return library.threads()
 
 
-def test_workers_share_the_processors_threads():
-    # joblib leaves each of n workers a share of the processors, and the engine keeps to it.
+@pytest.fixture(scope="module")
+def workers():
+    """Let loky's workers end with this file's tests."""
+    from joblib.externals.loky import get_reusable_executor
+
+    yield
+    get_reusable_executor().shutdown(wait=True)
+
+
+def test_workers_share_the_processors_threads(workers):
+    # joblib leaves each of n workers a share of the processors, and the engine keeps to it: on two
+    # processors one thread each. benchmarks/two_workers.py measures what comes of it.
     from joblib import Parallel, cpu_count, delayed
 
     shares = Parallel(n_jobs=2)(delayed(_threads)(i) for i in range(4))
     assert set(shares) == {max(1, cpu_count() // 2)}
 
 
-@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="needs two processors")
-def test_a_search_by_two_workers_is_no_slower():
-    from joblib.externals.loky import get_reusable_executor
+def test_a_search_by_two_workers_finds_what_one_finds(workers):
     from sklearn.model_selection import GridSearchCV
 
-    rng = np.random.default_rng(0)
-    wide, y = rng.normal(size=(3000, 60)), rng.integers(0, 4, size=3000)
-    model = HandgradClassifier((200,), max_iter=12, n_iter_no_change=None, random_state=0)
-    seconds, scores = {}, {}
-    try:
-        GridSearchCV(model, {"alpha": [1, 2]}, cv=2, n_jobs=2).fit(wide[:99], y[:99])  # starts them
-        for jobs in (1, 2):
-            began = time.perf_counter()
-            search = GridSearchCV(
-                model, {"alpha": [1e-4, 1e-3, 1e-2, 1e-1]}, cv=3, n_jobs=jobs, refit=False
-            ).fit(wide, y)
-            seconds[jobs] = time.perf_counter() - began
-            scores[jobs] = search.cv_results_["mean_test_score"]
-    finally:
-        get_reusable_executor().shutdown(wait=True)
-    np.testing.assert_allclose(scores[1], scores[2], atol=0.02)
-    # One process may use all processors, too, so two need not be faster; but where two pools of
-    # threads fight, they are several times slower. Half as much again is left to a busy machine.
-    assert seconds[2] < 1.5 * seconds[1] + 0.5, seconds
+    model = HandgradClassifier(**QUICK)
+    one, two = (
+        GridSearchCV(model, {"alpha": [1e-4, 1.0]}, cv=2, n_jobs=jobs, refit=False).fit(X, Y)
+        for jobs in (1, 2)
+    )
+    np.testing.assert_allclose(  # sums of other numbers of threads differ in the last digits
+        one.cv_results_["mean_test_score"], two.cv_results_["mean_test_score"], atol=0.02
+    )
 
 
 def test_a_search_runs_on_a_cluster():
+    # Of processes: estimators, parameters and scores are pickled, as between machines.
     distributed = pytest.importorskip("distributed", reason="needs dask's distributed")
     from joblib import parallel_config
     from sklearn.model_selection import GridSearchCV
 
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
         ) as cluster,
         distributed.Client(cluster),
         parallel_config(backend="dask"),
     ):
         search = GridSearchCV(HandgradClassifier(**QUICK), {"alpha": [1e-4, 1.0]}, cv=2).fit(X, Y)
     alone = GridSearchCV(HandgradClassifier(**QUICK), {"alpha": [1e-4, 1.0]}, cv=2).fit(X, Y)
-    np.testing.assert_array_equal(
-        search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"]
+    np.testing.assert_allclose(  # as above
+        search.cv_results_["mean_test_score"], alone.cv_results_["mean_test_score"], atol=0.02
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from handgrad.errors import DataError
-from handgrad.tables import Columns, delimited, open_table, records
+from handgrad.tables import Columns, delimited, lines, open_table
 
 pytest.importorskip("pandas", reason="CSV files are parsed by pandas")
 
@@ -189,7 +189,7 @@ def test_row_numbers_are_an_editors_lines(write):
 
 
 def test_a_column_is_texts_throughout_where_any_of_it_is(write, monkeypatch):
-    monkeypatch.setattr(records, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 64)
     rows = "".join(f"00{index},7\n" for index in range(50))
     table = open_table(write("a.csv", f"a,b\n{rows}x,7\n"))
     kinds = {part["a"].dtype.kind for part in table.chunks()}
@@ -223,14 +223,14 @@ def test_what_csv_writes_is_read_back(tmp_path_factory, rows, delimiter, end, bl
     path.write_bytes(text.getvalue().encode())
     expected = [tuple(value or None for value in row) for row in rows]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(records, "BLOCK_BYTES", block)
+        patch.setattr(lines, "BLOCK_BYTES", block)
         table = open_table(path)
         if table.dialect.delimiter != delimiter:
             return  # a file in which another one fits as well
         read = table.read(text=table.names)
         assert list(zip(*read.values(), strict=True)) == expected
         with pytest.MonkeyPatch.context() as inner:  # and by the slow reader
-            inner.setattr(records, "_quotes_enclose", lambda *_: False)
+            inner.setattr(lines, "_quotes_enclose", lambda *_: False)
             slow = open_table(path).read(text=table.names)
             assert list(zip(*slow.values(), strict=True)) == expected
             assert slow.numbers.tolist() == read.numbers.tolist()
@@ -246,7 +246,7 @@ def test_numbers_come_back_to_the_bit(tmp_path_factory, numbers):
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     """The peak of a pass over 10 blocks is that of a pass over 40, to within a half."""
-    monkeypatch.setattr(records, "BLOCK_BYTES", 9000)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 9000)
 
     def peak(rows):
         path = tmp_path / f"{rows}.csv"

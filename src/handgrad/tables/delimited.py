@@ -15,7 +15,7 @@ import numpy as np
 from handgrad.errors import DataError, MissingExtraError
 from handgrad.tables.columns import Columns, Rows
 from handgrad.tables.dialect import DELIMITERS, recognise
-from handgrad.tables.records import Block, blocks
+from handgrad.tables.lines import Block, blocks
 from handgrad.tables.streams import Head, utf8_stream
 from handgrad.tables.table import CHUNK_ROWS, Table, require_names
 from handgrad.tables.values import MISSING_WORDS, Column, cells, counted, settled
