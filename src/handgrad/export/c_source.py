@@ -1,0 +1,327 @@
+"""A model as one C99 file and a header: no allocation, no library but the C library's maths."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+import handgrad
+from handgrad.arrays import Array
+from handgrad.errors import ExportError
+from handgrad.export import c_inputs, c_text
+from handgrad.export.c_inputs import Inputs
+from handgrad.export.c_layers import Kinds, activation_functions, function, needs_math
+from handgrad.export.c_model import Source, source_of
+from handgrad.export.c_plan import Op, largest, plan
+from handgrad.export.c_quantise import quantised
+from handgrad.export.c_text import fill
+from handgrad.files import write_atomically
+
+Precision = Literal["float", "int8"]
+_ALIGNED = 16  # bytes
+
+_TO_INT8 = """
+/* The nearest of -127 to 127; of what is not a number -127. */
+static inline int8_t to_int8(float v)
+{
+    v = v > -127.0f ? v : -127.0f;
+    v = v < 127.0f ? v : 127.0f;
+    return (int8_t)(v + (v < 0.0f ? -0.5f : 0.5f));
+}
+"""
+
+
+@dataclass(frozen=True)
+class CFile:
+    """What was written.
+
+    Attributes
+    ----------
+    path, header : Path
+    flash : int
+        Bytes of constants; the code is some kilobytes more.
+    ram : int
+        Bytes of static buffers.
+    said : str
+        Both in one line.
+    """
+
+    path: Path
+    header: Path
+    flash: int
+    ram: int
+
+    @property
+    def said(self) -> str:
+        """Both in one line."""
+        return f"flash: {self.flash:,} bytes of constants, and the code; RAM: {self.ram:,} bytes"
+
+
+def to_c(
+    model: Any,
+    out: Path,
+    *,
+    precision: Precision = "float",
+    calibration: Any = None,
+    prefix: str = "",
+    force: bool = False,
+) -> CFile:
+    """Write a model as a C99 file, and a header beside it.
+
+    ``predict(x, out)`` takes one row as the model takes it (an image channels first, a table's
+    columns in their order) and gives what ``Network.loss(X)`` gives: scores; of a model file or an
+    estimator for regression, numbers in the targets' units.
+
+    Parameters
+    ----------
+    model : Network, estimator of handgrad.estimators, handgrad.models.Model, or a model file's path
+    out : Path
+        Ends in .c.
+    precision : 'float' or 'int8'
+        int8 takes a quarter of the flash and RAM: weights in 127 steps an output channel, what is
+        between layers in 127 steps a tensor, sums in int32.
+    calibration : rows as the model takes them
+        From which int8 takes the ranges of what is between the layers: some hundred, as those that
+        it will meet; a Network's as ``network.loss`` takes them, a model file's a table's Columns
+        or uint8 images.
+    prefix : str
+        Put before every name that the linker sees, for several models in one program.
+    force : bool
+        Write over files that exist.
+
+    Returns
+    -------
+    CFile
+
+    Raises
+    ------
+    ExportError
+        In one line: a layer or column that C lacks, int8 without rows, a file that exists.
+    """
+    path = Path(out)
+    header = path.with_suffix(".h")
+    if path.suffix != ".c":
+        raise ExportError(f"a C file's name ends in .c; got {path.name}")
+    if precision not in ("float", "int8"):
+        raise ExportError(f"precision must be float or int8; got {precision!r}")
+    if prefix and c_text.identifier(prefix).rstrip("_") != prefix.rstrip("_"):
+        raise ExportError(f"prefix must be the beginning of a C name; got {prefix!r}")
+    for each in (path, header):
+        if each.exists() and not force:
+            raise ExportError(f"{each} exists; give another name, or --force to write over it")
+    source = source_of(model)
+    rows = None
+    if precision == "int8":
+        if calibration is None or len(rows := source.rows(calibration)) == 0:
+            raise ExportError(
+                "int8 needs calibration rows, some hundred of those it will meet; or write float"
+            )
+    text, declared, flash, ram = _written(source, path.stem, prefix, rows)
+    write_atomically(header, declared)
+    write_atomically(path, text)
+    return CFile(path, header, flash, ram)
+
+
+def _written(
+    source: Source, stem: str, prefix: str, rows: Array | None
+) -> tuple[str, str, int, int]:
+    """Give file, header, bytes of constants and of buffers; int8 with rows, else float."""
+    name = c_text.identifier(prefix or stem)
+    ops, steps = plan(source.network)
+    inputs, ops = _with_inputs(source, ops, name, int8=rows is not None)
+    ops = _with_targets(source, ops, len(steps))
+    if rows is None:
+        kinds = [Kinds() for _ in ops]
+    else:
+        if ops[0].kind != "input":
+            shape = source.network.input_shape
+            ops = [Op("input", shape, shape, -1, said="as int8"), *ops]
+        spans = largest(steps, rows, source.network.dtype)
+        ops, kinds = quantised(ops, [*spans, spans[-1]])
+    names = _function_names(ops)
+    functions = [function(op, n, k) for op, n, k in zip(ops, names, kinds, strict=True)]
+    size, calls = _calls(ops, names, kinds, "features" if inputs.features else "x")
+    flash = inputs.constants + sum(_constants(op, k) for op, k in zip(ops, kinds, strict=True))
+    ram = size + 4 * inputs.features
+    kind = "float" if rows is None else "int8_t"
+    values = {
+        "what": c_text.comment(source.said), "precision": "float" if rows is None else "int8",
+        "version": handgrad.__version__, "flash": f"{flash:,}", "ram": f"{ram:,}",
+        "NAME": name.upper(), "stem": stem, "prefix": prefix, "inputs": inputs.count,
+        "outputs": source.outputs, "order": c_text.comment(source.order), "meaning": source.meaning,
+    }  # fmt: skip
+    count = len(source.classes)
+    classes = "".join(f"    {c_text.string(each)},\n" for each in source.classes)
+    parts = [
+        fill(_HEAD, **values),
+        "#include <math.h>\n" if needs_math(ops) or inputs.source else "",
+        "" if rows is None else "#include <stdint.h>\n",
+        f'#include "{stem}.h"\n\n',
+        f"const char *const {prefix}classes[{count}] = {{\n{classes}}};\n\n" if count else "",
+        inputs.source + "\n" if inputs.source else "",
+        "" if rows is None else fill(_TO_INT8) + "\n",
+        activation_functions(ops) + "\n",
+        "\n".join(functions),
+        f"\nstatic {kind} buffer[{size // (4 if rows is None else 1)}];\n" if size else "",
+        f"static float features[{inputs.features}];\n" if inputs.features else "",
+        f"\nvoid {prefix}predict(const float *x, float *out)\n{{\n",
+        "    prepare(x, features);\n" if inputs.features else "",
+        calls + "}\n",
+        _decision(source, prefix),
+    ]
+    declared = fill(
+        _HEADER, **values, enums=inputs.header,
+        classes=f"extern const char *const {prefix}classes[{count}];\n" if count else "",
+        decide=_declared_decision(source, prefix),
+    )  # fmt: skip
+    return "".join(parts), declared, flash, ram
+
+
+def _with_inputs(
+    source: Source, ops: list[Op], name: str, *, int8: bool
+) -> tuple[Inputs, list[Op]]:
+    """Put in front of the network what makes its inputs of a row."""
+    count = int(np.prod(source.network.input_shape))
+    if source.table is not None:
+        return c_inputs.of_table(source.table, name), ops
+    if source.scaling is not None:
+        return c_inputs.of_scaling(source.scaling, count), ops
+    if source.pixels is None:
+        return Inputs(count), ops
+    slope, shift = source.pixels
+    first = ops[0]
+    if not int8 and first.kind in ("dense", "conv"):
+        # Of one channel, or not an image any more: the first weights take the scaling in, and
+        # what is 0 in a picture need not be read.
+        w, b = first.arrays["w"], first.arrays["b"]
+        axes = tuple(range(w.ndim - 1))
+        arrays = {"w": w * slope[0], "b": b + shift[0] * w.sum(axis=axes)}
+        return Inputs(count), [replace(first, arrays=arrays), *ops[1:]]
+    if first.kind == "input":
+        return Inputs(count), [replace(first, arrays={"w": slope, "b": shift}), *ops[1:]]
+    shape = source.network.input_shape
+    scaled = Op("input", shape, shape, -1, {"w": slope, "b": shift}, said="standardised")
+    return Inputs(count), [scaled, *ops]
+
+
+def _with_targets(source: Source, ops: list[Op], steps: int) -> list[Op]:
+    """Bring a regression's scores to the targets' units."""
+    if source.targets is None:
+        return ops
+    mean, scale = source.targets
+    last = ops[-1]
+    if last.kind == "dense" and last.activation is None:
+        arrays = {"w": last.arrays["w"] * scale, "b": last.arrays["b"] * scale + mean}
+        return [*ops[:-1], replace(last, arrays=arrays)]
+    shape = source.network.output_shape
+    arrays = {"w": np.broadcast_to(scale, shape), "b": np.broadcast_to(mean, shape)}
+    return [*ops, Op("affine", shape, shape, steps, arrays, said="in the targets' units")]
+
+
+def _function_names(ops: Sequence[Op]) -> list[str]:
+    """Name the functions: conv1, conv2, dense1, ..."""
+    names, counts = [], dict.fromkeys((op.kind for op in ops), 0)
+    for op in ops:
+        counts[op.kind] += 1
+        names.append(f"{op.kind}{counts[op.kind]}")
+    return names
+
+
+def _constants(op: Op, kinds: Kinds) -> int:
+    """Bytes of an op's arrays."""
+    numbers = sum(a.size for a in op.arrays.values() if a.ndim)
+    if kinds.weights is None:
+        return 4 * numbers
+    return numbers + 3 * op.arrays["b"].size + 4 * kinds.weights.size
+
+
+def _calls(ops: list[Op], names: list[str], kinds: list[Kinds], x: str) -> tuple[int, str]:
+    """Place what is between the ops at alternating ends of one buffer; give its bytes, the calls.
+
+    The buffer holds the largest pair of neighbours, no more.
+    """
+    spans, ends = [0], [False]  # bytes of what each op reads from the buffer; at which end it is
+    for place, (op, kind) in enumerate(zip(ops, kinds, strict=True)):
+        last = place == len(ops) - 1
+        size = 0 if last else op.size_out * (4 if kind.made is None else 1)
+        spans.append(-(-size // _ALIGNED) * _ALIGNED)
+        ends.append(ends[-1] if op.in_place and place else not ends[-1])
+    size = max(
+        spans[place + 1] if op.in_place and 0 < place < len(ops) - 1
+        else spans[place] + spans[place + 1]
+        for place, op in enumerate(ops)
+    )  # fmt: skip
+    unit = 4 if kinds[0].made is None else 1
+    places = [
+        f"buffer + {(size - span) // unit}" if end and size > span else "buffer"
+        for span, end in zip(spans, ends, strict=True)
+    ]
+    places[0], places[-1] = x, "out"
+    lines = [
+        f"    {name}({places[place]}, {places[place + 1]});\n" for place, name in enumerate(names)
+    ]
+    return size, "".join(lines)
+
+
+_HEAD = """
+/* $what
+ *
+ * Written by handgrad $version in $precision; C99, nothing is allocated.
+ * Flash: $flash bytes of constants, and the code. RAM: $ram bytes of static buffers, and
+ * less than 1 kB of stack. Not reentrant: one call at a time.
+ *
+ *     cc -std=c99 -O3 -c $stem.c        (link with -lm)
+ */
+
+"""
+_HEADER = """
+/* $what; written by handgrad $version. See $stem.c. */
+#ifndef ${NAME}_H
+#define ${NAME}_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ${NAME}_INPUTS $inputs
+#define ${NAME}_OUTPUTS $outputs
+
+$enums/* x: $order
+ * out: $meaning */
+void ${prefix}predict(const float *x, float *out);
+$decide$classes
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+"""
+
+
+def _declared_decision(source: Source, prefix: str) -> str:
+    if source.task != "classify":
+        return ""
+    return (
+        f"\n/* The class that predict's out stands for. */\nint {prefix}decide(const float *out);\n"
+    )
+
+
+def _decision(source: Source, prefix: str) -> str:
+    """Write what makes a class of scores."""
+    if source.task != "classify":
+        return ""
+    if source.outputs == 1:
+        return f"\nint {prefix}decide(const float *out)\n{{\n    return out[0] > 0.0f;\n}}\n"
+    text = """
+
+int ${prefix}decide(const float *out)
+{
+    int best = 0;
+    for (int c = 1; c < $outputs; c++)
+        best = out[c] > out[best] ? c : best;
+    return best;
+}
+"""
+    return "\n" + fill(text, prefix=prefix, outputs=source.outputs)
