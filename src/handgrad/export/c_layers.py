@@ -160,7 +160,7 @@ def _conv(op: Op, name: str, kinds: Kinds) -> str:
         "starts": " = ".join(f"{a}[n]" for a in sums) + f" = {start};",
         "adds": _lines(16, [f"{a}[n] += row[t + {p * op.stride * C}] * w[n];"
                             for p, a in enumerate(sums)]).replace("[t + 0]", "[t]"),
-        "stores": _lines(10, [
+        "stores": _lines(8, [
             f"o[n + {p * F}] = {_sum_stored(op, name, kinds, f'{a}[n]', 'f + n')};"
             for p, a in enumerate(sums)
         ]).replace("[n + 0]", "[n]"),

@@ -155,14 +155,15 @@ def _written(
     count = len(source.classes)
     classes = "".join(f"    {c_text.string(each)},\n" for each in source.classes)
     parts = [
-        fill(_HEAD, **values),
+        fill(_HEAD, **values) + "\n",
+        fill(_PRAGMA) + "\n" if rows is None else "",
         "#include <math.h>\n" if needs_math(ops) or inputs.source else "",
         "" if rows is None else "#include <stdint.h>\n",
         f'#include "{stem}.h"\n\n',
         f"const char *const {prefix}classes[{count}] = {{\n{classes}}};\n\n" if count else "",
         inputs.source + "\n" if inputs.source else "",
         "" if rows is None else fill(_TO_INT8) + "\n",
-        activation_functions(ops) + "\n",
+        activated + "\n" if (activated := activation_functions(ops)) else "",
         "\n".join(functions),
         f"\nstatic {kind} buffer[{size // (4 if rows is None else 1)}];\n" if size else "",
         f"static float features[{inputs.features}];\n" if inputs.features else "",
@@ -272,9 +273,18 @@ _HEAD = """
  * Flash: $flash bytes of constants, and the code. RAM: $ram bytes of static buffers, and
  * less than 1 kB of stack. Not reentrant: one call at a time.
  *
- *     cc -std=c99 -O3 -c $stem.c        (link with -lm)
+ *     cc -std=c99 -O3 -c $stem.c
+ *
+ * and link with -lm; -march=native makes it faster where it need run on one machine only.
  */
 
+"""
+# GCC would unroll the loops around the accumulators until those no longer fit the registers, and
+# with -std=c99 would not join a product and a sum, as -std=gnu99 does.
+_PRAGMA = """
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
+#pragma GCC optimize("no-loop-unroll-and-jam", "fp-contract=fast")
+#endif
 """
 _HEADER = """
 /* $what; written by handgrad $version. See $stem.c. */
