@@ -5,7 +5,7 @@ import pytest
 from c_programs import COMPILERS, compiled, needs_a_compiler, predictions, program, run
 
 from handgrad.errors import ExportError
-from handgrad.export.c_source import to_c
+from handgrad.export.c_source import write_c
 from handgrad.network import (
     GELU,
     AvgPool,
@@ -26,6 +26,8 @@ from handgrad.network import (
 )
 
 pytestmark = needs_a_compiler
+
+SANITIZED = ("-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")
 
 ACTIVATIONS = (ReLU(), LeakyReLU(0.1), Sigmoid(), Tanh(), GELU(), GELU(approximate=True), SiLU())
 
@@ -83,11 +85,10 @@ def scores(network, X):
 def test_random_networks_are_equal(seed, dtype, tmp_path):
     """To 1e-5 of the largest score, about a hundred roundings of float32."""
     network, X = a_network(np.random.default_rng(seed), dtype)
-    made = to_c(network, tmp_path / "net.c")
+    made = write_c(network, tmp_path / "net.c")
     wanted = scores(network, X)
     if seed % 5 == 0:
-        runs = program(made.path, X[0].size, wanted.shape[1], "-O1", "-g",
-                       "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")  # fmt: skip
+        runs = program(made.path, X[0].size, wanted.shape[1], *SANITIZED)
         got = run(runs, X, wanted.shape[1])
     else:
         got = predictions(compiled(made.path, "-O1"), X, wanted.shape[1])
@@ -98,38 +99,39 @@ def test_random_networks_are_equal(seed, dtype, tmp_path):
 def test_random_networks_in_int8_are_near(seed, tmp_path):
     """Within a fifth of the scores' range (deep random nets add up the roundings of 7 bits)."""
     network, X = a_network(np.random.default_rng(seed), np.float32)
-    made = to_c(network, tmp_path / "net.c", precision="int8", calibration=X)
+    made = write_c(network, tmp_path / "net.c", int8=True, calibration=X)
     wanted = scores(network, X)
-    runs = program(made.path, X[0].size, wanted.shape[1], "-O1", "-g",
-                   "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined")  # fmt: skip
+    runs = program(made.path, X[0].size, wanted.shape[1], *SANITIZED)
     got = run(runs, X, wanted.shape[1])
     assert np.abs(got - wanted).max() < 0.2 * max(np.ptp(wanted), np.abs(wanted).max())
-    assert made.ram <= to_c(network, tmp_path / "float.c").ram
+    assert made.ram <= write_c(network, tmp_path / "float.c").ram
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_each_compiler_takes_it_strictly(compiler, tmp_path):
     network, X = a_network(np.random.default_rng(3), np.float32)
     for precision in ("float", "int8"):
-        made = to_c(network, tmp_path / f"{precision}.c", precision=precision, calibration=X)
+        made = write_c(
+            network, tmp_path / f"{precision}.c", int8=precision == "int8", calibration=X
+        )
         for level in ("-O0", "-O3"):
             compiled(made.path, level, "-Wshadow", "-Wundef", compiler=compiler)
 
 
 def test_a_dense_network_by_hand(tmp_path):
-    """x = (1, -2): hidden (1 - 4 + 1, 3 + 2) = (-2, 5), of ReLU (0, 5); score 2 * 5 - 3 = 7."""
+    """X = (1, -2): hidden (1 - 4 + 1, 3 + 2) = (-2, 5), of ReLU (0, 5); score 2 * 5 - 3 = 7."""
     network = Network([Dense(2), ReLU(), Dense(1)], (2,), loss="logistic")
     network.params["W1"][:] = [[1, 3], [2, -1]]
     network.params["b1"][:] = [1, 0]
     network.params["W2"][:] = [[9], [2]]
     network.params["b2"][:] = -3
-    library = compiled(to_c(network, tmp_path / "hand.c").path)
+    library = compiled(write_c(network, tmp_path / "hand.c").path)
     assert predictions(library, np.array([[1, -2]]), 1).tolist() == [[7.0]]
 
 
 def test_a_nan_comes_through_a_max_pool_wherever_it_stands(tmp_path):
     network = Network([MaxPool(2), Flatten()], (1, 2, 2), loss="mse")
-    library = compiled(to_c(network, tmp_path / "pool.c").path)
+    library = compiled(write_c(network, tmp_path / "pool.c").path)
     X = np.tile(np.array([1.0, 3.0, 2.0, 0.0]), (5, 1))
     X[range(4), range(4)] = np.nan
     assert np.isnan(predictions(library, X, 1)[:, 0]).tolist() == [True] * 4 + [False]
@@ -139,14 +141,14 @@ def test_infinity_has_the_limits(tmp_path):
     X = np.array([[-np.inf], [np.inf]])
     for layer in ACTIVATIONS:
         network = Network([layer], (1,), loss="mse")
-        library = compiled(to_c(network, tmp_path / "limit.c", force=True).path)
+        library = compiled(write_c(network, tmp_path / "limit.c", force=True).path)
         np.testing.assert_array_equal(predictions(library, X, 1)[:, 0], network.loss(X))
 
 
 def test_the_buffer_holds_the_largest_pair(tmp_path):
     """8 x 8 x 6 x 6 filters' numbers, then 3 x 3 after the pool: (288 + 72) floats."""
     network = Network([Conv(8, 3), ReLU(), MaxPool(2), Flatten(), Dense(5)], (1, 8, 8))
-    made = to_c(network, tmp_path / "net.c")
+    made = write_c(network, tmp_path / "net.c")
     assert made.ram == 4 * (8 * 6 * 6 + 8 * 3 * 3)
     assert made.flash == 4 * (8 * 9 + 8 + 72 * 5 + 5)
     assert f"RAM: {made.ram:,} bytes" in made.said
@@ -155,7 +157,7 @@ def test_the_buffer_holds_the_largest_pair(tmp_path):
 
 def test_two_models_in_one_program(tmp_path):
     one = Network([Dense(2)], (3,), rng=np.random.default_rng(0))
-    files = [to_c(one, tmp_path / f"{p}.c", prefix=f"{p}_").path for p in ("one", "two")]
+    files = [write_c(one, tmp_path / f"{p}.c", prefix=f"{p}_").path for p in ("one", "two")]
     for path in files:
         library = compiled(path)
         X = np.ones((1, 3))
@@ -171,26 +173,24 @@ def test_bad_input_is_named(tmp_path):
     network = Network([Dense(2)], (3,))
     path = tmp_path / "net.c"
     with pytest.raises(ExportError, match=r"cannot write Strange \(layer 0\) as C"):
-        to_c(Network([Strange(), Dense(2)], (3,)), path)
+        write_c(Network([Strange(), Dense(2)], (3,)), path)
     with pytest.raises(ExportError, match="int8 needs calibration rows"):
-        to_c(network, path, precision="int8")
+        write_c(network, path, int8=True)
     with pytest.raises(ExportError, match="int8 needs calibration rows"):
-        to_c(network, path, precision="int8", calibration=np.zeros((0, 3)))
+        write_c(network, path, int8=True, calibration=np.zeros((0, 3)))
     with pytest.raises(ExportError, match=r"name ends in \.c; got net\.cpp"):
-        to_c(network, tmp_path / "net.cpp")
-    with pytest.raises(ExportError, match="precision must be float or int8; got 'int4'"):
-        to_c(network, path, precision="int4")
+        write_c(network, tmp_path / "net.cpp")
     with pytest.raises(ExportError, match="prefix must be the beginning of a C name; got '1 x'"):
-        to_c(network, path, prefix="1 x")
-    with pytest.raises(ExportError, match="made of a Network, an estimator.*; got dict"):
-        to_c({}, path)
+        write_c(network, path, prefix="1 x")
+    with pytest.raises(ExportError, match=r"a Network, an estimator.*; got dict"):
+        write_c({}, path)
     assert not list(tmp_path.iterdir())
-    to_c(network, path)
-    with pytest.raises(ExportError, match="exists; give another name, or --force"):
-        to_c(network, path)
+    write_c(network, path)
+    with pytest.raises(ExportError, match="exists, and is kept; --force"):
+        write_c(network, path)
     network.params["W1"][:] = 1e39
     with pytest.raises(ExportError, match="beyond float32"):
-        to_c(network, path, force=True)
+        write_c(network, path, force=True)
     network.params["W1"][0, 0] = np.nan
     with pytest.raises(ExportError, match="not finite"):
-        to_c(network, path, force=True)
+        write_c(network, path, force=True)

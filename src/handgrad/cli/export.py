@@ -47,6 +47,12 @@ def export_command(model: Path, to: str, out: Path | None, force: bool, **option
         from handgrad.export.calibration import network_inputs
 
         given["calibration"] = network_inputs(source, rows)
+    if to == "c":
+        from handgrad.export.c_source import write_c
+
+        made = write_c(source, target, force=force, **given)
+        say(f"{model} as c: {made.path} and {made.header.name}; {made.said}", err=True)
+        return
     path = export(source, to, target, force=force, **given)
     say(f"{model} as {to}: {path}, {path.stat().st_size:,} bytes", err=True)
 

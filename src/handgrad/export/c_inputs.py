@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from handgrad.arrays import Array
+from handgrad.descriptions_base import Shape
 from handgrad.errors import ExportError
-from handgrad.estimators.scaling import FAR, Scaling
 from handgrad.export import c_text
 from handgrad.export.c_text import fill, identifier, number
+from handgrad.export.source import RowInputs
 from handgrad.tables import Preprocessor
 from handgrad.tables.encoders import MOST_DEVIATIONS, CategoryEncoder, DateEncoder, NumberEncoder
 
@@ -57,25 +58,42 @@ class Inputs:
     constants: int = 0
 
 
-def of_scaling(scaling: Scaling, inputs: int) -> Inputs:
-    """Write an estimator's scaling of rows or images."""
-    assert scaling.centre is not None
-    assert scaling.deviation is not None
-    centre, deviation = scaling.centre.reshape(-1), scaling.deviation.reshape(-1)
+def of_rows(rows: RowInputs, shape: Shape) -> Inputs:
+    """Write the scaling of rows or images, and how an image lies in x; nothing where x is right.
+
+    Parameters
+    ----------
+    rows : RowInputs
+    shape : tuple of int
+        The network's input.
+    """
+    count = int(np.prod(shape))
+    last = rows.layout == "HWC" and shape[0] > 1
+    if rows.centre is None and not last:
+        return Inputs(count)
     text = """
 static void prepare(const float *restrict x, float *restrict y)
 {
-    for (int i = 0; i < $inputs; i++) {
-        const float z = (x[i] - centre[$index]) / deviation[$index];
-        y[i] = z / sqrtf(1.0f + z * z / $far);
+    for (int i = 0; i < $count; i++) {
+        const float z = $z;
+        y[$place] = $bounded;
     }
 }
 """
-    index = "i" if centre.size == inputs else f"i / {inputs // centre.size}"
-    source = c_text.array("centre", "float", centre)
-    source += c_text.array("deviation", "float", deviation)
-    source += fill(text, inputs=inputs, index=index, far=number(FAR**2))
-    return Inputs(inputs, source, "", inputs, 8 * centre.size)
+    channels = shape[0] if len(shape) == 3 else 1
+    pixels = count // channels
+    z, source = "x[i]", ""
+    if rows.centre is not None and rows.deviation is not None:
+        centre, deviation = rows.centre.reshape(-1), rows.deviation.reshape(-1)
+        index = "i" if centre.size == count else f"i % {channels}" if last else f"i / {pixels}"
+        z = f"(float)(((double)x[i] - centre[{index}]) / deviation[{index}])"
+        source = c_text.array("centre", "double", centre)
+        source += c_text.array("deviation", "double", deviation)
+    bounded = f"z / sqrtf(1.0f + z * z / {number(rows.far**2)})" if rows.far and source else "z"
+    place = f"i % {channels} * {pixels} + i / {channels}" if last else "i"
+    source += fill(text, count=count, z=z, place=place, bounded=bounded)
+    constants = 16 * centre.size if z != "x[i]" else 0
+    return Inputs(count, source, "", count, constants)
 
 
 def of_table(preprocessor: Preprocessor, prefix: str) -> Inputs:
@@ -139,7 +157,8 @@ def _number(encoder: NumberEncoder, column: int, place: int) -> str:
     scale = encoder.scaling
     value = "0.0f"
     if scale.scale != 0:
-        value = f"standardised(x[{column}], {scale.median!r}, {scale.center!r}, {scale.scale!r})"
+        own = ", ".join(repr(float(n)) for n in (scale.median, scale.center, scale.scale))
+        value = f"standardised(x[{column}], {own})"
     text = f"    y[{place}] = {value};\n"
     if encoder.indicator:
         text += f"    y[{place + 1}] = isfinite(x[{column}]) ? 0.0f : 1.0f;\n"

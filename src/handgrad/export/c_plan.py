@@ -33,7 +33,8 @@ from handgrad.network import (
 
 ACTIVATIONS = (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, SiLU)
 KNOWN = (
-    Dense, Conv, BatchNorm, LayerNorm, MaxPool, AvgPool, GlobalAvgPool, Flatten, Scale, *ACTIVATIONS,
+    Dense, Conv, BatchNorm, LayerNorm, MaxPool, AvgPool, GlobalAvgPool, Flatten, Scale,
+    *ACTIVATIONS,
 )  # fmt: skip
 
 

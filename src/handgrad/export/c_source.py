@@ -3,23 +3,26 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 import handgrad
 from handgrad.arrays import Array
 from handgrad.errors import ExportError
 from handgrad.export import c_inputs, c_text
+from handgrad.export.c_activations import activation_functions
 from handgrad.export.c_inputs import Inputs
-from handgrad.export.c_layers import Kinds, activation_functions, function, needs_math
-from handgrad.export.c_model import Source, source_of
+from handgrad.export.c_layers import Kinds, function, needs_math
 from handgrad.export.c_plan import Op, largest, plan
 from handgrad.export.c_quantise import quantised
 from handgrad.export.c_text import fill
-from handgrad.files import write_atomically
+from handgrad.export.source import Exportable, RowInputs, Source, source_of
+from handgrad.export.writing import require_free, write_files
+from handgrad.images import ImagePreprocessor
+from handgrad.tables import Preprocessor
 
-Precision = Literal["float", "int8"]
 _ALIGNED = 16  # bytes
 
 _TO_INT8 = """
@@ -59,37 +62,44 @@ class CFile:
         return f"flash: {self.flash:,} bytes of constants, and the code; RAM: {self.ram:,} bytes"
 
 
-def to_c(
-    model: Any,
-    out: Path,
+def to_c(model: Exportable, out: Path | str, **options: Any) -> Path:
+    """Write a model as a C99 file, and a header beside it; give the file.
+
+    The options are `write_c`'s.
+    """
+    return write_c(model, out, **options).path
+
+
+def write_c(
+    model: Exportable,
+    out: Path | str,
     *,
-    precision: Precision = "float",
-    calibration: Any = None,
+    int8: bool = False,
+    calibration: ArrayLike | None = None,
     prefix: str = "",
     force: bool = False,
 ) -> CFile:
-    """Write a model as a C99 file, and a header beside it.
+    """Write a model as a C99 file and a header, and say what it takes.
 
-    ``predict(x, out)`` takes one row as the model takes it (an image channels first, a table's
-    columns in their order) and gives what ``Network.loss(X)`` gives: scores; of a model file or an
-    estimator for regression, numbers in the targets' units.
+    ``predict(x, out)`` takes one row as the model takes it (an image as it lies in memory, a
+    table's columns in their order) and gives what ``Network.loss(X)`` gives: scores; of a
+    regression on data of one's own, numbers in the targets' units.
 
     Parameters
     ----------
-    model : Network, estimator of handgrad.estimators, handgrad.models.Model, or a model file's path
-    out : Path
+    model : Network, estimator, Model, Source, or path
+    out : path
         Ends in .c.
-    precision : 'float' or 'int8'
-        int8 takes a quarter of the flash and RAM: weights in 127 steps an output channel, what is
-        between layers in 127 steps a tensor, sums in int32.
-    calibration : rows as the model takes them
-        From which int8 takes the ranges of what is between the layers: some hundred, as those that
-        it will meet; a Network's as ``network.loss`` takes them, a model file's a table's Columns
-        or uint8 images.
+    int8 : bool
+        A quarter of the flash and RAM: weights in 127 steps an output channel, what is between
+        layers in 127 steps a tensor, sums in int32.
+    calibration : array (n, *network.input_shape)
+        From which int8 takes the ranges of what is between the layers: some hundred rows like
+        those that it will meet, as the network takes them (`calibration.network_inputs`).
     prefix : str
         Put before every name that the linker sees, for several models in one program.
     force : bool
-        Write over files that exist.
+        Replace files that exist.
 
     Returns
     -------
@@ -99,28 +109,28 @@ def to_c(
     ------
     ExportError
         In one line: a layer or column that C lacks, int8 without rows, a file that exists.
+    ModelError, OutputError
+        For a file that is no model; where nothing can be written.
     """
     path = Path(out)
     header = path.with_suffix(".h")
     if path.suffix != ".c":
         raise ExportError(f"a C file's name ends in .c; got {path.name}")
-    if precision not in ("float", "int8"):
-        raise ExportError(f"precision must be float or int8; got {precision!r}")
     if prefix and c_text.identifier(prefix).rstrip("_") != prefix.rstrip("_"):
         raise ExportError(f"prefix must be the beginning of a C name; got {prefix!r}")
-    for each in (path, header):
-        if each.exists() and not force:
-            raise ExportError(f"{each} exists; give another name, or --force to write over it")
+    require_free([path, header], force=force)
     source = source_of(model)
     rows = None
-    if precision == "int8":
-        if calibration is None or len(rows := source.rows(calibration)) == 0:
+    if int8:
+        given = np.zeros(0) if calibration is None else np.asarray(calibration)
+        rows = source.network.examples(given) if len(given) else given
+        if not rows.size or not np.isfinite(rows).all():
             raise ExportError(
-                "int8 needs calibration rows, some hundred of those it will meet; or write float"
+                "int8 needs calibration rows, some hundred like those that it will meet, of finite "
+                "numbers (--calibrate DATA); or write float"
             )
     text, declared, flash, ram = _written(source, path.stem, prefix, rows)
-    write_atomically(header, declared)
-    write_atomically(path, text)
+    write_files({header: declared, path: text}, force=force)
     return CFile(path, header, flash, ram)
 
 
@@ -147,13 +157,16 @@ def _written(
     ram = size + 4 * inputs.features
     kind = "float" if rows is None else "int8_t"
     values = {
-        "what": c_text.comment(source.said), "precision": "float" if rows is None else "int8",
+        "what": c_text.comment(_said(source)), "precision": "float" if rows is None else "int8",
         "version": handgrad.__version__, "flash": f"{flash:,}", "ram": f"{ram:,}",
         "NAME": name.upper(), "stem": stem, "prefix": prefix, "inputs": inputs.count,
-        "outputs": source.outputs, "order": c_text.comment(source.order), "meaning": source.meaning,
+        "outputs": source.network.output_shape[0], "order": c_text.comment(_order(source)),
+        "meaning": _meaning(source),
     }  # fmt: skip
-    count = len(source.classes)
-    classes = "".join(f"    {c_text.string(each)},\n" for each in source.classes)
+    named = [str(each) for each in source.labels.tolist()]
+    named = list(source.targets) if source.task == "multilabel" else named
+    count = len(named)
+    classes = "".join(f"    {c_text.string(each)},\n" for each in named)
     parts = [
         fill(_HEAD, **values) + "\n",
         fill(_PRAGMA) + "\n" if rows is None else "",
@@ -184,14 +197,13 @@ def _with_inputs(
     source: Source, ops: list[Op], name: str, *, int8: bool
 ) -> tuple[Inputs, list[Op]]:
     """Put in front of the network what makes its inputs of a row."""
-    count = int(np.prod(source.network.input_shape))
-    if source.table is not None:
-        return c_inputs.of_table(source.table, name), ops
-    if source.scaling is not None:
-        return c_inputs.of_scaling(source.scaling, count), ops
-    if source.pixels is None:
-        return Inputs(count), ops
-    slope, shift = source.pixels
+    shape = source.network.input_shape
+    count = int(np.prod(shape))
+    if isinstance(source.inputs, Preprocessor):
+        return c_inputs.of_table(source.inputs, name), ops
+    if isinstance(source.inputs, RowInputs):
+        return c_inputs.of_rows(source.inputs, shape), ops
+    slope, shift = 1 / source.inputs.deviation, -source.inputs.mean / source.inputs.deviation
     first = ops[0]
     if not int8 and first.kind in ("dense", "conv"):
         # Of one channel, or not an image any more: the first weights take the scaling in, and
@@ -202,16 +214,15 @@ def _with_inputs(
         return Inputs(count), [replace(first, arrays=arrays), *ops[1:]]
     if first.kind == "input":
         return Inputs(count), [replace(first, arrays={"w": slope, "b": shift}), *ops[1:]]
-    shape = source.network.input_shape
     scaled = Op("input", shape, shape, -1, {"w": slope, "b": shift}, said="standardised")
     return Inputs(count), [scaled, *ops]
 
 
 def _with_targets(source: Source, ops: list[Op], steps: int) -> list[Op]:
     """Bring a regression's scores to the targets' units."""
-    if source.targets is None:
+    mean, scale = source.mean, source.scale
+    if not len(mean):
         return ops
-    mean, scale = source.targets
     last = ops[-1]
     if last.kind == "dense" and last.activation is None:
         arrays = {"w": last.arrays["w"] * scale, "b": last.arrays["b"] * scale + mean}
@@ -310,6 +321,39 @@ $decide$classes
 """
 
 
+def _said(source: Source) -> str:
+    network = source.network
+    shape = " x ".join(map(str, network.input_shape))
+    count = sum(array.size for array in network.params.values())
+    return f"A network of {shape} to {network.output_shape[0]} numbers, {count:,} parameters"
+
+
+def _order(source: Source) -> str:
+    """What x is."""
+    if isinstance(source.inputs, Preprocessor):
+        return "a number for each column of the table"
+    given = source.inputs.shape if isinstance(source.inputs, RowInputs) else None
+    shape = given or source.network.input_shape
+    count = int(np.prod(shape))
+    if len(shape) == 1:
+        return f"{count} numbers, as the model takes them"
+    order = f"an image, {' x '.join(map(str, shape))} numbers as they lie in memory"
+    if isinstance(source.inputs, ImagePreprocessor):
+        order = f"{order} (channel by channel, row by row), levels from 0 to 255"
+    return order
+
+
+def _meaning(source: Source) -> str:
+    """What out is."""
+    if source.task == "regress":
+        return "the predictions" + (", in the targets' units" if len(source.mean) else "")
+    if source.task == "multilabel":
+        return "a score for each label, above 0 where it holds"
+    if source.network.output_shape == (1,):
+        return "one score: class 1 where it is above 0, else class 0"
+    return "a score for each class; the largest one's is predicted"
+
+
 def _declared_decision(source: Source, prefix: str) -> str:
     if source.task != "classify":
         return ""
@@ -322,7 +366,7 @@ def _decision(source: Source, prefix: str) -> str:
     """Write what makes a class of scores."""
     if source.task != "classify":
         return ""
-    if source.outputs == 1:
+    if source.network.output_shape == (1,):
         return f"\nint {prefix}decide(const float *out)\n{{\n    return out[0] > 0.0f;\n}}\n"
     text = """
 
@@ -334,4 +378,4 @@ int ${prefix}decide(const float *out)
     return best;
 }
 """
-    return "\n" + fill(text, prefix=prefix, outputs=source.outputs)
+    return "\n" + fill(text, prefix=prefix, outputs=source.network.output_shape[0])

@@ -10,7 +10,10 @@ from handgrad.errors import ExportError
 
 _WIDTH = 100
 _KEYWORDS = frozenset(
-    ["auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while"]
+    {"auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else"}
+    | {"enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register"}
+    | {"restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch"}
+    | {"typedef", "union", "unsigned", "void", "volatile", "while"}
 )
 
 
@@ -35,7 +38,7 @@ def number(value: float) -> str:
 
 
 def array(name: str, kind: str, values: Array) -> str:
-    """Write a constant array; kind is 'float' or 'int8_t'."""
+    """Write a constant array; kind is 'float', 'double' or 'int8_t'."""
     flat = values.reshape(-1)
     if kind == "float":
         with np.errstate(over="ignore"):
@@ -43,6 +46,8 @@ def array(name: str, kind: str, values: Array) -> str:
         if not np.isfinite(flat).all():
             raise ExportError(f"{name} has numbers beyond float32, which C has; train again")
         texts = [f"{each}f" for each in flat.astype(str).tolist()]
+    elif kind == "double":
+        texts = [repr(float(each)) for each in flat]
     else:
         texts = [str(each) for each in flat.tolist()]
     lines, line = [], "   "
