@@ -63,9 +63,7 @@ def test_a_table_goes_in_as_numbers_and_a_target_comes_out_in_its_units(tmp_path
     got = predictions(library, np.stack(codes, axis=1), 1)[:, 0]
     wanted = model.predict(seen)
     np.testing.assert_allclose(got, wanted, rtol=1e-5)
-    int8 = write_c(
-        model, tmp_path / "small.c", int8=True, calibration=preprocessor.transform(seen)
-    )
+    int8 = write_c(model, tmp_path / "small.c", int8=True, calibration=preprocessor.transform(seen))
     got = predictions(compiled(int8.path), np.stack(codes, axis=1), 1)[:, 0]
     assert np.abs(got - wanted).max() < 0.1 * np.ptp(wanted)
 
