@@ -8,7 +8,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handgrad.errors import ExportError
+from handgrad.errors import ExportError, need
 from handgrad.export.keras_import import from_keras
 from handgrad.export.torch_import import from_torch
 
@@ -55,6 +55,8 @@ def export(model: "Exportable", to: str, out: Path | str, **options: Any) -> Pat
     """
     if to not in FORMATS:
         raise ExportError(f"a model can be exported to {', '.join(FORMATS)}; got {to!r}")
+    if to == "onnx":
+        need("onnx", "onnx", "an export to ONNX")
     module, function = FORMATS[to]
     write = getattr(importlib.import_module(f"handgrad.export.{module}"), function)
     path: Path = write(model, Path(out), **options)
