@@ -105,7 +105,7 @@ class _Run:
 
     def _default(self) -> Settings:
         problem = self.ready.problem
-        return default_settings(len(problem.train.y), problem.input_shape)
+        return default_settings(len(problem.train.y), problem.input_shape, problem.task)
 
     def _searched(self) -> tuple[SearchSummary, Settings]:
         """Choose settings; the best net so far is kept in the folder while it goes on."""
