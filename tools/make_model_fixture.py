@@ -1,4 +1,4 @@
-"""Write the golden models that tests/own_data/test_models.py must read for ever.
+"""Write the golden models that tests/own_data/test_model_files.py must read for ever.
 
 Run once for each version of the layout; what is written for an old version is never written again:
 
