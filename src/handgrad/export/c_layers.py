@@ -224,15 +224,15 @@ static void $name(const $T *restrict x, $U *restrict y)
     for (int i = 0; i < $OH; i++) {
         for (int j = 0; j < $OW; j++, y += $C) {
             const $T *p = x + (i * $W + j) * $SC;
-            for (int c = 0; c < $C; c++)
-                y[c] = $first;
-            for (int k = 0; k < $K; k++) {
-                for (int l = 0; l < $K; l++) {
-                    for (int c = 0; c < $C; c++) {
+            for (int c = 0; c < $C; c++) {
+                $U most = $first;
+                for (int k = 0; k < $K; k++) {
+                    for (int l = 0; l < $K; l++) {
                         const $U v = $value;
-                        y[c] = $larger ? v : y[c];
+                        most = $larger;
                     }
                 }
+                y[c] = most;
             }
         }
     }
@@ -246,7 +246,7 @@ static void $name(const $T *restrict x, $U *restrict y)
     return fill(
         text, name=name, C=C, W=W, SC=op.stride * C, OH=OH, OW=OW, K=op.window, first=read("c"),
         value=read(f"(k * {W} + l) * {C} + c"),
-        larger="(v > y[c]) | (v != v)" if kinds.given is None else "v > y[c]",
+        larger="v > most || v != v ? v : most" if kinds.given is None else "v > most ? v : most",
         **kinds.types,
     )  # fmt: skip
 
