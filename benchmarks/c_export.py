@@ -1,10 +1,11 @@
 """The C file beside onnxruntime: one row at a time, the same networks, on the same machine.
 
 The networks are those that `handgrad reproduce` chose for questions 2.4, 4.4, 5.3 and 5.4, with the
-weights of the start (their values cost no time), on MNIST's test rows (2.4: 20 drawn numbers). The
-C file is compiled with ``cc -std=c99 -O3``, and once more with ``-march=native``; a program calls
-``predict`` for a row after the other. onnxruntime runs on one thread, through its Python interface
-(``session.run``), and through an IO binding, which leaves the conversion of inputs and outputs out.
+weights of the start (values cost no time), on MNIST's test rows (2.4: 20 drawn numbers): bytes
+in, which both files standardise, as of a run of `handgrad reproduce`. The C file is compiled with
+``cc -std=c99 -O3``, and once more with ``-march=native``; a program calls ``predict`` for a row
+after the other. onnxruntime runs on one thread, through its Python interface (``session.run``), and
+through an IO binding, which leaves the conversion of inputs and outputs out.
 Each round measures all of them in turn; given are the median over the rounds and the quartiles, in
 microseconds a row, and the size of the whole program.
 
@@ -34,6 +35,8 @@ from handgrad.cnn import ConvNet
 from handgrad.datasets import load_mnist
 from handgrad.export import export
 from handgrad.export.c_source import write_c
+from handgrad.export.source import RowInputs, Source
+from handgrad.images import ImagePreprocessor
 from handgrad.logistic import LogisticClassifier
 from handgrad.network import Network
 from handgrad.softmax import SoftmaxClassifier
@@ -85,13 +88,20 @@ def networks(rng: np.random.Generator) -> dict[str, Network]:
     return made
 
 
-def c_programs(network: Network, X: np.ndarray, folder: Path) -> dict[str, Path]:
+def c_programs(source: Source, X: np.ndarray, folder: Path) -> dict[str, Path]:
     """Compile the C file, float and int8, with each of the flags."""
     made = {}
+    rows = X
+    if isinstance(source.inputs, ImagePreprocessor):
+        rows = source.inputs.transform(X)
+    elif isinstance(source.inputs, RowInputs):
+        rows = source.inputs.transform(X, source.network)
     for precision in ("float", "int8"):
         stem = f"net_{precision}"
-        file = write_c(network, folder / f"{stem}.c", int8=precision == "int8", calibration=X)
-        sizes = {"inputs": X[0].size, "outputs": network.output_shape[0], "stem": stem}
+        rows = rows.reshape(len(X), *source.network.input_shape)
+        file = write_c(source, folder / f"{stem}.c", int8=precision == "int8", calibration=rows)
+        outputs = source.network.output_shape[0]
+        sizes = {"inputs": X[0].size, "outputs": outputs, "stem": stem}
         main = folder / f"{stem}_main.c"
         main.write_text(MAIN % sizes)
         for name, flags in FLAGS.items():
@@ -102,15 +112,17 @@ def c_programs(network: Network, X: np.ndarray, folder: Path) -> dict[str, Path]
     return made
 
 
-def sessions(network: Network, X: np.ndarray, folder: Path) -> dict[str, Callable[[], float]]:
+def sessions(source: Source, X: np.ndarray, folder: Path) -> dict[str, Callable[[], float]]:
     """What measures onnxruntime."""
-    path = export(network, "onnx", folder / "net.onnx", logits=True)
+    path = export(source, "onnx", folder / "net.onnx", logits=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     output = session.get_outputs()[-1].name
-    kind = np.float64 if "double" in session.get_inputs()[0].type else np.float32
+    kind = {"tensor(double)": np.float64, "tensor(uint8)": np.uint8}.get(
+        session.get_inputs()[0].type, np.float32
+    )
     rows = [np.ascontiguousarray(X[n : n + 1], kind) for n in range(len(X))]
     bindings = []
     for row in rows:
@@ -134,11 +146,11 @@ def sessions(network: Network, X: np.ndarray, folder: Path) -> dict[str, Callabl
     return {"onnxruntime": plain, "onnxruntime, IO binding": bound}
 
 
-def measured(question: str, network: Network, X: np.ndarray, rounds: int) -> list[dict[str, Any]]:
+def measured(question: str, source: Source, X: np.ndarray, rounds: int) -> list[dict[str, Any]]:
     """Measure a network by everything in turn, round after round."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        programs = c_programs(network, X, folder)
+        programs = c_programs(source, X, folder)
         given = X.astype(np.float32).tobytes()
 
         def of_program(program: Path) -> Callable[[], float]:
@@ -149,7 +161,7 @@ def measured(question: str, network: Network, X: np.ndarray, rounds: int) -> lis
 
             return once
 
-        ways = sessions(network, X, folder) | {n: of_program(p) for n, p in programs.items()}
+        ways = sessions(source, X, folder) | {n: of_program(p) for n, p in programs.items()}
         times: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(rounds):
             for way, once in ways.items():
@@ -171,15 +183,18 @@ def main() -> None:
     parser.add_argument("--questions", nargs="+", default=["2.4", "4.4", "5.3", "5.4"])
     arguments = parser.parse_args()
     rng = np.random.default_rng(0)
-    pixels = (load_mnist(offline=True).X_test[: arguments.rows] - 0.1298) / 0.3071
+    pixels = np.rint(255 * load_mnist(offline=True).X_test[: arguments.rows]).astype(np.uint8)
+    levels = ImagePreprocessor((1, 28, 28), np.array([255 * 0.1298]), np.array([255 * 0.3071]))
     records = []
     print("| net | run by | us a row: median (quartiles) | program, bytes |\n|---|---|---|---|")
     for question, network in networks(rng).items():
         if question not in arguments.questions:
             continue
-        X = rng.standard_normal((arguments.rows, 20)) if question == "2.4" else pixels
-        X = X.reshape(len(X), *network.input_shape).astype(np.float32)
-        for each in measured(question, network, X, arguments.rounds):
+        dense = question == "2.4"
+        X = rng.standard_normal((arguments.rows, 20)).astype(np.float32) if dense else pixels
+        inputs = RowInputs((20,)) if dense else levels
+        source = Source(network, inputs, np.arange(max(2, network.output_shape[0])))
+        for each in measured(question, source, X, arguments.rounds):
             low, high = each["quartiles_us"]
             size = f"{each['program_bytes']:,}" if each["program_bytes"] else ""
             spread = f"{each['median_us']:.2f} ({low:.2f} to {high:.2f})"
