@@ -35,8 +35,9 @@ _ENDINGS = {"onnx": ".onnx", "torch": "_torch.py", "c": ".c"}
     help="c: rows like the training's, by which --int8 chooses its scales.",
 )
 def export_command(model: Path, to: str, out: Path | None, force: bool, **options: Any) -> None:
-    """Write MODEL, what `handgrad train` or `reproduce` left, for other programs.
+    """Write a trained MODEL as ONNX, as a PyTorch module or as C.
 
+    MODEL is what `handgrad train` or `reproduce` left, a file or its folder.
     onnx: raw rows in, labels and probabilities out, for ONNX Runtime and all that reads ONNX.
     torch: weights and a module of plain PyTorch. c: one file of C99 and its header.
     """
