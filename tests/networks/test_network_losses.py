@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from handgrad import layers as L
-from handgrad.engine.program import runs
 from handgrad.gradcheck import check_model
 from handgrad.network import (
     GELU,
@@ -16,7 +15,6 @@ from handgrad.network import (
     LayerNorm,
     LeakyReLU,
     Network,
-    ReLU,
     SiLU,
     Tanh,
 )
@@ -155,24 +153,6 @@ def test_wrong_targets_and_weights_are_named():
         net("mse", 1).loss(rows(), np.zeros((N, 2)))
     with pytest.raises(ValueError, match=r"svm_loss: sample_weight must be \(N,\) = \(6,\)"):
         net("svm", 1).loss(rows(), np.zeros(N), np.ones(5))
-
-
-NEW_LAYERS = [Tanh(), LeakyReLU(), GELU(), GELU(approximate=True), SiLU(), LayerNorm()]
-
-
-def test_the_engine_says_what_it_lacks(monkeypatch):
-    monkeypatch.delenv("HANDGRAD_ENGINE", raising=False)
-    plain = Network([Dense(3), ReLU(), Dense(2)], (D,))
-    for layer in NEW_LAYERS:
-        assert not runs(Network([Dense(3), layer, Dense(2)], (D,)))
-    for pool in (AvgPool(), GlobalAvgPool()):
-        assert not runs(Network([pool, Flatten(), Dense(2)], (1, 4, 4)))
-    for loss in ("mse", "mae", "huber", "multilabel"):
-        assert not runs(Network([Dense(2)], (D,), loss=loss))
-    smoothed = {"label_smoothing": 0.1}
-    assert not runs(Network(plain.layers, (D,), loss_options=smoothed))
-    same = Network(plain.layers, (D,), loss_options={"label_smoothing": 0})
-    assert runs(same) == runs(plain)
 
 
 def test_a_network_of_the_new_layers_has_the_right_gradients():

@@ -30,7 +30,7 @@ def test_layers_shapes_and_parameters_by_hand():
         LayerRecord("Conv", "filters 8, size 5, stride 1, padding 0, bias False", (8, 24, 24), 200),
         LayerRecord("BatchNorm", "momentum 0.9, eps 1e-05", (8, 24, 24), 16),
         LayerRecord("ReLU", "", (8, 24, 24), 0),
-        LayerRecord("MaxPool", "size 2, stride None", (8, 12, 12), 0),
+        LayerRecord("MaxPool", "size 2", (8, 12, 12), 0),
         LayerRecord("Flatten", "", (1152,), 0),
         LayerRecord("Dense", "units 16", (16,), 1152 * 16 + 16),
         LayerRecord("ReLU", "", (16,), 0),

@@ -165,15 +165,15 @@ OURS = [
     pool(
         "our-pool-from-zero",
         "the maximum starts from 0",
-        "    out = next(pixels).copy()\n",
-        "    out = np.maximum(next(pixels), 0)\n",
+        "    out = next(pixels).copy()\n    for pixel in pixels:\n        np.maximum(",
+        "    out = np.maximum(next(pixels), 0)\n    for pixel in pixels:\n        np.maximum(",
         "negative-pixels",
     ),
     loss(
         "our-logistic-overflow",
         "exp(-z) without the absolute value",
-        "loss = (np.log1p(small) + np.maximum(-margin, 0)).mean()",
-        "loss = np.log1p(np.exp(-margin)).mean()",
+        "return np.log1p(small) + np.maximum(-margin, 0), -sign",
+        "return np.log1p(np.exp(-margin)), -sign",
         "not-shifted-by-maximum",
     ),
     loss(
@@ -186,15 +186,15 @@ OURS = [
     loss(
         "our-svm-kink",
         "the gradient at the kink is not 0",
-        "np.where(slack > 0, -sign, 0)",
-        "np.where(slack >= 0, -sign, 0)",
+        "np.where(slack > 0, -sign, x.dtype.type(0))",
+        "np.where(slack >= 0, -sign, x.dtype.type(0))",
         "kink-wrong",
     ),
     loss(
         "our-svm-half",
         "half the hinge",
-        "loss = np.maximum(slack, 0).mean()",
-        "loss = np.maximum(slack, 0).mean() / 2",
+        "losses = np.maximum(slack, 0).reshape(len(x))",
+        "losses = np.maximum(slack, 0).reshape(len(x)) / 2",
         "factor-half",
     ),
     loss(
@@ -207,8 +207,8 @@ OURS = [
     loss(
         "our-softmax-sum",
         "the gradient is of the sum",
-        "    dx /= N\n",
-        "",
+        "slopes[rows, labels] -= 1\n",
+        "slopes[rows, labels] -= 1\n    slopes *= N\n",
         "factor-n",
     ),
     rule(
