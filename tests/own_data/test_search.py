@@ -122,10 +122,10 @@ def _in_a_folder_without_reports(tmp_path, monkeypatch):
     monkeypatch.setattr(report, "write_own", lambda record, path: None)
 
 
-@pytest.mark.usefixtures("_in_a_folder_without_reports")
+@pytest.mark.usefixtures("_in_a_folder_without_reports", "_few_epochs")
 def test_the_command_trains_what_it_chose(tmp_path, monkeypatch, capsys):
     write_csv(tmp_path / "a.csv", flowers())
-    words = ["train", "a.csv", "--target", "kind", "--out", "m", "--search", "3", "--time", "6"]
+    words = ["train", "a.csv", "--target", "kind", "--out", "m", "--search", "3", "--time", "60"]
     code, _, err = run(monkeypatch, capsys, *words)
     assert code == 0, err
     assert "candidate 3 of 3" in err
