@@ -229,7 +229,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone(tmp_path):
     out = write_all(tmp_path / "work/out", {"thesis.tex": b"mine"})
     line = refused(tmp_path, *smoke())
     assert line == (
-        "out is not a results folder of handgrad (it holds thesis.tex); "
+        "out is no folder of handgrad reproduce (it holds thesis.tex); "
         "name an empty or a new folder with --out"
     )
     assert [path.name for path in out.iterdir()] == ["thesis.tex"]

@@ -60,6 +60,12 @@ class Estimator(Alone):
     _progress: fitting.Progress
     _kind: ClassVar[Literal["classifier", "regressor"]]
 
+    def _keep(self, arguments: Mapping[str, Any]) -> None:
+        """Keep the constructor's ``locals()`` as attributes, unchanged, as scikit-learn asks."""
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
+
     # what a subclass decides ------------------------------------------------------------------
 
     def _read(self, X: Any, *, reset: bool) -> Array:

@@ -156,30 +156,7 @@ class HandgradClassifier(Classifier, _Dense):
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.dropout = dropout
-        self.batch_norm = batch_norm
-        self.alpha = alpha
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.solver_options = solver_options
-        self.schedule = schedule
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.class_weight = class_weight
-        self.label_smoothing = label_smoothing
-        self.max_norm = max_norm
-        self.averaging = averaging
-        self.standardize = standardize
-        self.warm_start = warm_start
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
+        self._keep(locals())
 
 
 class HandgradRegressor(_Dense):
@@ -238,29 +215,7 @@ class HandgradRegressor(_Dense):
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.loss = loss
-        self.activation = activation
-        self.dropout = dropout
-        self.batch_norm = batch_norm
-        self.alpha = alpha
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.solver_options = solver_options
-        self.schedule = schedule
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.max_norm = max_norm
-        self.averaging = averaging
-        self.standardize = standardize
-        self.warm_start = warm_start
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
+        self._keep(locals())
 
     def _encoded(self, y: Any, *, reset: bool, classes: Any = None) -> Array:
         """Give targets (n, outputs) in float64."""

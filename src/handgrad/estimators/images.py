@@ -87,33 +87,7 @@ class HandgradImageClassifier(Classifier):
         random_state: Any = None,
         verbose: bool = False,
     ) -> None:
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.input_shape = input_shape
-        self.activation = activation
-        self.dropout = dropout
-        self.batch_norm = batch_norm
-        self.alpha = alpha
-        self.solver = solver
-        self.learning_rate_init = learning_rate_init
-        self.solver_options = solver_options
-        self.schedule = schedule
-        self.batch_size = batch_size
-        self.max_iter = max_iter
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.class_weight = class_weight
-        self.label_smoothing = label_smoothing
-        self.max_norm = max_norm
-        self.averaging = averaging
-        self.standardize = standardize
-        self.warm_start = warm_start
-        self.dtype = dtype
-        self.random_state = random_state
-        self.verbose = verbose
+        self._keep(locals())
 
     def _layers(self, shape: tuple[int, ...], outputs: int) -> list[Layer]:
         return convnet(

@@ -8,17 +8,23 @@ record.json              the record, report.html the same for people; written la
 """
 
 import json
-import os
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from handgrad.claimed_folder import (
+    alone_in,
+    differences,
+    require_locks,
+    require_no_strangers,
+    writing_into,
+)
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
 
+_COMMAND = "handgrad train"
 _FORMAT = 1
 
 
@@ -68,20 +74,9 @@ class Folder:
         content["seconds"] = content.get("seconds", 0.0) + seconds
         write_atomically(self.manifest, json.dumps(content, indent=1) + "\n")
 
-    @contextmanager
-    def alone(self, *, wait: bool) -> Iterator[None]:
+    def alone(self, *, wait: bool) -> AbstractContextManager[None]:
         """Hold the folder for this process; where another one holds it, wait or ResultsError."""
-        import fcntl
-
-        with (self.path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ResultsError(
-                    f"another handgrad train is at work in {self.path}; wait for it, or name "
-                    "another folder with --out"
-                ) from None
-            yield
+        return alone_in(self.path, _COMMAND, wait=wait)
 
 
 @contextmanager
@@ -94,48 +89,20 @@ def opened(path: Path, identity: Mapping[str, Any]) -> Iterator[Folder]:
         When it cannot be written, a disk is full, it is another training's, it holds something
         else, or the platform has no locks.
     """
-    if sys.platform == "win32":
-        raise ResultsError(
-            "handgrad train needs locks that only a POSIX system has (Linux, macOS); this is "
-            f"{sys.platform}"
-        )
+    require_locks(_COMMAND)
     folder = Folder(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
+    with writing_into(path):
         _claim(folder, {"format": _FORMAT, **identity})
         yield folder
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ResultsError(
-            f"cannot write to {path} ({reason}); free space there or name another folder with --out"
-        ) from None
 
 
 def _claim(folder: Folder, identity: dict[str, Any]) -> None:
     if not folder.manifest.exists():
-        strangers = sorted(each.name for each in folder.path.iterdir() if not _ours(each))
-        if strangers:
-            raise ResultsError(
-                f"{folder.path} is no folder of handgrad train (it holds {strangers[0]}); name an "
-                "empty or a new folder with --out"
-            )
+        require_no_strangers(folder.path, _COMMAND)
         write_atomically(folder.manifest, json.dumps(identity, indent=1) + "\n")
-        return
-    try:
-        found = json.loads(folder.manifest.read_text(encoding="utf-8"))
-        different = [name for name in identity if found[name] != identity[name]]
-    except (ValueError, KeyError, TypeError):
-        raise ResultsError(
-            f"{folder.manifest} is damaged; name another folder with --out, or delete this one"
-        ) from None
-    if different:
+    elif different := differences(folder.manifest, identity):
         raise ResultsError(
             f"{folder.path} holds another training (its {', '.join(different)} "
             f"{'differs' if len(different) == 1 else 'differ'}); name another folder with --out, "
             "or delete that one"
         )
-
-
-def _ours(file: Path) -> bool:
-    """Whether a file is a lock, or what a process killed while writing left behind."""
-    return file.name == ".lock" or (file.name.startswith(".") and file.name.endswith(".part"))

@@ -9,8 +9,6 @@ results.json    the record; summary.md the same for people, report.html all of i
 
 import hashlib
 import json
-import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +16,22 @@ from pathlib import Path
 from typing import Any
 
 import handgrad
+from handgrad.claimed_folder import (
+    alone_in,
+    differences,
+    is_torn,
+    require_locks,
+    require_no_strangers,
+    writing_into,
+)
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
 from handgrad.results import SCHEMA
 
 ANALYSIS = "analysis.json"
+_COMMAND = "handgrad reproduce"
+# What an interrupted run may have left before its manifest.
+_KNOWN = ("results.json", "summary.md", "report.html", "search", "runs")
 
 
 @dataclass(frozen=True)
@@ -77,48 +86,18 @@ def opened(path: Path, *, profile: str, seed: int) -> Iterator[Folder]:
         When it cannot be written, another process holds it, it was made for something else, or the
         platform has no locks.
     """
-    try:
-        import fcntl
-    except ImportError:
-        raise ResultsError(
-            "handgrad reproduce needs locks and signals that only a POSIX system has "
-            f"(Linux, macOS); this is {sys.platform}"
-        ) from None
-    folder = Folder(path)
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        files = {"manifest.json", "results.json", "summary.md", "report.html", ".lock"}
-        known = {*files, "search", "runs"}
-        strangers = sorted(
-            entry.name
-            for entry in path.iterdir()
-            if entry.name not in known and not _is_torn(entry)
-        )
-        manifest = path / "manifest.json"
-        if strangers and not manifest.exists():
-            raise ResultsError(
-                f"{path} is not a results folder of handgrad (it holds {strangers[0]}); "
-                "name an empty or a new folder with --out"
-            )
+    require_locks(_COMMAND)
+    manifest = path / "manifest.json"
+    with writing_into(path):
+        if not manifest.exists():
+            require_no_strangers(path, _COMMAND, _KNOWN)
         for part in ("search", "runs"):
             (path / part).mkdir(exist_ok=True)
-        with (path / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise ResultsError(
-                    f"another handgrad is at work in {path}; wait for it, or name another folder "
-                    "with --out"
-                ) from None
-            for torn in filter(_is_torn, path.iterdir()):
+        with alone_in(path, "handgrad"):
+            for torn in filter(is_torn, path.iterdir()):
                 torn.unlink()
             _claim(manifest, {"profile": profile, "seed": seed})
-            yield folder
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise ResultsError(
-            f"cannot write to {path} ({reason}); free space there or name another folder with --out"
-        ) from None
+            yield Folder(path)
 
 
 def claim_data(folder: Folder, data: Mapping[str, Mapping[str, str]]) -> None:
@@ -150,11 +129,6 @@ def code_hash() -> str:
     return digest.hexdigest()[:12]
 
 
-def _is_torn(file: Path) -> bool:
-    """Whether a file is what a process killed inside write_atomically left behind."""
-    return file.name.startswith(".") and file.name.endswith(".part")
-
-
 def _claim(manifest: Path, purpose: dict[str, Any]) -> None:
     identity = {
         "schema": SCHEMA,
@@ -165,16 +139,8 @@ def _claim(manifest: Path, purpose: dict[str, Any]) -> None:
     if not manifest.exists():
         write_atomically(manifest, json.dumps({**identity, "data": {}}, indent=1) + "\n")
         return
-    try:
-        found = json.loads(manifest.read_text(encoding="utf-8"))
-        different = [name for name in identity if found[name] != identity[name]]
-        found["data"].items()  # its absence is damage
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ResultsError(
-            f"{manifest} is damaged; name another folder with --out, or delete this one"
-        ) from None
-    if different:
-        was = ", ".join(f"{name} {found[name]}" for name in different)
+    if different := differences(manifest, identity, also=("data",)):
+        was = ", ".join(f"{name} {value}" for name, value in different.items())
         now = ", ".join(f"{name} {identity[name]}" for name in different)
         raise ResultsError(
             f"{manifest.parent} was made with {was}, this is {now}; name another folder with "
