@@ -256,6 +256,17 @@ def one_row_warning(model: object, rows: int, batch_size: int) -> str | None:
     return None
 
 
+def without_a_lone_row(batch_size: int, rows: int) -> int:
+    """Give a batch size, enlarged until no batch of an epoch is one row, and at most all rows.
+
+    >>> [without_a_lone_row(16, rows) for rows in (32, 33, 34, 1, 9)]
+    [16, 17, 16, 1, 9]
+    """
+    while rows > 1 and rows % batch_size == 1:
+        batch_size += 1
+    return min(batch_size, rows)
+
+
 def named_rule(update_rule: str | optim.Rule) -> optim.Rule:
     """Give the rule of a name, or the function itself."""
     if callable(update_rule):

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from handgrad import scaling
 from handgrad.arrays import Array
-from handgrad.datasets import load_course, load_mnist, scaling
+from handgrad.datasets import load_course, load_mnist
 from handgrad.descriptions import BatchNorm, Conv, Dense, Dropout, Flatten, Layer, MaxPool, ReLU
 
 RATE = 1e-3  # Adam's, on every side

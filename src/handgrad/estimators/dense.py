@@ -8,12 +8,12 @@ import numpy as np
 from handgrad import optim
 from handgrad.architectures import mlp
 from handgrad.arrays import Array
-from handgrad.datasets.scaling import mean_and_deviation
 from handgrad.estimators import fitting, inputs, settings
 from handgrad.estimators.base import Estimator
 from handgrad.estimators.classifying import Classifier
 from handgrad.network import Layer
 from handgrad.network_losses import LossName
+from handgrad.scaling import mean_and_deviation
 from handgrad.solver_inputs import ClassWeight
 from handgrad.solver_scores import r2
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.datasets.scaling import mean_and_deviation
+from handgrad.scaling import mean_and_deviation
 
 FAR = 4.0
 """Deviations: a standardised value comes no further."""

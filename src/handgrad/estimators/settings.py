@@ -10,6 +10,7 @@ import numpy as np
 
 from handgrad import optim
 from handgrad.estimators.scikit import sklearn_part
+from handgrad.solver_inputs import without_a_lone_row
 
 if TYPE_CHECKING:
     from handgrad.estimators.base import Estimator
@@ -79,10 +80,7 @@ def batch_rows(estimator: "Estimator", rows: int) -> int:
     if estimator.batch_size != "auto":
         return min(int(estimator.batch_size), rows)
     chosen = min(256, max(32, 1 << round(math.log2(max(1, rows / 32)))))
-    # Of a last batch of one row a batch norm can make nothing.
-    while rows > 1 and rows % chosen == 1:
-        chosen += 1
-    return min(chosen, rows)
+    return without_a_lone_row(chosen, rows)  # of which a batch norm can make nothing
 
 
 def epochs(estimator: "Estimator", rows: int) -> int:

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from handgrad import layers, optim
+from handgrad import layers, optim, scaling
 from handgrad.arrays import Array
-from handgrad.datasets import Dataset, scaling
+from handgrad.datasets import Dataset
 from handgrad.experiments.base import AssignmentItem
 from handgrad.network import BatchNorm, Dense, Layer, Network, ReLU, Sigmoid
 from handgrad.results import Series

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from handgrad import checkpoint, models
+from handgrad import checkpoint, models, scaling
 from handgrad.arrays import Array
-from handgrad.datasets import scaling
 from handgrad.errors import CheckpointError, ExportError
 from handgrad.estimators.base import Estimator
 from handgrad.estimators.classifying import Classifier

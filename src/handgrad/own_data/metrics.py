@@ -6,6 +6,7 @@ The first metric of a task is what the Solver chooses the best epoch by.
 import numpy as np
 
 from handgrad.arrays import Array
+from handgrad.solver_scores import r2
 from handgrad.training_record import Metrics, finite
 
 _SMALLEST = float(np.finfo(np.float64).eps)  # a probability of 0 would make one row's loss infinite
@@ -79,14 +80,10 @@ def of_numbers(truth: Array, predicted: Array) -> Metrics:
     """
     truth = truth.reshape(len(truth), -1).astype(np.float64)
     errors = predicted.reshape(truth.shape).astype(np.float64) - truth
-    squares = np.square(errors)
-    spread = np.square(truth - truth.mean(axis=0)).sum(axis=0)
-    r2 = float("nan")
-    if (spread > 0).all():
-        r2 = float(np.mean(1 - squares.sum(axis=0) / spread))
+    varies = bool((np.ptp(truth, axis=0) > 0).all())
     return {
-        "r2": finite(r2),
-        "rmse": finite(float(np.sqrt(squares.mean(axis=0)).mean())),
+        "r2": finite(r2(predicted, truth)) if varies else None,
+        "rmse": finite(float(np.sqrt(np.square(errors).mean(axis=0)).mean())),
         "mae": finite(float(np.abs(errors).mean())),
     }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from handgrad.architectures import convnet, mlp
 from handgrad.network import Layer
+from handgrad.solver_inputs import without_a_lone_row
 
 MOST_EPOCHS = 2000
 """Patience or the time ends training long before."""
@@ -72,9 +73,8 @@ class Settings:
         return min(_MOST_EPOCHS_OF_PATIENCE, max(_EPOCHS_OF_PATIENCE, wanted))
 
     def rows_a_batch(self, rows: int) -> int:
-        """Give the batch size; one more where a batch norm would see a batch of one row."""
-        lonely = self.batch_norm and rows % self.batch_size == 1
-        return self.batch_size + 1 if lonely else self.batch_size
+        """Give the batch size; more where a batch norm would see a batch of one row."""
+        return without_a_lone_row(self.batch_size, rows) if self.batch_norm else self.batch_size
 
     def in_words(self, input_shape: tuple[int, ...], outputs: int) -> str:
         """Describe the net on one line.

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from handgrad import checkpoint as checkpoints
+from handgrad import checkpoint as checkpoints, scaling
 from handgrad.arrays import Array
-from handgrad.datasets import Dataset, scaling
+from handgrad.datasets import Dataset
 from handgrad.errors import NonFiniteLossError, ResultsError
 from handgrad.experiments import Budget, Experiment
 from handgrad.files import write_atomically

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from handgrad.errors import DataError
+from handgrad.scaling import mean_and_deviation
 from handgrad.tables.columns import Columns
 from handgrad.tables.dates import as_days
 from handgrad.tables.kinds import BOOLEANS, MOST_CATEGORIES, is_constant
@@ -52,11 +53,9 @@ class Scale:
         size = 2.0 ** np.frexp(np.abs(present).max())[1].clip(-1000, 1000)  # exact to divide by
         scaled = present / size
         median = float(np.median(scaled))
-        off = scaled - median  # small where the column is: 1e8 +- 1e-3 keeps its digits
-        center, scale = float(off.mean()), float(off.std())
-        if is_constant(present):
-            scale = 0.0
-        return cls(median * size, float((median + center) * size), scale * size)
+        mean, deviation = map(float, mean_and_deviation(scaled))
+        scale = 0.0 if is_constant(present) else deviation
+        return cls(median * size, mean * size, scale * size)
 
     def apply(self, x: Numbers) -> Numbers:
         """Standardise numbers of which those that are not finite are taken for missing."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from handgrad import scaling
 from handgrad.errors import DataError
 from handgrad.tables.columns import Columns
 from handgrad.tables.dates import as_days, date_orders
@@ -22,7 +23,6 @@ BOOLEANS = {
     **dict.fromkeys(("false", "no", "f", "n", "off"), 0.0),
 }
 _PAIRS = ({"true", "false"}, {"yes", "no"}, {"t", "f"}, {"y", "n"}, {"on", "off"})
-_ROUNDING = 4 * np.finfo(np.float64).eps  # a value that was computed twice differs by so much
 _FAR = 1e6  # distances between quartiles from the median: a typing error, a unit, or a marker
 _HUGE = 1e100
 _ID_NAME = re.compile(
@@ -39,10 +39,7 @@ def is_constant(present: Numbers) -> bool:
     """
     if not len(present):
         return True
-    low, high = float(present.min()), float(present.max())
-    size = max(abs(low), abs(high))
-    part = 4.0 if size > 1 else 1.0  # the difference of the largest numbers overflows
-    return bool(high / part - low / part <= _ROUNDING * (size / part))
+    return bool(scaling.is_constant(present.min(), present.max(), np.float64))
 
 
 def summarise_column(columns: Columns, name: str, *, category: bool) -> ColumnSummary:

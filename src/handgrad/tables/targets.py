@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from handgrad.arrays import Array
 from handgrad.errors import DataError
+from handgrad.scaling import mean_and_deviation
 from handgrad.tables.columns import Columns
 from handgrad.tables.kinds import BOOLEANS, is_constant
 from handgrad.tables.summary import TableSummary, TargetSummary
@@ -230,10 +231,9 @@ class TargetCoder:
         mean, scale = np.zeros(len(aim.names)), np.ones(len(aim.names))
         if aim.task == "regress":
             values = np.stack([_amounts(columns, name, aim.task) for name in aim.names], axis=1)
-            size = max(float(np.abs(values).max()), 1.0)  # squares of huge numbers overflow
-            mean = (values / size).mean(axis=0) * size
-            scale = ((values - mean) / size).std(axis=0) * size
-            scale[scale == 0] = 1.0
+            beyond = max(0, int(np.frexp(np.abs(values).max())[1]) - 900)  # whose sum overflows
+            size = 2.0**beyond
+            mean, scale = (each * size for each in mean_and_deviation(values / size))
         numeric = all(number_of(label) is not None for label in aim.classes)
         return cls(aim.task, aim.names, aim.classes, numeric, mean, scale)
 

@@ -45,8 +45,7 @@ def mean_and_deviation(
     smallest = X.min(axis=axis).astype(np.float64)
     largest = X.max(axis=axis).astype(np.float64)
     spread = largest / 2 - smallest / 2
-    rounding = np.finfo(X.dtype).eps * np.maximum(np.abs(smallest), np.abs(largest))
-    constant = spread <= rounding
+    constant = is_constant(smallest, largest, X.dtype)
     numbers = X.size if axis is None else len(X)  # that a mean is of
     shares = None
     if weight is not None:  # each row's part of it, times their number
@@ -67,6 +66,16 @@ def mean_and_deviation(
     mean = mean + unit * left_over
     deviation = unit * np.sqrt(np.maximum(squares - left_over**2, 0.0))
     return np.where(constant, smallest, mean), np.where(constant, 1.0, deviation)
+
+
+def is_constant(smallest: Array, largest: Array, dtype: npt.DTypeLike) -> Any:
+    """Whether numbers between these are one, up to a rounding error of this dtype: bool, or array.
+
+    0.3 and 0.1 + 0.2 are; 1e8 and 1e8 + 1e-3 are not, in float64.
+    """
+    size = np.maximum(np.abs(smallest), np.abs(largest))
+    with np.errstate(over="ignore"):  # what is that far apart is not constant
+        return largest - smallest <= 2 * np.finfo(dtype).eps * size
 
 
 def standardise(X: Array, mean: Array, deviation: Array) -> Array:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from handgrad import scaling
 from handgrad.bench.workloads import WORKLOADS
-from handgrad.datasets import Dataset, load_course, load_mnist, scaling
+from handgrad.datasets import Dataset, load_course, load_mnist
 from handgrad.experiments import studies
 from handgrad.reproduce.training import standardise
 
