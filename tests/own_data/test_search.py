@@ -154,7 +154,8 @@ def test_a_search_can_grow(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(searching, "fit", interrupted)
     code, _, err = run(monkeypatch, capsys, *words, "4")
     assert code == 0, err
-    assert "candidate 4 of 4" in err  # the third was interrupted
+    assert "candidate 4 of 4" in err
+    assert "candidate 5, for another: " in err  # for the third, which was interrupted
     assert "candidate 2 of 4" not in err
     after = TrainingRecord.read(tmp_path / "m/record.json")
     assert len(after.search.trials) == 4

@@ -88,7 +88,9 @@ class TerminalTraining:
     def searched(self, trial: TrialSummary, candidates: int) -> None:
         """Say what a candidate reached."""
         score = "-" if trial.val_score is None else self._score(trial.val_score)
-        text = f"candidate {trial.number + 1} of {candidates}: {trial.state}, validation {score}"
+        number = trial.number + 1  # an interrupted one has kept its own
+        which = f"{number} of {candidates}" if number <= candidates else f"{number}, for another"
+        text = f"candidate {which}: {trial.state}, validation {score}"
         self._say(text)
 
     def training(self, architecture: str, seconds: float) -> None:
