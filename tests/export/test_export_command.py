@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from own_data_runs import flowers, refused, run, write_csv
+from safetensors.numpy import save_file
 
 from handgrad import checkpoint, engine
 from handgrad.cnn import ConvNet
@@ -168,6 +169,14 @@ def test_a_run_of_an_unknown_experiment(tmp_path):
         source_of(tmp_path)
     with pytest.raises(ModelError, match="no model"):
         source_of(str(tmp_path / "none.safetensors"))
+
+
+def test_a_net_of_question_6_is_pytorchs(tmp_path):
+    """Its folder holds PyTorch's checkpoint beside weights of its own making."""
+    save_file({"conv.weight": np.zeros((2, 3))}, tmp_path / "model.safetensors")
+    (tmp_path / "checkpoint.pt").touch()
+    with pytest.raises(ExportError, match="is a net of question 6, which PyTorch has trained"):
+        source_of(tmp_path)
 
 
 def test_an_extra_that_is_missing_is_named(tmp_path, trained, monkeypatch, capsys):

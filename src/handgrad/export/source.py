@@ -201,6 +201,11 @@ def _of_path(path: Path) -> Source:
         arrays, header = checkpoint.read(path)
     except CheckpointError:
         arrays, header = {}, {}
+        if path.with_name("checkpoint.pt").exists():
+            raise ExportError(
+                f"{path} is a net of question 6, which PyTorch has trained and can export itself; "
+                "handgrad exports its own networks"
+            ) from None
     if "experiment" in header:
         return _of_reproduction(path, arrays, header)
     return _of_model(models.load(path))
