@@ -9,7 +9,8 @@ import pytest
 from check_reports import CASES, case, report
 
 from handgrad.check.classroom.autograder import LIBRARIES
-from handgrad.check.classroom.batch import BatchError, Outcome, Submission, as_csv, submissions
+from handgrad.check.classroom.batch import BatchError, Outcome, as_csv
+from handgrad.check.classroom.finding import Submission, submissions
 from handgrad.check.classroom.rubric import RubricError, one_point_each, read_rubric
 from handgrad.check.classroom.watch import Files, changes
 from handgrad.check.formats.output import render

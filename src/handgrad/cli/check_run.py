@@ -21,7 +21,8 @@ from handgrad.check import (
     conventions,
 )
 from handgrad.check.begin import begun, versions
-from handgrad.check.classroom.batch import Batch, Outcome, run, submissions
+from handgrad.check.classroom.batch import Batch, Outcome, run
+from handgrad.check.classroom.finding import submissions
 from handgrad.check.classroom.rubric import Rubric
 from handgrad.check.classroom.watch import Files, changes
 from handgrad.check.formats.findings import findings, names, printable, problems

@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,25 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import handgrad
+from handgrad.check.classroom.finding import Submission
 from handgrad.check.classroom.rubric import Rubric
 from handgrad.check.formats.findings import by_function, printable
 from handgrad.check.formats.html import as_html
 from handgrad.check.records import CheckReport
-from handgrad.check.sandbox.submission import UNITS, find_submission
+from handgrad.check.sandbox.submission import find_submission
 from handgrad.errors import BatchError, SubmissionError
 from handgrad.files import write_atomically
 
-_DEPTH = 3  # how far below a student's folder the layers.py may lie
 _NUMBERS = ("passed", "failed", "missing", "error")
-
-
-@dataclass(frozen=True)
-class Submission:
-    """One entry of the folder: what to judge, or why it cannot be."""
-
-    name: str
-    path: Path
-    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -61,48 +51,6 @@ class Batch:
     settings: dict[str, Any] = field(default_factory=dict)  # what a record must share to be reused
     rubric: Rubric | None = None
     jobs: int = 1
-
-
-def submissions(folder: Path) -> list[Submission]:
-    """Find the submissions of a folder: its subfolders with a layers.py, and its .py files."""
-    if (folder / "layers.py").exists():
-        raise BatchError(
-            f"{folder} is one submission (it has a layers.py); for a batch, name the folder above"
-        )
-    found = []
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith((".", "__")):
-            continue
-        if entry.is_dir():
-            found.append(_below(entry))
-        elif entry.suffix == ".py":
-            found.append(Submission(entry.name, entry))
-        elif entry.suffix in (".zip", ".gz", ".tar", ".tgz", ".7z", ".rar"):
-            found.append(Submission(entry.name, entry, "an archive: unpack it first"))
-    if not found:
-        raise BatchError(f"{folder} holds no submissions: no subfolder, and no .py file")
-    return found
-
-
-def _below(folder: Path) -> Submission:
-    """A student's folder: the highest folder with a layers.py, or with another module of ours."""
-    for names in (("layers.py",), tuple(f"{unit}.py" for unit in UNITS)):
-        level = [folder]
-        for _ in range(_DEPTH + 1):
-            holding = [place for place in level if any((place / name).is_file() for name in names)]
-            if len(holding) == 1:
-                return Submission(folder.name, holding[0])
-            if holding:
-                several = ", ".join(str(place.relative_to(folder)) for place in holding)
-                return Submission(folder.name, folder, f"several folders could be meant: {several}")
-            level = [below for place in level for below in sorted(place.iterdir()) if _open(below)]
-    return Submission(folder.name, folder, "no layers.py in it")
-
-
-def _open(folder: Path) -> bool:
-    """Whether to look into a folder; a link could lead anywhere."""
-    hidden = folder.name.startswith((".", "__"))
-    return folder.is_dir() and not folder.is_symlink() and not hidden
 
 
 def run(batch: Batch, on_done: Callable[[Outcome], None]) -> list[Outcome]:
@@ -180,25 +128,19 @@ def _judge(batch: Batch, submission: Submission, running: _Processes) -> Outcome
     if submission.problem:
         return Outcome(submission, problem=submission.problem)
     record = batch.out / "records" / f"{submission.name}.json"
-    try:
-        sha256 = find_submission(submission.path).sha256
-    except SubmissionError as error:
-        return Outcome(submission, problem=str(error))
-    report = _known(record, {**batch.settings, "sha256": sha256})
-    if report is not None:
-        return Outcome(submission, report, sha256, reused=True)
     with tempfile.TemporaryDirectory(prefix="handgrad-batch-") as place:
+        where, relative = submission.alone(batch.folder, Path(place) / "alone")
+        try:
+            sha256 = find_submission(where / relative).sha256
+        except SubmissionError as error:
+            problem = str(error).removeprefix(f"{where / relative}: ")
+            return Outcome(submission, problem=problem)
+        report = _known(record, {**batch.settings, "sha256": sha256})
+        if report is not None:
+            return Outcome(submission, report, sha256, reused=True)
         result = Path(place) / "report.json"
-        where = batch.folder
-        if submission.path.is_file():
-            # Alone: files beside a submission can be imported by it, and these are other people's.
-            where = Path(place) / "alone"
-            where.mkdir()
-            shutil.copyfile(submission.path, where / submission.path.name)
-        # Relative to the folder, so that the report says no more than a submission's name. -P: no
-        # file of that folder can pass for a library of the checker's.
-        relative = submission.path.relative_to(batch.folder)
-        words = [sys.executable, "-P", "-m", "handgrad", "check", str(relative)]
+        # -P: no file of that folder can pass for a library of the checker's.
+        words = [sys.executable, "-P", "-m", "handgrad", "check", relative]
         words += ["--format", "json", "--no-timing", "--output", str(result), *batch.options]
         code, said = running.call(words, where, _environment())
         last = said.strip().splitlines()[-1] if said.strip() else f"exit code {code}"
