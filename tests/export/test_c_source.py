@@ -95,6 +95,22 @@ def test_random_networks_are_equal(seed, dtype, tmp_path):
     np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
 
 
+@pytest.mark.parametrize("flags", [("-O3",), ("-O2", "-march=native"), ("-O2", "-DPLAIN_C")])
+def test_a_convolutions_tiles(flags, tmp_path):
+    """Filters and widths that tiles divide or do not, by vectors of each width, and without."""
+    rng = np.random.default_rng(0)
+    sizes = [(8, 3, 1), (9, 1, 2), (16, 5, 1), (24, 3, 2), (31, 2, 1), (32, 3, 1), (40, 3, 3)]
+    for place, (filters, size, stride) in enumerate(sizes):
+        shape = (3, size + 1, int(rng.integers(size, 20)))
+        layers = [Conv(filters, size, stride, bias=True), LeakyReLU(0.1), Flatten()]
+        network = Network(layers, shape, loss="mse", dtype=np.float32, rng=rng)
+        X = rng.standard_normal((5, *shape)).astype(np.float32)
+        wanted = scores(network, X)
+        made = write_c(network, tmp_path / f"net{place}.c")
+        got = predictions(compiled(made.path, *flags), X, wanted.shape[1])
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5 * np.abs(wanted).max())
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_random_networks_in_int8_are_near(seed, tmp_path):
     """Within a fifth of the scores' range (deep random nets add up the roundings of 7 bits)."""

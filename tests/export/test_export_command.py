@@ -1,11 +1,13 @@
 """`handgrad export`: what train and reproduce leave, without handgrad; and every refusal."""
 
 import json
+import runpy
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from bare_venv import bare_venv
 from own_data_runs import flowers, refused, run, write_csv
 from safetensors.numpy import save_file
 
@@ -47,9 +49,9 @@ def a_run(folder, experiment, params, shape, scale):
 
 
 CHILD = """
-import json, sys
-sys.modules["handgrad"] = None  # importing it fails
+import importlib.util, json, sys
 import numpy as np, onnxruntime
+assert importlib.util.find_spec("handgrad") is None
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 given = {name: np.load(path) for name, path in json.loads(sys.argv[2]).items()}
 np.save(sys.argv[3], session.run(["label"], given)[0])
@@ -57,11 +59,12 @@ np.save(sys.argv[3], session.run(["label"], given)[0])
 
 
 def labels_elsewhere(tmp_path, model, **inputs):
-    """What a process without handgrad predicts."""
+    """What an environment of onnxruntime alone predicts."""
     for name, value in inputs.items():
         np.save(tmp_path / f"{name}.npy", value)
     paths = json.dumps({name: str(tmp_path / f"{name}.npy") for name in inputs})
-    words = [sys.executable, "-c", CHILD, str(model), paths, str(tmp_path / "labels.npy")]
+    python = bare_venv(tmp_path / "venv", "onnxruntime", "numpy")
+    words = [python, "-I", "-c", CHILD, str(model), paths, str(tmp_path / "labels.npy")]
     subprocess.run(words, check=True, timeout=120)
     return np.load(tmp_path / "labels.npy")
 
@@ -171,11 +174,11 @@ def test_a_run_of_an_unknown_experiment(tmp_path):
         source_of(str(tmp_path / "none.safetensors"))
 
 
-def test_a_net_of_question_6_is_pytorchs(tmp_path):
+def test_a_net_of_question_6_that_is_not_described(tmp_path):
     """Its folder holds PyTorch's checkpoint beside weights of its own making."""
     save_file({"conv.weight": np.zeros((2, 3))}, tmp_path / "model.safetensors")
     (tmp_path / "checkpoint.pt").touch()
-    with pytest.raises(ExportError, match="is a net of question 6, which PyTorch has trained"):
+    with pytest.raises(ExportError, match="an earlier handgrad trained"):
         source_of(tmp_path)
 
 
@@ -184,6 +187,22 @@ def test_an_extra_that_is_missing_is_named(tmp_path, trained, monkeypatch, capsy
     monkeypatch.setitem(sys.modules, "onnx", None)
     line = refused(monkeypatch, capsys, "export", "flowers", "--to", "onnx")
     assert line.startswith("an export to ONNX needs onnx, which is not installed; `pip install")
+
+
+def test_the_command_for_pytorch(tmp_path, trained, monkeypatch, capsys):
+    """Both files stand in this folder under the model's name, and load each other."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.chdir(tmp_path)
+    code, said, err = run(monkeypatch, capsys, "export", "flowers", "--to", "torch")
+    assert (code, said) == (0, "")
+    assert err.startswith("flowers as torch: flowers_torch.py, ")
+    module = runpy.run_path("flowers_torch.py")
+    rows = trained.inputs(Columns(flowers(30)))
+    found = module["load"]().layers(torch.from_numpy(rows)).detach().numpy()
+    np.testing.assert_allclose(found, trained.network.loss(rows), atol=1e-6)
+    line = refused(monkeypatch, capsys, "export", "flowers", "--to", "torch")
+    assert "flowers_torch.py" in line
+    assert "--force" in line
 
 
 def test_rows_to_calibrate_by(tmp_path, trained):

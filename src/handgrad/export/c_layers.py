@@ -2,7 +2,7 @@
 
 The loops are ordered for the compiler's vectors: the innermost runs over output channels, whose
 weights are neighbours, and no sum is reordered, so that plain ``-O3`` vectorises it. A convolution
-keeps a few pixels times sixteen filters in registers.
+of floats with eight filters or more is written in `c_conv`.
 """
 
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from handgrad.arrays import Array
 from handgrad.descriptions_base import Shape
 from handgrad.export import c_text
 from handgrad.export.c_activations import activated
+from handgrad.export.c_conv import LANES, conv_of_vectors
 from handgrad.export.c_plan import Op
 from handgrad.export.c_text import fill, number
 from handgrad.network import LeakyReLU, ReLU
@@ -66,6 +67,11 @@ def needs_math(ops: list[Op]) -> bool:
     )
 
 
+def by_vectors(op: Op, kinds: Kinds) -> bool:
+    """Whether an op is written with the compiler's vectors (`c_conv.VECTORS`)."""
+    return op.kind == "conv" and kinds.weights is None and op.shape_out[0] >= LANES
+
+
 def function(op: Op, name: str, kinds: Kinds) -> str:
     """Write an op as a C function ``name(x, y)``, its arrays before it."""
     write = {
@@ -103,6 +109,8 @@ def _blocks(filters: int) -> int:
 
 
 def _conv(op: Op, name: str, kinds: Kinds) -> str:
+    if by_vectors(op, kinds):
+        return conv_of_vectors(op, name)
     (C, _, W), (F, OH, OW) = op.shape_in, op.shape_out
     assert isinstance(op.window, int)
     block = _blocks(F)
@@ -120,7 +128,7 @@ def _conv(op: Op, name: str, kinds: Kinds) -> str:
         ]).replace("[n + 0]", "[n]"),
     }  # fmt: skip
     text = """
-static void $name(const $T *restrict x, $U *restrict y)
+LEVELS static void $name(const $T *restrict x, $U *restrict y)
 {
     for (int g = 0; g < $F; g += $B) {
         const int f = $f;
@@ -168,7 +176,7 @@ def _dense(op: Op, name: str, kinds: Kinds) -> str:
     D, M = op.arrays["w"].shape if kinds.weights is None else op.arrays["w"].shape[::-1]
     if kinds.weights is not None:
         text = """
-static void $name(const int8_t *restrict x, $U *restrict y)
+LEVELS static void $name(const int8_t *restrict x, $U *restrict y)
 {
     for (int o = 0; o < $M; o++) {
         const int8_t *w = ${name}_w + o * $D;
@@ -184,7 +192,7 @@ static void $name(const int8_t *restrict x, $U *restrict y)
             text, name=name, D=D, M=M, store=store, **kinds.types
         )
     text = """
-static void $name(const float *restrict x, float *restrict y)
+LEVELS static void $name(const float *restrict x, float *restrict y)
 {
     const float *w[4];
     float v[4];
@@ -219,7 +227,7 @@ def _maxpool(op: Op, name: str, kinds: Kinds) -> str:
     """The largest of each window; a NaN in it comes through, wherever it stands."""
     (C, _, W), (_, OH, OW) = op.shape_in, op.shape_out
     text = """
-static void $name(const $T *restrict x, $U *restrict y)
+LEVELS static void $name(const $T *restrict x, $U *restrict y)
 {
     for (int i = 0; i < $OH; i++) {
         for (int j = 0; j < $OW; j++, y += $C) {
@@ -256,7 +264,7 @@ def _avgpool(op: Op, name: str, kinds: Kinds) -> str:
     KH, KW = (op.window, op.window) if isinstance(op.window, int) else op.window
     OH, OW = op.shape_out[1:] if len(op.shape_out) == 3 else (1, 1)
     text = """
-static void $name(const $T *restrict x, $U *restrict y)
+LEVELS static void $name(const $T *restrict x, $U *restrict y)
 {
     for (int i = 0; i < $OH; i++) {
         for (int j = 0; j < $OW; j++, y += $C) {
@@ -283,7 +291,7 @@ def _pad(op: Op, name: str, kinds: Kinds) -> str:
     C, H, W = op.shape_in
     assert isinstance(op.window, int)
     text = """
-static void $name(const $T *restrict x, $U *restrict y)
+LEVELS static void $name(const $T *restrict x, $U *restrict y)
 {
     for (int i = 0; i < $SIZE; i++)
         y[i] = 0;
@@ -310,7 +318,7 @@ def _elementwise(op: Op, name: str, kinds: Kinds) -> str:
             index = "i" if w.size == op.size_in else f"i % {w.size}"
             value = f"{name}_w[{index}] * ({value}) + {name}_b[{index}]"
     text = """
-static void $name(const $T *x, $U *y)
+LEVELS static void $name(const $T *x, $U *y)
 {
     for (int i = 0; i < $SIZE; i++)
         y[i] = $store;
@@ -325,7 +333,7 @@ def _layernorm(op: Op, name: str, kinds: Kinds) -> str:
     arrays = c_text.array(f"{name}_g", "float", op.arrays["gamma"])
     arrays += c_text.array(f"{name}_b", "float", op.arrays["beta"])
     text = """
-static void $name(const $T *x, $U *y)
+LEVELS static void $name(const $T *x, $U *y)
 {
     const float first = $first;
     double sum = 0.0, squares = 0.0;
@@ -353,7 +361,7 @@ static void $name(const $T *x, $U *y)
 def _reordered(op: Op, name: str, kinds: Kinds) -> str:
     """Copy the input or the output, from channels first to channels last or back."""
     text = """
-static void $name(const $T *restrict x, $U *restrict y)
+LEVELS static void $name(const $T *restrict x, $U *restrict y)
 {
     for (int p = 0; p < $PIXELS; p++)
         for (int c = 0; c < $C; c++)

@@ -13,8 +13,9 @@ from handgrad.arrays import Array
 from handgrad.errors import ExportError
 from handgrad.export import c_inputs, c_text
 from handgrad.export.c_activations import activation_functions
+from handgrad.export.c_conv import VECTORS
 from handgrad.export.c_inputs import Inputs
-from handgrad.export.c_layers import Kinds, function, needs_math
+from handgrad.export.c_layers import Kinds, by_vectors, function, needs_math
 from handgrad.export.c_plan import Op, largest, plan
 from handgrad.export.c_quantise import quantised
 from handgrad.export.c_text import fill
@@ -171,11 +172,12 @@ def _written(
         fill(_HEAD, **values) + "\n",
         fill(_PRAGMA) + "\n" if rows is None else "",
         "#include <math.h>\n" if needs_math(ops) or inputs.source else "",
-        "" if rows is None else "#include <stdint.h>\n",
+        fill(_LEVELS),
         f'#include "{stem}.h"\n\n',
         f"const char *const {prefix}classes[{count}] = {{\n{classes}}};\n\n" if count else "",
         inputs.source + "\n" if inputs.source else "",
         "" if rows is None else fill(_TO_INT8) + "\n",
+        fill(VECTORS) + "\n" if any(map(by_vectors, ops, kinds)) else "",
         activated + "\n" if (activated := activation_functions(ops)) else "",
         "\n".join(functions),
         f"\nstatic {kind} buffer[{size // (4 if rows is None else 1)}];\n" if size else "",
@@ -286,15 +288,27 @@ _HEAD = """
  *
  *     cc -std=c99 -O3 -c $stem.c
  *
- * and link with -lm; -march=native makes it faster where it need run on one machine only.
+ * and link with -lm.
  */
 
 """
-# GCC would unroll the loops around the accumulators until those no longer fit the registers, and
-# with -std=c99 would not join a product and a sum, as -std=gnu99 does.
+# At -O3 GCC unrolls the loops around a tile's sums until those no longer fit the registers, and
+# with -std=c99 it would not join a product and a sum, as -std=gnu99 does.
 _PRAGMA = """
-#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
-#pragma GCC optimize("no-loop-unroll-and-jam", "fp-contract=fast")
+#if defined(__GNUC__) && !defined(__clang__) && defined(__OPTIMIZE__) && !defined(__OPTIMIZE_SIZE__)
+#pragma GCC optimize("O2", "tree-vectorize", "fp-contract=fast")
+#endif
+"""
+# One file for every processor: GCC makes a function for AVX2's vectors beside the plain one, and
+# the loader chooses. Where vectors are wide already, or cannot be chosen, there is one.
+_LEVELS = """
+#include <stdint.h>
+#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__AVX2__) && !defined(__clang__) \\
+    && __GNUC__ >= 12 && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#define MANY_LEVELS
+#define LEVELS __attribute__((target_clones("arch=x86-64-v3", "default")))
+#else
+#define LEVELS
 #endif
 """
 _HEADER = """

@@ -23,6 +23,7 @@ from handgrad.estimators.dense import HandgradRegressor
 from handgrad.estimators.images import HandgradImageClassifier
 from handgrad.estimators.scaling import FAR, Scaling
 from handgrad.experiments import EXPERIMENTS, Experiment
+from handgrad.export import vgg_source
 from handgrad.images import ImagePreprocessor
 from handgrad.models import Model
 from handgrad.network import Network
@@ -197,14 +198,17 @@ def _plain_labels(classes: Array) -> Array:
 
 def _of_path(path: Path) -> Source:
     path = path / "model.safetensors" if path.is_dir() else path
+    if (about := vgg_source.described(path)) is not None:
+        network, inputs = vgg_source.network_of(path, about)
+        return Source(network, inputs, np.array([*about["classes"], None], object)[:-1])
     try:
         arrays, header = checkpoint.read(path)
     except CheckpointError:
         arrays, header = {}, {}
         if path.with_name("checkpoint.pt").exists():
             raise ExportError(
-                f"{path} is a net of question 6, which PyTorch has trained and can export itself; "
-                "handgrad exports its own networks"
+                f"{path} is a net of question 6 that an earlier handgrad trained, and does not "
+                "say of which layers it is; run that question again"
             ) from None
     if "experiment" in header:
         return _of_reproduction(path, arrays, header)

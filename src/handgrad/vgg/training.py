@@ -31,7 +31,7 @@ from handgrad.vgg.checkpoint import (
 from handgrad.vgg.distributed import World, join
 from handgrad.vgg.images import Normalizer, Split, training_batches
 from handgrad.vgg.loops import accuracy, arithmetic, probabilities, right_share, train_epoch
-from handgrad.vgg.net import VGG, parameter_count
+from handgrad.vgg.net import CONVOLUTIONS_PER_BLOCK, VGG, parameter_count
 from handgrad.vgg.optimizers import Average, Together, make_optimizers
 from handgrad.vgg.recipes import Recipe
 
@@ -299,7 +299,8 @@ class _Run:
         )
         if self.here.leads:
             weights = {n: t.contiguous() for n, t in self.averaged.state_dict().items()}
-            write_atomically(self.out / "model.safetensors", safetensors.torch.save(weights))
+            file = safetensors.torch.save(weights, {"vgg": json.dumps(self._description())})
+            write_atomically(self.out / "model.safetensors", file)
             content = json.dumps(vars(result), indent=1) + "\n"
             write_atomically(self.out / "result.json", content)
         return self.here.from_leader(result)
@@ -327,6 +328,16 @@ class _Run:
             images=np.asarray(self.data.X_test),
             sheets=[sheet],
         )
+
+    def _description(self) -> dict[str, Any]:
+        """Say what `handgrad export` needs to build the net again without PyTorch."""
+        blocks = {"convolutions_per_block": list(CONVOLUTIONS_PER_BLOCK)}
+        return {
+            "architecture": {**blocks, **self.net.architecture},
+            "mean": self.normalize.mean.tolist(),
+            "deviation": (1 / self.normalize.scale.double()).tolist(),
+            "classes": list(CLASS_NAMES["cifar10"]),
+        }
 
     def _identity(self) -> dict[str, Any]:
         return {"recipe": self.recipe.to_dict(), "seed": self.seed, "processes": self.here.size}
