@@ -48,6 +48,16 @@
  * @property {string} says  one sentence in plain words
  */
 
+import { affine } from "handgrad-page/explain_affine";
+import { elementwise } from "handgrad-page/explain_elementwise";
+import { lossGradient, lossOf } from "handgrad-page/explain_losses";
+import { norms } from "handgrad-page/explain_norm";
+import { pools } from "handgrad-page/explain_pool";
+import { LOSSES, rows } from "handgrad-page/losses";
+
+// Of each kind of layer what explains `out`, and each gradient under its own name.
+const EXPLAINED = { ...affine, ...elementwise, ...norms, ...pools };
+
 /**
  * Explain one entry of a layer's output.
  *
@@ -58,7 +68,10 @@
  * @returns {Explanation}
  */
 export function explainForward(network, trace, position, index) {
-  throw new Error("explainForward is not written yet");
+  const step = trace.steps[position], layer = network.layers[position];
+  const value = step.out.at(index);
+  const at = { network, trace, position, layer, step, own: network.own(position) };
+  return { name: `out[${index.join(", ")}]`, ...EXPLAINED[layer.kind].out(at, index), value };
 }
 
 /**
@@ -75,11 +88,34 @@ export function explainForward(network, trace, position, index) {
  * @returns {Explanation}
  */
 export function explainBackward(network, trace, gradients, y, { position, which, index }) {
-  throw new Error("explainBackward is not written yet");
+  const value = gradientOf(network, gradients, position, which).at(index);
+  if (position === network.layers.length) {
+    const [n, m] = index;
+    const found = lossGradient(network.lossName, lossAt(network, trace, y, n), m);
+    return { name: `dx[${index.join(", ")}]`, ...found, value };
+  }
+  const layer = network.layers[position], step = trace.steps[position];
+  const dout = upstreamOf(gradients, position);
+  const at = { network, trace, position, layer, step, dout, own: network.own(position) };
+  const name = `d${which === "x" ? "x" : layer.names[which]}[${index.join(", ")}]`;
+  return { name, ...EXPLAINED[layer.kind][which](at, index), value };
+}
+
+/** The gradient of a layer's output: what the layer above, or the loss, sends back. */
+export function upstreamOf(gradients, position) {
+  return gradients.inputs[position + 1] ?? gradients.scores;
+}
+
+/** The array of gradients that an entry is of, as explainBackward takes it. */
+export function gradientOf(network, gradients, position, which) {
+  if (position === network.layers.length) return gradients.scores;
+  if (which === "x") return gradients.inputs[position];
+  return gradients.params[network.layers[position].names[which]];
 }
 
 /**
- * Explain the loss of one example: its terms are the classes' probabilities, or its residuals.
+ * Explain the loss of one example: of softmax its terms are probabilities, else scores and targets.
+ * The batch's loss is the mean of its examples' losses, and the penalty.
  *
  * @param {import("handgrad-page/network").Network} network
  * @param {import("handgrad-page/network").Trace} trace
@@ -88,5 +124,13 @@ export function explainBackward(network, trace, gradients, y, { position, which,
  * @returns {Explanation}
  */
 export function explainLoss(network, trace, y, n) {
-  throw new Error("explainLoss is not written yet");
+  const at = lossAt(network, trace, y, n);
+  const value = LOSSES[network.lossName].ofExample(at.x, at.y, at.options);
+  return { name: `loss of example ${n}`, ...lossOf(network.lossName, at), value };
+}
+
+function lossAt(network, trace, y, n) {
+  const [x, ofExample] = rows(trace.scores, y, n, LOSSES[network.lossName].targets);
+  const { N } = trace, M = x.length, position = network.layers.length;
+  return { x, y: ofExample, n, N, M, position, options: network.lossOptions };
 }

@@ -48,6 +48,9 @@ import { KINDS } from "handgrad-page/layers";
 import { LOSSES } from "handgrad-page/losses";
 import { Tensor, sizeOf } from "handgrad-page/tensor";
 
+/** On which parameters the L2 penalty is, and its factors in the loss and in the gradient. */
+export const PENALTY = { own: ["W"], inLoss: 0.5, inGradient: 1 };
+
 /** Layers in sequence, with their parameters and running statistics. */
 export class Network {
   /**
@@ -70,10 +73,10 @@ export class Network {
     this.params = {};
     /** @type {Object<string, Tensor>} */
     this.state = {};
-    this._operations = [];
+    this.operations = [];
+    this.lossFunction = LOSSES[this.lossName];
+    this._penalty = PENALTY;
     this._build(arrays);
-    this._loss = LOSSES[this.lossName];
-    this._penalty = penaltyGradient;
   }
 
   _build(arrays) {
@@ -92,7 +95,7 @@ export class Network {
       const shapeOut = operations.outputShape(settings, shape);
       const trained = Object.keys(shapes).filter((own) => !own.startsWith("running_"));
       this.layers.push({ kind, settings, position, shapeIn: shape, shapeOut, names, trained });
-      this._operations.push(operations);
+      this.operations.push(operations);
       for (const [own, wanted] of Object.entries(shapes)) {
         const home = trained.includes(own) ? this.params : this.state;
         home[names[own]] = this._array(names[own], wanted, arrays[names[own]], own === "gamma");
@@ -120,10 +123,20 @@ export class Network {
       arrays[name] = tensor.data;
     }
     const other = new Network({ ...this.description, dtype }, arrays);
-    other._operations = [...this._operations];
-    other._loss = this._loss;
-    other._penalty = this._penalty;
-    return other;
+    return other.with({ operations: this.operations, loss: this.lossFunction, penalty: this._penalty });
+  }
+
+  /**
+   * A network of the same parameters whose arithmetic differs, as mistakes need it.
+   *
+   * @param {object} parts
+   * @param {object[]} [parts.operations]  of each layer, as in `layers.mjs`
+   * @param {object} [parts.loss]  as in `losses.mjs`
+   * @param {object} [parts.penalty]  as PENALTY
+   */
+  with({ operations = this.operations, loss = this.lossFunction, penalty = this._penalty }) {
+    const other = Object.assign(Object.create(Network.prototype), this);
+    return Object.assign(other, { operations, lossFunction: loss, _penalty: penalty });
   }
 
   /** Parameters and statistics of one layer under its own names: {W: Tensor, b: Tensor}. */
@@ -164,7 +177,7 @@ export class Network {
       const mask = masksOf?.steps[position]?.mask ?? null;
       const context = { mode, random, mask };
       const own = this.own(position);
-      steps[position] = this._operations[position].forward(out, this.layers[position], own, context);
+      steps[position] = this.operations[position].forward(out, this.layers[position], own, context);
       out = steps[position].out;
     }
     return { mode, steps, scores: out, N: out.shape[0] };
@@ -178,17 +191,32 @@ export class Network {
    * @returns {number}
    */
   loss(trace, y) {
-    return this._loss.forward(trace.scores, y, this.lossOptions) + this.penalty();
+    return this.lossFunction.forward(trace.scores, y, this.lossOptions) + this.penalty();
   }
 
   /** 0.5 * reg * sum(W^2) over the weights. */
   penalty() {
     let sum = 0;
-    for (const layer of this.reg ? this.layers : []) {
-      const W = layer.names.W && this.params[layer.names.W].data;
-      for (let i = 0; W && i < W.length; i++) sum += W[i] * W[i];
+    for (const name of this._penalised()) {
+      const W = this.params[name].data;
+      for (let i = 0; i < W.length; i++) sum += W[i] * W[i];
     }
-    return 0.5 * this.reg * sum;
+    return this._penalty.inLoss * this.reg * sum;
+  }
+
+  /** Add reg * W to the gradient of each weight W. */
+  _addPenalty(gradients) {
+    const factor = this._penalty.inGradient * this.reg;
+    for (const name of this._penalised()) {
+      const W = this.params[name].data, dW = gradients[name].data;
+      for (let i = 0; i < W.length; i++) dW[i] += factor * W[i];
+    }
+  }
+
+  _penalised() {
+    if (!this.reg) return [];
+    const own = this.layers.flatMap(({ names }) => this._penalty.own.map((each) => names[each]));
+    return own.filter((name) => name !== undefined);
   }
 
   /**
@@ -202,7 +230,7 @@ export class Network {
    * @returns {Gradients}
    */
   backward(trace, y, { all = true } = {}) {
-    const scores = this._loss.backward(trace.scores, y, this.lossOptions);
+    const scores = this.lossFunction.backward(trace.scores, y, this.lossOptions);
     const inputs = new Array(this.layers.length);
     const params = {};
     let dout = scores;
@@ -211,11 +239,11 @@ export class Network {
       const layer = this.layers[position];
       const needDx = all || position > end;
       const own = this.own(position);
-      const found = this._operations[position].backward(dout, trace.steps[position], layer, own, needDx);
+      const found = this.operations[position].backward(dout, trace.steps[position], layer, own, needDx);
       for (const name of layer.trained) params[layer.names[name]] = found[name];
       dout = inputs[position] = found.dx;
     }
-    this._penalty(this, params);
+    this._addPenalty(params);
     return { params, inputs, scores };
   }
 
@@ -226,14 +254,5 @@ export class Network {
         this.state[names[own]] = tensor;
       }
     }
-  }
-}
-
-/** Add reg * W to the gradient of each weight W. */
-export function penaltyGradient(network, gradients) {
-  for (const layer of network.reg ? network.layers : []) {
-    const W = layer.names.W && network.params[layer.names.W].data;
-    const dW = W && gradients[layer.names.W].data;
-    for (let i = 0; W && i < W.length; i++) dW[i] += network.reg * W[i];
   }
 }
