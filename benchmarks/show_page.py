@@ -60,7 +60,9 @@ def measured(folder: Path, browser: str, options: argparse.Namespace) -> dict[st
     scripts = [f"{name}/dist/{file}" for name, file in
                zip(PACKAGES, ("tf.min.js", "tf-backend-wasm.min.js"), strict=True)]  # fmt: skip
     tags = "".join(f'<script src="/node_modules/{script}"></script>' for script in scripts)
-    paths = "<script>tf.wasm.setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/')</script>"
+    paths = (
+        "<script>tf.wasm.setWasmPaths('/node_modules/@tensorflow/tfjs-backend-wasm/dist/')</script>"
+    )
     (folder / "index.html").write_text(
         "<!doctype html><meta charset=utf-8><title>benchmark</title>"
         f"<script type=importmap>{json.dumps({'imports': imports})}</script>"
@@ -153,8 +155,9 @@ def _shown(times: list[float]) -> str:
 
 def _processor() -> str:
     path = Path("/proc/cpuinfo")
-    names = [line for line in path.read_text().splitlines() if line.startswith("model name")] if path.exists() else []  # fmt: skip
-    return names[0].split(":")[1].strip() if names else platform.processor()
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

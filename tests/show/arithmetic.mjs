@@ -11,7 +11,8 @@ const { Trainer, changed } = await page("training");
 const { MISTAKES, placesOf, planted } = await page("mistakes");
 const { modelFile, NETWORK_HERE } = await page("model_file");
 const { KINDS } = await page("layers");
-const products = await page("products");
+const { vectorProduct } = await page("products_wasm");
+const products = { ...(await page("products")), vectors: vectorProduct() };
 
 const plain = (tensor) => tensor && { shape: tensor.shape, data: Array.from(tensor.data, kept) };
 // JSON has no NaN and no infinity.

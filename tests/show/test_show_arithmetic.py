@@ -1,5 +1,7 @@
 """The page's arithmetic is the library's: layers, losses and networks of all of them, in Node."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from page_arithmetic import answer, answers, array, close, described, needs_node, traced
@@ -25,16 +27,28 @@ from handgrad.network import (
     Tanh,
 )
 
-NETWORKS = 12  # of each loss
+NETWORKS = 6  # of each loss
 EXACT, SINGLE = 1e-9, 1e-5  # of float64, of float32
 
 pytestmark = needs_node
 
 
+def drawn(loss, seed, dtype="float64"):
+    """Draw a network that ends in a loss, with running statistics, and rows for it."""
+    net, shape, X, y = a_network(np.random.default_rng([seed, len(loss), 21]), loss)
+    network = Network(
+        net, shape, loss=loss.replace("smoothed", "softmax"), loss_options=LOSSES[loss][0],
+        reg=0.01 * (seed % 2), dtype=dtype, rng=np.random.default_rng(seed),
+    )  # fmt: skip
+    for name in network.state:
+        network.state[name] = network.state[name] + network.dtype.type(0.5)
+    return network, X.astype(dtype), y
+
+
 def case_of(network, X, y, mode, seed):
     """Give a case, and what the library computes for it with the same draws."""
     wanted = describe_pass(network, X, y, mode, seed)
-    draws = np.random.default_rng(seed).random(20_000)
+    draws = np.random.default_rng(seed).random(1_500)
     return {"run": "pass", **wanted["given"], "X": X.ravel(), "y": np.ravel(y), "mode": mode,
             "draws": draws}, wanted  # fmt: skip
 
@@ -48,35 +62,35 @@ def describe_pass(network, X, y, mode, seed):
 
 
 def held(found, wanted, tolerance):
-    """Hold a pass of the page to the library's."""
+    """Hold a pass of the page to the library's.
+
+    In float32 an entry's rounding is a share of the terms that it is the sum of, which may cancel:
+    there the pass's largest gradient is the scale.
+    """
     assert "error" not in found, found
+    gradients = [*wanted["params"].values(), *wanted["inputs"]]
+    scale = max(np.abs(each).max() for each in gradients) if tolerance == SINGLE else None
     for ours, theirs in zip(found["outs"], wanted["outs"], strict=True):
         close(ours, theirs, tolerance)
     assert found["loss"] == pytest.approx(wanted["loss"], rel=tolerance, abs=tolerance)
     close(found["scores"], wanted["scores"], tolerance)
     assert found["params"].keys() == wanted["params"].keys() == set(found["trained"])
-    for part in ("params", "state"):
-        for name, theirs in wanted[part].items():
-            close(found[part][name], theirs, tolerance)
+    for name, theirs in wanted["state"].items():
+        close(found["state"][name], theirs, tolerance)
+    for name, theirs in wanted["params"].items():
+        close(found["params"][name], theirs, tolerance, scale)
     for ours, theirs in zip(found["inputs"], wanted["inputs"], strict=True):
-        close(ours, theirs, tolerance)
+        close(ours, theirs, tolerance, scale)
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("loss", list(LOSSES))
-def test_random_networks_are_the_librarys(loss, dtype):
-    """Outputs, loss, all gradients and the statistics, in training and in testing."""
+def test_random_networks_are_the_librarys(dtype):
+    """Outputs, loss, all gradients and statistics, of every loss, in training and in testing."""
     cases, wanted = [], []
-    for seed in range(NETWORKS):
-        net, shape, X, y = a_network(np.random.default_rng([seed, len(loss), 21]), loss)
-        network = Network(
-            net, shape, loss=loss.replace("smoothed", "softmax"), loss_options=LOSSES[loss][0],
-            reg=0.01 * (seed % 2), dtype=dtype, rng=np.random.default_rng(seed),
-        )  # fmt: skip
-        for name in network.state:
-            network.state[name] = network.state[name] + network.dtype.type(0.5)
+    for loss, seed in product(LOSSES, range(NETWORKS)):
+        network, X, y = drawn(loss, seed, dtype)
         for mode in ("train", "test"):
-            case, result = case_of(network, X.astype(dtype), y, mode, seed)
+            case, result = case_of(network, X, y, mode, seed)
             cases.append(case)
             wanted.append(result)
     for found, result in zip(answers(cases), wanted, strict=True):
@@ -103,6 +117,16 @@ ALONE = [
     *(([layer], (7,)) for layer in
       (ReLU(), LeakyReLU(0.2), Sigmoid(), Tanh(), GELU(), GELU(approximate=True), SiLU())),
 ]  # fmt: skip
+
+
+ACTIVATIONS = (ReLU, LeakyReLU, Sigmoid, Tanh, GELU, SiLU)
+
+
+def alone(layer, shape):
+    """Describe a network of this one layer without parameters."""
+    spec = described(Network([layer, Flatten(), Dense(1)], shape, loss="mse"))
+    spec["description"]["layers"] = spec["description"]["layers"][:1]
+    return spec
 
 
 @pytest.mark.parametrize("mode", ["train", "test"])
@@ -135,26 +159,26 @@ def test_ends_of_the_real_line():
     x = np.array([-np.inf, -1e300, -1e4, -50.0, -6.5, -2.9, -2.0, -0.3, -1e-20, 0.0])
     x = np.concatenate([x, -x, [np.nan]])
     dout = np.linspace(1, 2, len(x))
-    for layer in (ReLU(), LeakyReLU(0.1), Sigmoid(), Tanh(), GELU(), GELU(approximate=True), SiLU()):
-        network = Network([layer, Dense(1)], (len(x),), loss="mse")
-        spec = described(network)
-        spec["description"]["layers"] = spec["description"]["layers"][:1]
-        # JSON has no infinity; Node's Float64Array takes these names for them.
-        named = [str(value).replace("inf", "Infinity").replace("nan", "NaN") for value in x]
-        found = answer("layer", **spec, x=named, dout=dout, mode="test")
+    kinds = [net[0] for net, _ in ALONE if isinstance(net[0], ACTIVATIONS)]
+    # JSON has no infinity; Node's Float64Array takes these names for them.
+    named = [str(value).replace("inf", "Infinity").replace("nan", "NaN") for value in x]
+    cases = [
+        {"run": "layer", **alone(layer, (len(x),)), "x": named, "dout": dout, "mode": "test"}
+        for layer in kinds
+    ]
+    for layer, found in zip(kinds, answers(cases), strict=True):
         out, cache = layer.forward(x[None], {}, None)
         dx, _ = layer.backward(dout[None], cache, need_dx=True)
         np.testing.assert_allclose(array(found["out"]), out, rtol=1e-12, atol=1e-300)
-        np.testing.assert_allclose(array(found["gradients"]["dx"]), dx, rtol=1e-9, atol=1e-300)
+        np.testing.assert_allclose(array(found["gradients"]["dx"]), dx, rtol=1e-9, atol=1e-15)
+    assert len(kinds) == 7
 
 
 def test_ties_and_kinks():
     """The first of equal pixels wins; the slope of ReLU at 0 is 0; NaN comes through a pool."""
     x = np.array([[[[1.0, 1, 0, -0.0], [1, 1, 0, 0], [2, 3, -1, -2], [3, 0, -2, np.nan]]]])
     dout = np.array([[[[1.0, 2], [4, 8]]]])
-    network = Network([MaxPool(2), Flatten(), Dense(1)], (1, 4, 4), loss="mse")
-    spec = described(network)
-    spec["description"]["layers"] = spec["description"]["layers"][:1]
+    spec = alone(MaxPool(2), (1, 4, 4))
     named = ["NaN" if np.isnan(value) else value for value in x.ravel()]
     found = answer("layer", **spec, x=named, dout=dout.ravel(), mode="test")
     out, _ = layers.max_pool_forward(x, {"pool_height": 2, "pool_width": 2, "stride": 2})
@@ -169,31 +193,42 @@ def test_large_scores_do_not_overflow():
     for loss, y in (("softmax", [0, 2]), ("multilabel", [[0, 1, 1], [1, 0, 1]])):
         network = Network([Dense(3)], (3,), loss=loss, rng=np.random.default_rng(0))
         network.params["W1"] = 500 * np.eye(3)
-        case, wanted = case_of(network, np.array([[2.0, -2, 0], [-2, 2, 1]]), np.array(y), "train", 0)
+        case, wanted = case_of(
+            network, np.array([[2.0, -2, 0], [-2, 2, 1]]), np.array(y), "train", 0
+        )
         held(answers([case])[0], wanted, EXACT)
 
 
-@pytest.mark.parametrize("sizes", [(1, 1, 1), (3, 7, 5), (4, 8, 16), (9, 2, 33), (17, 66, 10)])
+SIZES = [(1, 1, 1), (3, 7, 5), (4, 8, 16), (9, 2, 33), (17, 66, 10), (20, 70, 40)]
+
+
 @pytest.mark.parametrize("numbers", ["Float32Array", "Float64Array"])
-def test_fast_products_are_the_plain_loops(sizes, numbers):
+def test_fast_products_are_the_plain_loops(numbers):
     """Transposed or not, with a start in the middle of an array, added to what is there."""
-    rows, inner, columns = sizes
-    rng = np.random.default_rng(rows)
-    whole = {"rows": rows, "inner": inner, "columns": columns}
+    rng = np.random.default_rng(0)
+    fast = ["plainlyFast", "product", *(["vectors"] if numbers == "Float32Array" else [])]
     cases = []
-    for turned_a in (False, True):
-        for turned_b in (False, True):
-            A = {"data": rng.standard_normal(3 + rows * inner), "start": 3,
-                 "rowStep": 1 if turned_a else inner, "columnStep": rows if turned_a else 1}  # fmt: skip
-            B = {"data": rng.standard_normal(2 + inner * columns), "start": 2,
-                 "rowStep": 1 if turned_b else columns, "columnStep": inner if turned_b else 1}  # fmt: skip
-            C = {"data": rng.standard_normal(1 + rows * columns), "start": 1}
-            for run in ("plainProduct", "product"):
-                cases.append({"run": "product", "sizes": whole, "A": A, "B": B, "C": C,
-                              "numbers": numbers, "call": run})  # fmt: skip
+    for sizes, turned in product(SIZES, product((False, True), repeat=2)):
+        rows, inner, columns = sizes
+        factors = []
+        for start, (high, wide), transposed in zip(
+            (3, 2), ((rows, inner), (inner, columns)), turned, strict=True
+        ):
+            steps = (1, high) if transposed else (wide, 1)
+            data = rng.standard_normal(start + high * wide)
+            factors.append(
+                {"data": data, "start": start, "rowStep": steps[0], "columnStep": steps[1]}
+            )
+        case = {
+            "run": "product", "numbers": numbers, "A": factors[0], "B": factors[1],
+            "sizes": {"rows": rows, "inner": inner, "columns": columns},
+            "C": {"data": rng.standard_normal(1 + rows * columns), "start": 1},
+        }  # fmt: skip
+        cases += [{**case, "call": call} for call in ("plainProduct", *fast)]
     found = answers(cases)
-    for plain, fast in zip(found[::2], found[1::2], strict=True):
-        np.testing.assert_allclose(fast, plain, rtol=1e-5, atol=1e-5)
+    for first in range(0, len(found), 1 + len(fast)):
+        for one in found[first + 1 : first + 1 + len(fast)]:
+            np.testing.assert_allclose(one, found[first], rtol=1e-5, atol=2e-5)
 
 
 def test_what_does_not_fit_is_said():

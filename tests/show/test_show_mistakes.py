@@ -1,4 +1,4 @@
-"""The page's mistakes are those of check's tables: the same wrong numbers as the patched reference."""
+"""The page's mistakes are check's: they give the wrong numbers of the patched reference."""
 
 import numpy as np
 import pytest
@@ -81,7 +81,9 @@ def layer_case(name, kind, shape, mode):
     x, own, layer, (function, given) = arguments(kind, shape, mode, np.random.default_rng(SEED))
     dout = np.random.default_rng(7).standard_normal(500)
     wanted = reference_layer(patched(name), function, given, dout)
-    description = described(Network([layer, Flatten(), Dense(1)], shape[1:], loss="mse"))["description"]
+    description = described(Network([layer, Flatten(), Dense(1)], shape[1:], loss="mse"))[
+        "description"
+    ]
     description["layers"] = description["layers"][:1]
     draws = np.random.RandomState(SEED).rand(*shape).ravel()
     return {
@@ -172,25 +174,43 @@ def classifier(source):
     """The reference's classifier, beside the right layers."""
     space = {"__name__": "softmax"}
     exec(SOURCES["layers"], space)
-    exec("\n".join(line for line in source.splitlines() if not line.startswith("from layers")), space)
+    exec(
+        "\n".join(line for line in source.splitlines() if not line.startswith("from layers")), space
+    )
     return space["SoftmaxClassifier"]
 
 
 def test_places_are_those_of_the_kind():
     """Layers by position, the loss and the penalty behind the last; nothing elsewhere."""
     network = Network([Dense(3), ReLU(), Dense(3), ReLU(), Dense(2)], (4,), reg=0.1)
-    names = ["relu-no-mask", "fc-db-mean", "softmax-sum", "svm-twice", "softmax-no-decay", "conv-flipped"]
+    names = [
+        "relu-no-mask",
+        "fc-db-mean",
+        "softmax-sum",
+        "svm-twice",
+        "softmax-no-decay",
+        "conv-flipped",
+    ]
     found = answer("places", **described(network), names=names)
     assert found == {"relu-no-mask": [1, 3], "fc-db-mean": [0, 2, 4], "softmax-sum": [5],
                      "svm-twice": [], "softmax-no-decay": [5], "conv-flipped": []}  # fmt: skip
-    said = answer("pass", **described(network), X=np.ones(4), y=[0], mistake="conv-flipped")["error"]
+    said = answer("pass", **described(network), X=np.ones(4), y=[0], mistake="conv-flipped")[
+        "error"
+    ]
     assert "the mistake conv-flipped cannot be made" in said
 
 
 def test_a_mistake_below_changes_what_is_above_it_alone(known):
     """A missing mask: gradients of the layers before it are wrong, those behind it right."""
     network = Network([Dense(5), ReLU(), Dense(3)], (4,), rng=np.random.default_rng(0))
-    given = {**described(network), "X": np.random.default_rng(1).standard_normal(24), "y": [0, 1, 2] * 2}
-    right, wrong = answers([{"run": "pass", **given, "mistake": name} for name in (None, "relu-no-mask")])
-    assert right["outs"] == wrong["outs"] and right["params"]["W2"] == wrong["params"]["W2"]
+    given = {
+        **described(network),
+        "X": np.random.default_rng(1).standard_normal(24),
+        "y": [0, 1, 2] * 2,
+    }
+    right, wrong = answers(
+        [{"run": "pass", **given, "mistake": name} for name in (None, "relu-no-mask")]
+    )
+    assert right["outs"] == wrong["outs"]
+    assert right["params"]["W2"] == wrong["params"]["W2"]
     assert not np.allclose(array(right["params"]["W1"]), array(wrong["params"]["W1"]))

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+from click.testing import CliRunner
 from page_arithmetic import answer, described, needs_node
 
 from handgrad import checkpoint, models
-from handgrad.cli import main
+from handgrad.cli import cli
 from handgrad.network_spec import to_spec
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -55,22 +56,26 @@ def test_it_is_the_original_but_for_the_network(tmp_path):
     assert (again.metrics, again.about) == (model.metrics, model.about)
 
 
-def test_predict_reads_it(tmp_path, capsys):
-    """And answers as before where nothing was trained."""
+def test_predict_reads_it(tmp_path):
+    """And predicted as before where nothing was trained."""
     path = FIXTURES / "model-1.safetensors"
     file = tmp_path / "model.safetensors"
     given = described(models.load(path).network)
     file.write_bytes(base64.b64decode(answer("file", **given, **original(path))))
     rows = json.loads((FIXTURES / "model-1.json").read_text())["rows"]
     table = tmp_path / "rows.csv"
-    lines = [",".join(rows)] + [",".join(map(str, line)) for line in zip(*rows.values(), strict=True)]
+    lines = [",".join(rows)] + [
+        ",".join(map(str, line)) for line in zip(*rows.values(), strict=True)
+    ]
     table.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    answers = []
+    predicted = []
     for which in (path, file):
-        out = tmp_path / f"{which.parent.name}.csv"
-        assert main(["predict", str(which), str(table), "--out", str(out)]) == 0
-        answers.append(out.read_text(encoding="utf-8"))
-    assert answers[0] == answers[1] and len(answers[0].splitlines()) == len(lines)
+        out = tmp_path / f"{len(predicted)}.csv"
+        run = CliRunner().invoke(cli, ["predict", str(which), str(table), "--out", str(out)])
+        assert run.exit_code == 0, run.output
+        predicted.append(out.read_text(encoding="utf-8"))
+    assert predicted[0] == predicted[1]
+    assert len(predicted[0].splitlines()) == len(lines)
 
 
 def test_a_header_without_a_place_is_refused():

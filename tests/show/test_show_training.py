@@ -11,9 +11,12 @@ pytestmark = needs_node
 
 
 def a_net(dtype, seed=0):
-    """A convolutional net with everything that training moves."""
+    """A convolutional net with everything that training moves.
+
+    No bias stands right before the norm: its gradient is 0 but for rounding, which Adam enlarges.
+    """
     return Network(
-        [Conv(3, 3, bias=True), BatchNorm(), ReLU(), MaxPool(2), Flatten(), Dense(8), ReLU(),
+        [Conv(3, 3, bias=True), ReLU(), BatchNorm(), MaxPool(2), Flatten(), Dense(8), ReLU(),
          Dropout(0.7), Dense(3)],
         (1, 6, 6), reg=0.01, dtype=dtype, rng=np.random.default_rng(seed),
     )  # fmt: skip
@@ -51,7 +54,9 @@ def test_steps_are_the_librarys(rule):
             "draws": np.random.default_rng(9).random(1000),
         })  # fmt: skip
         wanted.append((network, losses))
-    for found, (network, losses), tolerance in zip(answers(cases), wanted, (1e-9, 1e-4), strict=True):
+    for found, (network, losses), tolerance in zip(
+        answers(cases), wanted, (1e-9, 1e-5), strict=True
+    ):
         assert "error" not in found, found
         np.testing.assert_allclose(found["losses"], losses, rtol=tolerance)
         for name, theirs in network.params.items():
@@ -74,7 +79,8 @@ def test_an_epoch_visits_each_row_once_and_training_learns():
     options = {"rule": "adam", "settings": {"learning_rate": 0.05}, "batchSize": 16, "seed": 5}
     case = {"run": "epochs", **given, "X": X.ravel(), "y": y, "epochs": 8, "options": options}
     first, again, other = answers([case, case, {**case, "options": {**options, "seed": 6}}])
-    assert first == again and first["losses"] != other["losses"]
+    assert first == again
+    assert first["losses"] != other["losses"]
     assert (first["steps"], first["epochs"], len(first["losses"])) == (32, 8, 32)
     assert first["means"][-1] < 0.05 < first["means"][0]
     # A rate of 0 changes nothing: an epoch's losses, by their rows' number, are those of all rows.
@@ -93,7 +99,8 @@ def test_divergence_is_seen_and_stops():
     case = {"run": "epochs", **given, "X": X.ravel(), "y": y,
             "options": {"settings": {"learning_rate": 50}, "batchSize": 20}}  # fmt: skip
     short, long = answers([{**case, "epochs": 60}, {**case, "epochs": 90}])
-    assert short["diverged"] and short["losses"][-1] in ("Infinity", "NaN", "-Infinity")
+    assert short["diverged"]
+    assert short["losses"][-1] in ("Infinity", "NaN", "-Infinity")
     assert np.isfinite(np.array(short["losses"][:-1], float)).all()
     assert (short["losses"], short["steps"]) == (long["losses"], long["steps"])
     assert short["params"] == long["params"]
@@ -106,7 +113,9 @@ def test_a_changed_architecture_has_its_own_parameters():
     changes = {"activations": {"ReLU": "Sigmoid"}, "dropout": False}
     found = answer("changed", **given, changes=changes)
     kinds = [layer["kind"] for layer in found["description"]["layers"]]
-    assert "ReLU" not in kinds and "Dropout" not in kinds and kinds.count("Sigmoid") == 2
+    assert "ReLU" not in kinds
+    assert "Dropout" not in kinds
+    assert kinds.count("Sigmoid") == 2
     np.testing.assert_array_equal(array(found["W1"]), network.params["W1"])
     np.testing.assert_array_equal(array(found["params"]["W3"]), network.params["W3"])
     assert array(found["params"]["W1"]).ravel()[0] == network.params["W1"].ravel()[0] + 1

@@ -89,11 +89,10 @@ def traced(network, X, y, mode):
     return {"outs": outs, "loss": loss, "params": params, "inputs": inputs, "scores": scores}
 
 
-def close(found, expected, tolerance=1e-5):
-    """Hold an answer's array to another: to a share of its largest entry."""
+def close(found, expected, tolerance=1e-5, scale=None):
+    """Hold an answer's array to another: to a share of its largest entry, or of a larger scale."""
     expected = np.asarray(expected, np.float64)
     found = array(found)
     assert found.shape == expected.shape
-    np.testing.assert_allclose(
-        found, expected, rtol=tolerance, atol=tolerance * max(1e-3, np.abs(expected).max(initial=0))
-    )
+    scale = max(1e-3, np.abs(expected).max(initial=0)) if scale is None else scale
+    np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance * scale)

@@ -23,22 +23,22 @@ export function differenceOf(network, trace, y, { position, which, index }) {
   const x = (trace.steps[position]?.x ?? trace.scores).as(Float64Array);
   const moved = which === "x" ? x : exact.own(position)[which];
   const offset = offsetOf(moved.shape, index), start = moved.data[offset];
-  // The error of a central difference is of the order h^2 from above and 1e-16 / h from below.
-  const h = 1e-5 * Math.max(1, Math.abs(start));
   const lossAt = (value) => {
     moved.data[offset] = value;
     // The layers' steps keep x itself, which the other pass changes.
     const pass = exact.forward(x.copy(), { mode: trace.mode, masksOf: trace, from: position });
     return { loss: exact.loss(pass, y), pass };
   };
-  const above = lossAt(start + h), below = lossAt(start - h);
-  return {
-    numeric: (above.loss - below.loss) / (2 * h),
-    above: above.loss,
-    below: below.loss,
-    h,
-    crossesKink: kinksDiffer(exact, above.pass, below.pass, y),
+  const around = (h) => {
+    const above = lossAt(start + h), below = lossAt(start - h);
+    const crossesKink = kinksDiffer(exact, above.pass, below.pass, y);
+    return { numeric: (above.loss - below.loss) / (2 * h), above: above.loss, below: below.loss, h, crossesKink };
   };
+  // The error is of the order h^2 (with large factors, such as 1 / eps of a norm whose variance is
+  // near 0) and rounding / h: the smaller step is taken where the two differ by more than rounding.
+  const wide = around(1e-5 * Math.max(1, Math.abs(start))), narrow = around(wide.h / 10);
+  const rounding = (1e-14 * Math.max(1, Math.abs(narrow.above))) / narrow.h;
+  return Math.abs(wide.numeric - narrow.numeric) > rounding ? narrow : wide;
 }
 
 /** Whether two passes lie on two sides of a kink: of an activation, a pool or the loss. */

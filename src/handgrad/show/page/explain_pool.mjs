@@ -24,8 +24,7 @@ function windowsOver({ layer: { settings: { size, stride }, shapeOut: [, OH, OW]
 }
 
 /** The first of the largest pixels. */
-function winnerOf(at, window) {
-  const pixels = windowOf(at, window);
+function winnerOf(at, pixels) {
   return pixels.reduce((best, pixel) => (at.step.x.at(pixel) > at.step.x.at(best) ? pixel : best));
 }
 
@@ -37,7 +36,7 @@ function upstreamBoxes(at, windows) {
 
 const MaxPool = {
   out(at, index) {
-    const pixels = windowOf(at, index), winner = winnerOf(at, index);
+    const pixels = windowOf(at, index), winner = winnerOf(at, pixels);
     const terms = pixels.map((pixel) => term([xOf(at, pixel)], pixel === winner ? "the winner" : undefined));
     const total = at.step.x.at(winner);
     const written = terms.slice(0, 9).map(({ product }) => shown(product)).join(", ");
@@ -56,7 +55,7 @@ const MaxPool = {
   x(at, index) {
     const windows = windowsOver(at, index);
     const terms = windows.map((window) => {
-      const wins = winnerOf(at, window).every((i, axis) => i === index[axis]);
+      const wins = winnerOf(at, windowOf(at, window)).every((i, axis) => i === index[axis]);
       const share = constant("winner", wins ? 1 : 0);
       return term([doutOf(at, window), share], wins ? "the winner" : "another pixel wins");
     });
