@@ -29,4 +29,6 @@ def begun(found: Submission, *, seed: int, convention: str) -> CheckReport:
         When there is no such convention.
     """
     name = conventions.parse(convention).name
-    return CheckReport(found.file, found.sha256, seed, name, {}, versions(), ())
+    return CheckReport(
+        found.file, found.sha256, seed, name, {}, versions(), (), notes=found.notes
+    )  # fmt: skip

@@ -92,6 +92,8 @@ class CaseResult:
     counts_alone : bool
         False where an answer of zeros would pass: it earns something only beside a case that
         shows a right value.
+    place : str
+        Of a notebook, where the function is defined: 'cell 7, line 3'.
     """
 
     group: str
@@ -105,6 +107,7 @@ class CaseResult:
     read: str = ""
     repeat: str = ""
     counts_alone: bool = True
+    place: str = ""
 
     @property
     def detail(self) -> str:
@@ -125,6 +128,7 @@ class CheckReport:
     cases: tuple[CaseResult, ...]
     timings: Mapping[str, float] = field(default_factory=dict)  # '<function>: <name>' to seconds
     problems: tuple[str, ...] = ()  # what kept cases from being judged: packages
+    notes: tuple[str, ...] = ()  # what of a notebook was left out, or taken of several
 
     def count(self, status: Status) -> int:
         """How many cases have this status."""
@@ -154,8 +158,10 @@ class CheckReport:
             }
             rest = {k: v for k, v in case.items() if k not in ("seen", "detail")}
             cases.append(CaseResult(**rest, seen=Observation(**seen)))
-        rest = {k: v for k, v in record.items() if k not in ("schema", "cases", "problems")}
-        return cls(**rest, cases=tuple(cases), problems=tuple(record["problems"]))
+        lists = ("problems", "notes")
+        rest = {k: v for k, v in record.items() if k not in ("schema", "cases", *lists)}
+        rest |= {key: tuple(record[key]) for key in lists}
+        return cls(**rest, cases=tuple(cases))
 
     def to_json(self, timing: bool = True) -> str:
         """Give the report as JSON: same seed and file, same bytes, but for ``timings``."""

@@ -117,6 +117,7 @@ def check_submission(
         cases=tuple(results),
         timings=timings,
         problems=judged.problems(),
+        notes=submission.notes,
     )
 
 
@@ -214,10 +215,11 @@ class _Judged:
                 said = f"{error.get('type')}: {error.get('text')} ({place})"
             else:
                 said = _ending(outcome, limit)
-            self.broken[unit] = _clean(f"{unit}.py cannot be imported: {said}")
+            said = f"{self.submission.called(unit)} cannot be imported: {said}"
+            self.broken[unit] = _clean(said)
         if not self.names or all(any(self._lacking_for(case)) for case in cases):
             for unit, lack in self.lacking.items():
-                self._not_judged.setdefault(lack, {})[f"{unit}.py"] = None
+                self._not_judged.setdefault(lack, {})[self.submission.called(unit)] = None
             reasons = [*self.problems(), *self.broken.values()]
             raise SubmissionError(f"{self.submission.file}: {'; '.join(reasons)}")
 
@@ -283,14 +285,15 @@ class _Judged:
     def run(self, case: Case, recognised: dict[str, str]) -> CaseResult:
         """Run and judge one case."""
         for unit in self._lacking_for(case):
-            return self._without(case, f"{unit}.py", self.lacking[unit])
+            return self._without(case, self.submission.called(unit), self.lacking[unit])
         for unit, name in case.needs:
             if unit in self.broken:
                 seen = Observation(said=_clean(self.broken[unit]), module=unit)
                 return self._result(case, Judgement("error", "raises", seen=seen))
             if not self.has(unit, name):
-                where = f"{unit}.py" if unit in self.names else f"there is no {unit}.py with"
-                said = f"{where} has no {name}" if unit in self.names else f"{where} {name}"
+                file = self.submission.called(unit)
+                has = unit in self.names
+                said = f"{file} has no {name}" if has else f"there is no {file} with {name}"
                 return self._result(case, _said("missing", "not-written", f"{said}."))
             if self._timeouts[name] >= _PATIENCE:
                 said = f"{name} did not end in time in {_PATIENCE} other cases; not tried again."
@@ -321,7 +324,8 @@ class _Judged:
         ]
         lacks = [lack for item in found if (lack := self._lack(item["error"]))]
         if lacks:
-            return self._without(case, f"{case.function} in {case.unit}.py", lacks[0])
+            who = f"{case.function} in {self.submission.called(case.unit)}"
+            return self._without(case, who, lacks[0])
         with _faults(f"judging {case.function}: {case.name}"):
             judgement = judge(case, found, self.reference)
             if case.recognise is not None:
@@ -354,7 +358,13 @@ class _Judged:
             read="" if passed else case.read,
             repeat="" if passed else self._repeat(case),
             counts_alone=case.counts_alone,
+            place="" if passed else self._place(case.function),
         )
+
+    def _place(self, function: str) -> str:
+        """Where a notebook defines a function, by any of its names."""
+        places = self.submission.places
+        return next((places[n] for n in ALIASES.get(function, [function]) if n in places), "")
 
     def _repeat(self, case: Case) -> str:
         words = ["handgrad", "check", self.submission.file, "--only", case.function]

@@ -18,8 +18,8 @@ def sentences(case: CaseResult) -> list[str]:
     if case.status == "missing":
         return [case.seen.said]
     observed = seen(case.seen)
-    cause = likely_cause(case)
-    return [*([observed] if observed else []), *([cause] if cause else [])]
+    place = f"{case.function} is in {case.place}." if case.place else ""
+    return [text for text in (observed, place, likely_cause(case)) if text]
 
 
 def seen(facts: Observation) -> str:

@@ -4,10 +4,10 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from handgrad.check.sandbox.submission import UNITS
-from handgrad.errors import BatchError
-
-_DEPTH = 3  # how far below a student's folder the layers.py may lie
+from handgrad.check.reading.names import FUNCTIONS, archive_suffix, is_hidden, named
+from handgrad.check.reading.program import Wanted
+from handgrad.check.reading.tree import choose, from_folder
+from handgrad.errors import BatchError, SubmissionError
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,8 @@ class Submission:
         A file is judged as a copy in ``place``: those beside it can be imported by it, and are
         other people's. The path says no more than a submission's name.
         """
-        if not self.files and not self.path.is_file():
+        among_others = self.path.parent == folder and self.path.is_file()
+        if not self.files and not among_others:
             return folder, str(self.path.relative_to(folder))
         for name, file in self.files or ((self.path.name, self.path),):
             target = place / self.name / name if self.files else place / name
@@ -46,43 +47,70 @@ class Submission:
         return place, self.name if self.files else self.path.name
 
 
-def submissions(folder: Path) -> list[Submission]:
-    """Find the submissions of a folder: its subfolders with a layers.py, and its .py files."""
+def submissions(folder: Path, wanted: Wanted = FUNCTIONS) -> list[Submission]:
+    """Find the submissions of a folder.
+
+    Each subfolder is one, each archive, each notebook and each Python file; but files whose names
+    say that they are one person's (``reading.names``) are one together.
+
+    Raises
+    ------
+    BatchError
+        Where it is itself a submission, or holds none.
+    """
     if (folder / "layers.py").exists():
         raise BatchError(
             f"{folder} is one submission (it has a layers.py); for a batch, name the folder above"
         )
-    found = []
+    found: list[Submission] = []
+    files: list[Path] = []
     for entry in sorted(folder.iterdir()):
-        if entry.name.startswith((".", "__")):
+        if entry.name.startswith((".", "__")) or is_hidden(entry.name):
             continue
         if entry.is_dir():
-            found.append(_below(entry))
+            found.append(_below(entry, wanted))
         elif entry.suffix == ".py":
+            files.append(entry)
+        elif entry.suffix == ".ipynb" or archive_suffix(entry.name):
             found.append(Submission(entry.name, entry))
-        elif entry.suffix in (".zip", ".gz", ".tar", ".tgz", ".7z", ".rar"):
-            found.append(Submission(entry.name, entry, "an archive: unpack it first"))
+        elif entry.suffix in (".gz", ".bz2", ".xz", ".7z", ".rar"):
+            said = "cannot be opened here, only .zip and .tar.gz can; unpack it first"
+            found.append(Submission(entry.name, entry, said))
+    found += _by_owner(files)
     if not found:
-        raise BatchError(f"{folder} holds no submissions: no subfolder, and no .py file")
+        raise BatchError(
+            f"{folder} holds no submissions: no subfolder, Python file, notebook or archive"
+        )
+    return sorted(found, key=lambda submission: submission.name)
+
+
+def _by_owner(files: list[Path]) -> list[Submission]:
+    """Put the modules of one person together: 'smith_12_34_layers.py', 'smith_12_35_optim.py'."""
+    owners: dict[str, list[tuple[str, Path]]] = {}
+    for file in files:
+        what = named(file.stem)
+        owner = what.owner if what is not None and what.owner else file.name
+        owners.setdefault(owner, []).append((what.unit if what is not None else "", file))
+    found = []
+    for owner, own in owners.items():
+        units = [unit for unit, _ in own]
+        if len(own) == 1:
+            found.append(Submission(own[0][1].name, own[0][1]))
+        elif len(set(units)) < len(units):
+            names = ", ".join(file.name for _, file in own)
+            problem = f"several files could be meant: {names}; leave one of each module"
+            found.append(Submission(owner, own[0][1], problem))
+        else:
+            renamed = tuple((f"{unit}.py", file) for unit, file in own)
+            found.append(Submission(owner, own[0][1], files=renamed))
     return found
 
 
-def _below(folder: Path) -> Submission:
-    """A student's folder: the highest folder with a layers.py, or with another module of ours."""
-    for names in (("layers.py",), tuple(f"{unit}.py" for unit in UNITS)):
-        level = [folder]
-        for _ in range(_DEPTH + 1):
-            holding = [place for place in level if any((place / name).is_file() for name in names)]
-            if len(holding) == 1:
-                return Submission(folder.name, holding[0])
-            if holding:
-                several = ", ".join(str(place.relative_to(folder)) for place in holding)
-                return Submission(folder.name, folder, f"several folders could be meant: {several}")
-            level = [below for place in level for below in sorted(place.iterdir()) if _open(below)]
-    return Submission(folder.name, folder, "no layers.py in it")
-
-
-def _open(folder: Path) -> bool:
-    """Whether to look into a folder; a link could lead anywhere."""
-    hidden = folder.name.startswith((".", "__"))
-    return folder.is_dir() and not folder.is_symlink() and not hidden
+def _below(folder: Path, wanted: Wanted) -> Submission:
+    """A student's folder, and what in it is judged."""
+    try:
+        choice = choose(from_folder(folder, folder.name), wanted)
+    except SubmissionError as error:
+        problem = str(error).removeprefix(f"{folder.name}: ")
+        return Submission(folder.name, folder, problem)
+    return Submission(folder.name, folder / (choice.file or choice.folder))

@@ -85,4 +85,6 @@ class Files:
             time.sleep(_SETTLE_SECONDS)
 
     def _files(self) -> list[Path]:
-        return sorted(self._path.glob("*.py")) if self._path.is_dir() else [self._path]
+        if not self._path.is_dir():
+            return [self._path]
+        return sorted([*self._path.glob("*.py"), *self._path.glob("*.ipynb")])

@@ -249,6 +249,11 @@ def problems(report: CheckReport) -> list[str]:
     return [f"{text[:1].upper()}{text[1:]}." for text in map(printable, report.problems)]
 
 
+def notes(report: CheckReport) -> list[str]:
+    """What was left out of a notebook, or taken of several, as sentences."""
+    return [f"{text[:1].upper()}{text[1:]}." for text in map(printable, report.notes)]
+
+
 def detail_lines(case: CaseResult) -> list[str]:
     """What a case has to say, the likely cause in a line of its own."""
     return [line for text in sentences(case) for line in printable(text).splitlines()]

@@ -11,6 +11,7 @@ from handgrad.check.formats.findings import (
     containment,
     findings,
     names,
+    notes,
     printable,
     problems,
     repeatable,
@@ -92,4 +93,5 @@ def _about(report: CheckReport) -> str:
     if report.recognised:
         seen = "; ".join(f"{name}: {how}" for name, how in report.recognised.items())
         lines.append(f"Conventions recognised in it: {seen}")
+    lines += notes(report)
     return printable("\n".join([*lines, f"Safety: {containment()}\n{CONTAINER}"]))

@@ -12,6 +12,7 @@ from handgrad.check.formats.findings import (
     detail_lines,
     findings,
     names,
+    notes,
     printable,
     problems,
     repeatable,
@@ -62,6 +63,7 @@ def as_html(
             counts=totals(report.cases),
             absent=absent(report.cases),
             problems=problems(report),
+            notes=notes(report),
             findings=[
                 {
                     "case": finding.case,

@@ -18,6 +18,7 @@ from handgrad.check.formats.findings import (
     detail_lines,
     findings,
     names,
+    notes,
     printable,
     problems,
     repeatable,
@@ -71,6 +72,9 @@ class TextPrinter:
         for problem in problems(report):
             self._line()
             self._wrapped(problem, style=_STYLES["not judged"])
+        for note_ in notes(report):
+            self._line()
+            self._wrapped(note_)
         self._line()
         if grades is not None:
             self._grades(grades)

@@ -173,7 +173,8 @@ def main() -> None:
     sys.path.append(numpy_place)
     preload = sys.argv[4:]  # path entries, then '--', then modules: only for handgrad itself
     tools: dict[str, Any] = {
-        name: _sibling(name) for name in ("wire", "containment", "probe", "failures", "steps")
+        name: _sibling(name)
+        for name in ("wire", "containment", "probe", "failures", "cells", "steps")
     }
     wire, containment = tools["wire"], tools["containment"]
     _warm(tools)

@@ -5,17 +5,27 @@ import importlib.util
 import os
 import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
+from handgrad.check.reading.names import (
+    FUNCTIONS,
+    OTHER_NAMES,
+    UNITS,
+    archive_suffix,
+    named,
+)  # fmt: skip
+from handgrad.check.reading.program import Program, Wanted, read_program
+from handgrad.check.reading.tree import Tree, choose, from_archive, from_folder
 from handgrad.errors import SubmissionError
 
-UNITS = ("layers", "optim", "logistic", "svm", "softmax", "cnn", "solver")
-_OTHER_NAMES = {"layers": ("conv_layers",), "cnn": ("convnet",)}
+__all__ = ["UNITS", "Submission", "find_submission"]
+
 _MAX_FILES, _MAX_BYTES = 300, 8 * 2**20
+_MAX_FILE = 64 * 2**20  # of a notebook with its pictures, of an archive
 _RELATIVE = re.compile(rb"(?:^|\n|\r|\A\xef\xbb\xbf)[ \t]*from\s+\.")  # after a byte-order mark
-_SKIPPED = {"__pycache__", "node_modules", "site-packages", "venv", "env"}
+_KINDS = "a Python file (.py), a notebook (.ipynb) or an archive (.zip, .tar.gz)"
 
 
 @dataclass(frozen=True)
@@ -27,7 +37,8 @@ class Submission:
     file : str
         As the user named it.
     sha256 : str
-        Of the file; of a folder, of its sorted 'SHA-256  relative path' lines.
+        Of one file: of the statements that make what is judged (``reading.definitions``); of a
+        folder or a module, of its sorted 'SHA-256  relative path' lines.
     modules : mapping
         Unit ('layers', 'optim', ...) to the name that the child imports.
     sources : mapping
@@ -35,9 +46,15 @@ class Submission:
     path : tuple of (bool, str)
         What goes in front of sys.path; True: relative to the case's folder.
     whole : bool
-        Whether every unit is expected (a folder, the package), not only the layers.
+        Whether every unit is expected (a folder, the package), not only those that are there.
     trusted : bool
         Whether it is handgrad itself, which runs without the confinement.
+    files : mapping
+        Unit to the name of its file, where that is another than the unit's.
+    places : mapping
+        Of a notebook, a name to where it is defined: 'cell 7, line 3'.
+    notes : tuple of str
+        What was left out, or taken of several.
     """
 
     file: str
@@ -47,90 +64,204 @@ class Submission:
     path: tuple[tuple[bool, str], ...] = ()
     whole: bool = False
     trusted: bool = False
+    files: Mapping[str, str] = field(default_factory=dict)
+    places: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def owns(self, module: str) -> bool:
         """Whether a module is, or by its name should be, the submission's own and no package."""
         root = module.partition(".")[0]
-        names = {*UNITS, *(name for others in _OTHER_NAMES.values() for name in others)}
+        names = {*UNITS, *(name for others in OTHER_NAMES.values() for name in others)}
         names |= {name.partition(".")[0] for name in self.modules.values()}
-        for _, *parts in map(_parts, self.sources):  # below 'parent': its folder, what is in it
+        for _, *parts in (path.split("/") for path in self.sources):
+            # below 'parent': its folder, what is in it
             names.update(part.removesuffix(".py") for part in parts[:2])
         return root in names
 
+    def called(self, unit: str) -> str:
+        """The name of the file that holds a module of the course, or should."""
+        return self.files.get(unit, f"{unit}.py")
 
-def _parts(path: str) -> list[str]:
-    return path.split("/")
 
+def find_submission(path: str | Path, wanted: Wanted = FUNCTIONS) -> Submission:
+    """Find what a user means by a path: a file, a folder, an archive, or the name of a module.
 
-def find_submission(path: str | Path) -> Submission:
-    """Find what a user means by a path: a file, a folder, or the name of a module.
+    Parameters
+    ----------
+    path : str or Path
+    wanted : mapping
+        A module of the course to the names of what it holds.
 
     Raises
     ------
     SubmissionError
         When there is nothing of the kind, or it is too large to be one.
     """
-    place = Path(path)
-    if place.is_file():
-        return _file(place, str(path))
+    place, shown = Path(path), str(path)
     if place.is_dir():
-        return _folder(place, str(path))
-    if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", str(path)):
-        return _module(str(path))
-    raise SubmissionError(f"{path}: no such file, folder or module")
+        return _of_tree(from_folder(place, shown), wanted)
+    if place.is_file():
+        if archive_suffix(place.name):
+            return _of_tree(from_archive(_content(place, shown), shown), wanted)
+        if place.suffix not in (".py", ".ipynb"):
+            raise SubmissionError(f"{shown}: not {_KINDS}")
+        tree = Tree(
+            shown,
+            place.resolve().parent.name,
+            {
+                file.name: file.read_bytes
+                for file in [place, *sorted(place.parent.glob("*.py"))]
+                if file.is_file()
+            },
+        )
+        return _file(tree, place.name, wanted)
+    if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", shown):
+        return _module(shown)
+    raise SubmissionError(f"{shown}: no such file, folder or module")
 
 
-def _file(place: Path, shown: str) -> Submission:
-    if place.suffix != ".py":
-        raise SubmissionError(f"{shown}: not a Python file (.py)")
-    unit = place.stem if place.stem in UNITS else "layers"
-    # Its neighbours come along, for the imports in it; only the named file is judged.
-    sources = _read(place.parent, shown, sorted(place.parent.glob("*.py")), keep=place)
+def _content(place: Path, shown: str) -> bytes:
+    try:
+        if place.stat().st_size > _MAX_FILE:
+            raise SubmissionError(f"{shown}: more than {_MAX_FILE // 2**20} MiB")
+        return place.read_bytes()
+    except OSError as error:
+        raise SubmissionError(f"{shown}: {error.strerror}") from None
+
+
+def _of_tree(tree: Tree, wanted: Wanted, depth: int = 0) -> Submission:
+    """Take what a folder or an archive holds; of an archive in it, what that holds."""
+    choice = choose(tree, wanted)
+    if not choice.file:
+        beside = tuple(
+            f"{path} defines functions of the course, too; it is not judged"
+            for path in choice.beside
+        )
+        found = _folder(tree, choice.folder, wanted)
+        return replace(found, notes=(*found.notes, *beside))
+    if archive_suffix(choice.file):
+        if depth:
+            raise SubmissionError(
+                f"{tree.shown}: archives in an archive's archive; unpack it first"
+            )
+        inner = from_archive(tree.read(choice.file), f"{tree.shown}: {choice.file}")
+        return replace(_of_tree(inner, wanted, depth + 1), file=tree.shown)
+    return _file(tree, choice.file, wanted)
+
+
+# -- one file -------------------------------------------------------------------------------------
+
+
+def _file(tree: Tree, path: str, wanted: Wanted) -> Submission:
+    """Take one file; its neighbours come along, for the imports in it."""
+    above, _, own = path.rpartition("/")
+    stem = PurePosixPath(own).stem
+    sources = _read(tree, [path, *(p for p in tree.inside(above) if p != path)], keep=path)
+    program = _program(tree, sources[path], path, wanted)
+    what = named(stem)
+    units = program.units(wanted)
+    if what is not None and what.unit not in units:
+        units.append(what.unit)
+    if program.document is not None and program.selection.defined.isdisjoint(_names(wanted)):
+        raise SubmissionError(f"{_shown(tree, path)}: {_nothing_in(program, wanted)}")
     # Under a name that Python can import: 'smith-4711.py' is one of many in a batch.
-    name = place.stem if place.stem.isidentifier() else re.sub(r"\W", "_", f"_{place.stem}")
-    sources[f"{name}.py"] = sources.pop(place.name)
-    package, entries = _layout(sources, place.resolve().parent.name)
+    name = stem if stem.isidentifier() else re.sub(r"\W", "_", f"_{stem}")
+    if path.endswith(".ipynb"):
+        name = f"notebook_{name}"  # 'copy.ipynb' is no module of that name
+    content = sources.pop(path)
+    sources = {key.removeprefix(f"{above}/"): text for key, text in sources.items()}
+    if program.document is not None:
+        content = program.stand_in([key.removesuffix(".py") for key in sources])
+    sources[f"{name}.py"] = content
+    folder = PurePosixPath(above).name or tree.name
+    package, entries = _layout(sources, folder)
+    is_notebook = program.document is not None
     return Submission(
-        file=shown,
-        sha256=hashlib.sha256(sources[f"{name}.py"]).hexdigest(),
-        modules={unit: f"{package}{name}"},
+        file=tree.shown,
+        sha256=program.sha256,
+        modules=dict.fromkeys(units or ["layers"], f"{package}{name}"),
         sources={f"{entries[0][1]}/{key}": text for key, text in sources.items()},
         path=entries,
+        files=dict.fromkeys(units, own) if is_notebook else {},
+        places=program.selection.places() if is_notebook else {},
+        notes=(*program.notes(), *program.only_in_text(_names(wanted))),
     )
 
 
-def _folder(place: Path, shown: str) -> Submission:
-    root = place
-    if not (root / "layers.py").is_file():
-        inner = [child.parent for child in sorted(root.glob("*/layers.py"))]
-        if len(inner) > 1:
-            names = ", ".join(child.name for child in inner)
-            raise SubmissionError(f"{shown}: more than one folder in it holds a layers.py: {names}")
-        root = inner[0] if inner else root
-    files = sorted(
-        file
-        for file in root.rglob("*.py")
-        if not any(
-            part in _SKIPPED or part.startswith(".") for part in file.relative_to(root).parts[:-1]
-        )
-    )
-    sources = _read(root, shown, files)
-    known = {unit: unit for unit in UNITS if f"{unit}.py" in sources}
-    for unit, others in _OTHER_NAMES.items():
-        for other in others:
-            if unit not in known and f"{other}.py" in sources:
-                known[unit] = other
-    if not known:
-        raise SubmissionError(f"{shown}: holds no layers.py, nor any other module of the course")
-    lines = [f"{hashlib.sha256(text).hexdigest()}  {key}\n" for key, text in sources.items()]
-    package, entries = _layout(sources, root.resolve().name)
+def _program(
+    tree: Tree, content: bytes, path: str, wanted: Wanted, *, everything: bool = False
+) -> Program:
+    """Read a file; say of which of several it is that it cannot be read."""
+    name = PurePosixPath(path).name
+    try:
+        return read_program(content, name, wanted, everything=everything)
+    except SubmissionError as error:
+        said = str(error).removeprefix(f"{name}: ")
+        raise SubmissionError(f"{_shown(tree, path)}: {said}") from None
+
+
+def _shown(tree: Tree, path: str) -> str:
+    """A file as the user knows it: by what was named, and by its path there."""
+    single = PurePosixPath(tree.shown.replace("\\", "/")).name == path
+    return tree.shown if single else f"{tree.shown}: {path}"
+
+
+def _names(wanted: Wanted) -> frozenset[str]:
+    return frozenset[str]().union(*wanted.values())
+
+
+def _nothing_in(program: Program, wanted: Wanted) -> str:
+    """Why a notebook cannot be judged, and where its functions are instead."""
+    some = ", ".join(list(dict.fromkeys(sorted(next(iter(wanted.values()), ()))))[:2])
+    said = f"defines none of the functions that are judged ({some}, ...)"
+    elsewhere = program.only_in_text(_names(wanted))
+    imported = program.imported()
+    if elsewhere:
+        said += f"; {elsewhere[0]}"
+    elif imported:
+        said += f"; it imports {imported[0]}: name that file, {imported[0].replace('.', '/')}.py"
+    return said
+
+
+# -- a folder -------------------------------------------------------------------------------------
+
+
+def _folder(tree: Tree, root: str, wanted: Wanted) -> Submission:
+    start = f"{root}/" if root else ""
+    read = _read(tree, tree.below(root))
+    known = tree.units(root, wanted)
+    sources = {key.removeprefix(start): text for key, text in read.items()}
+    modules: dict[str, str] = {}
+    programs: dict[str, Program] = {}
+    for unit, path in known.items():
+        name = PurePosixPath(path).stem
+        what = named(name)
+        if what is not None and not what.plain:  # 'smith_layers-2.py': others import layers
+            sources[f"{unit}.py"] = sources.pop(path.removeprefix(start))
+            name = unit
+        modules[unit] = name
+        program = _program(tree, read[path], path, wanted, everything=True)
+        if program.document is not None:
+            programs[unit] = program
+    lines = [
+        f"{hashlib.sha256(text).hexdigest()}  {key}\n" for key, text in sorted(sources.items())
+    ]
+    for unit, program in programs.items():
+        beside = [key.split("/")[0].removesuffix(".py") for key in sources]
+        sources[f"{modules[unit]}.py"] = program.stand_in(beside)
+    package, entries = _layout(sources, PurePosixPath(root).name or tree.name)
+    places: dict[str, str] = {}
+    for program in programs.values():
+        places |= program.selection.places()
     return Submission(
-        file=shown,
+        file=tree.shown,
         sha256=hashlib.sha256(os.fsencode("".join(lines))).hexdigest(),
-        modules={unit: f"{package}{name}" for unit, name in known.items()},
+        modules={unit: f"{package}{name}" for unit, name in modules.items()},
         sources={f"{entries[0][1]}/{key}": text for key, text in sources.items()},
         path=entries,
         whole=True,
+        places=places,
+        notes=tuple(note for program in programs.values() for note in program.notes()),
     )
 
 
@@ -142,28 +273,26 @@ def _layout(sources: Mapping[str, bytes], folder: str) -> tuple[str, tuple[tuple
     return (f"{name}." if relative else ""), entries
 
 
-def _read(root: Path, shown: str, files: list[Path], keep: Path | None = None) -> dict[str, bytes]:
-    """Read the sources; a judged file must fit, its neighbours only come along if they do."""
+def _read(tree: Tree, paths: Iterable[str], keep: str | None = None) -> dict[str, bytes]:
+    """Read sources; a judged file must fit, its neighbours only come along if they do."""
     sources: dict[str, bytes] = {}
     total = 0
-    if keep is not None:
-        files = [keep, *(file for file in files if file != keep)]
-    for file in files:
-        try:
-            if not file.is_file():
-                continue
-            text = file.read_bytes()
-        except OSError as error:
-            raise SubmissionError(f"{shown}: {file.name}: {error.strerror}") from None
+    for path in paths:
+        text = tree.read(path)
+        if path == keep and path.endswith(".ipynb"):
+            if len(text) > _MAX_FILE:
+                raise SubmissionError(f"{_shown(tree, path)}: more than {_MAX_FILE // 2**20} MiB")
+            sources[path] = text  # of which the code alone is kept
+            continue
         total += len(text)
         if len(sources) >= _MAX_FILES or total > _MAX_BYTES:
-            if keep is not None and file != keep:
+            if keep is not None and path != keep:
                 break
             raise SubmissionError(
-                f"{shown}: more than {_MAX_FILES} Python files or {_MAX_BYTES // 2**20} MiB; "
+                f"{tree.shown}: more than {_MAX_FILES} Python files or {_MAX_BYTES // 2**20} MiB; "
                 "name the folder that holds layers.py"
             )
-        sources[file.relative_to(root).as_posix()] = text
+        sources[path] = text
     return sources
 
 

@@ -1,0 +1,1 @@
+"""What a submission's files hold, by syntax alone: names, archives, notebooks; nothing is run."""
