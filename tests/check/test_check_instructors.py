@@ -52,7 +52,10 @@ def test_a_batch_goes_on_where_it_was(tmp_path):
     # Alone in its folder: another's file is not there to be imported.
     assert "needs the package carol, which is neither" in table["thief.py"]["problem"]
     assert "SystemExit" in table["click.py"]["problem"]
-    assert (table["dave"]["problem"], table["dave"]["score"]) == ("no layers.py in it", "0")
+    assert (table["dave"]["problem"], table["dave"]["score"]) == (
+        "holds no layers.py, no other module of the course, and no notebook",
+        "0",
+    )
     pages = {path.name for path in (out / "pages").iterdir()}
     assert pages == {"alice.html", "carol.py.html"}
     page = (out / "pages/carol.py.html").read_text()

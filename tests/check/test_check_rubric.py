@@ -149,11 +149,11 @@ def test_what_counts_as_a_submission(tmp_path):
     assert found == {
         "alice": ("alice/hw", ""),
         "bob": ("bob", ""),
-        "carl": ("carl", "several folders could be meant: a, b"),
-        "dora": ("dora", "no layers.py in it"),
+        "carl": ("carl", "several folders could be meant: a, b; name one"),
+        "dora": ("dora", "holds no layers.py, no other module of the course, and no notebook"),
         "eve.py": ("eve.py", ""),
         "fay": ("fay", ""),
-        "x.zip": ("x.zip", "an archive: unpack it first"),
+        "x.zip": ("x.zip", ""),
     }
     with pytest.raises(BatchError, match=r"bob is one submission \(it has a layers.py\)"):
         submissions(tmp_path / "bob")
