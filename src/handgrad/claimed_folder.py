@@ -41,7 +41,9 @@ def writing_into(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def alone_in(path: Path, command: str, *, wait: bool = False) -> Iterator[None]:
+def alone_in(
+    path: Path, command: str, *, wait: bool = False, option: str = "--out"
+) -> Iterator[None]:
     """Hold a folder for this process; where another one holds it, wait or ResultsError."""
     import fcntl
 
@@ -50,7 +52,8 @@ def alone_in(path: Path, command: str, *, wait: bool = False) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise ResultsError(
-                f"another {command} is at work in {path}; wait for it, or {_ANOTHER}"
+                f"another {command} is at work in {path}; wait for it, or name another folder "
+                f"with {option}"
             ) from None
         yield
 

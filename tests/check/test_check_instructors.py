@@ -16,6 +16,10 @@ from check_runs import FAST, GOOD, PLANTED, called, environment, spoilt, wait_fo
 import handgrad
 
 
+def rows_of(out):
+    return rows(out) if (out / "results.csv").exists() else {}
+
+
 def rows(out):
     with (out / "results.csv").open(newline="") as file:
         return {row["name"]: row for row in csv.DictReader(file)}
@@ -92,7 +96,7 @@ def test_an_interrupted_batch_keeps_what_has_ended_and_leaves_no_process(tmp_pat
         env=environment(TMPDIR=str(tmp_path)), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True,
     ) as process:  # fmt: skip
-        wait_for(lambda: (out / "results.csv").exists() and list(tmp_path.glob("*/alone/b.py")))
+        wait_for(lambda: list(out.glob(".work/*/handgrad-check-*")) and "a.py" in rows_of(out))
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=20)
     assert process.returncode == 130

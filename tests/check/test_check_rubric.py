@@ -9,12 +9,13 @@ import pytest
 from check_reports import CASES, case, report
 
 from handgrad.check.classroom.autograder import LIBRARIES
-from handgrad.check.classroom.batch import BatchError, Outcome, as_csv
-from handgrad.check.classroom.finding import Submission, submissions
+from handgrad.check.classroom.finding import submissions
 from handgrad.check.classroom.rubric import RubricError, one_point_each, read_rubric
+from handgrad.check.classroom.table import results_csv, row
 from handgrad.check.classroom.watch import Files, changes
 from handgrad.check.formats.output import render
 from handgrad.check.records import Observation
+from handgrad.errors import BatchError
 
 # rubrics ----------------------------------------------------------------------------------------
 
@@ -53,7 +54,7 @@ def test_a_rubric_decides_points_visibility_and_order(tmp_path):
         ("adam", 0, "hidden"),
     ]
     assert record["score"] == 4.5
-    assert "Dense" in render("text", report(), rubric)
+    assert "Dense" in render("text", report(), rubric, audience="instructor")
     # What was not run was not shown: no points.
     assert rubric.grade([CASES[1]]).score == 10
     assert rubric.grade([]).score == 0
@@ -128,10 +129,11 @@ def test_a_bad_rubric_is_one_line_that_names_the_key(tmp_path, text, said):
 
 
 def test_the_table_of_a_batch():
-    good = Outcome(Submission("=1+1", Path("a")), report(CASES[:2]), "ab")
-    bad = Outcome(Submission("bob", Path("b")), None, "", "no layers.py in it")
-    lost = Outcome(Submission("eve", Path("e")), None, "cd", "not judged: x", fault=True)
-    assert as_csv([good, bad, lost], one_point_each(CASES)).splitlines() == [
+    rubric = one_point_each(CASES)
+    good = row("=1+1", "ab", "", report(CASES[:2]), 2.0)
+    bad = row("bob", "", "no layers.py in it", None, 0.0)
+    lost = row("eve", "cd", "not judged: x", None, None)
+    assert results_csv([good, bad, lost], rubric).splitlines() == [
         "name,sha256,passed,failed,missing,error,score,problem,fc_forward,conv_backward",
         "'=1+1,ab,2,0,0,0,2,,passed,passed",  # a name is no formula
         "bob,,,,,,0,no layers.py in it,,",

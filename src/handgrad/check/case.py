@@ -110,6 +110,9 @@ class Case:
         It is left out when the function is absent.
     timing : function, optional
         Gives times, by their labels, from the values given back.
+    lasts : function, optional
+        Gives from the values given back the seconds that the case takes, or would take where a part
+        of it was tried; passing its limit is failing it.
     counts_alone : bool
         False: zeros, or one number everywhere, would pass it.
     """
@@ -125,6 +128,7 @@ class Case:
     recognise: Callable[[Sequence[Mapping[str, Any]]], Mapping[str, str]] | None = None
     optional: bool = False
     timing: Callable[[Mapping[str, Any]], Mapping[str, float]] | None = None
+    lasts: Callable[[Mapping[str, Any]], float | None] | None = None
     counts_alone: bool = True
 
     @property

@@ -36,6 +36,8 @@ class Observation:
         The type of the exception that was raised.
     module : str
         The module of the submission that cannot be imported.
+    lacks : str
+        The package that is not there, and why it is asked for in vain.
     also_wrong, right : tuple of str
         The other outputs of the same input.
     right_for : tuple of str
@@ -52,6 +54,7 @@ class Observation:
     said: str = ""
     error: str = ""
     module: str = ""
+    lacks: str = ""
     also_wrong: tuple[str, ...] = ()
     right: tuple[str, ...] = ()
     right_for: tuple[str, ...] = ()

@@ -4,7 +4,6 @@ import contextlib
 import re
 import shlex
 import time
-from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +17,13 @@ from handgrad.check.begin import versions
 from handgrad.check.case import Case, Setting
 from handgrad.check.cases import GROUPS, all_cases
 from handgrad.check.conventions import ALIASES, Convention, other_course, parse
+from handgrad.check.patience import Patience
 from handgrad.check.records import CaseResult, CheckReport, Observation, Status
 from handgrad.check.reference import reference
 from handgrad.check.sandbox.runner import IMPORT_SECONDS, Outcome, Runner, RunnerFault
 from handgrad.check.sandbox.submission import UNITS, Submission, find_submission
 from handgrad.check.verdict.judge import Judgement, judge
+from handgrad.check.words import lacking, not_judged
 from handgrad.errors import CheckerFault, SubmissionError
 
 _PACKAGE = Path(handgrad.__file__).parent
@@ -32,7 +33,7 @@ _CUT_OFF = {
     "read-only": "writing outside its folder",
     "answers": "sight of handgrad's files",
 }
-_PATIENCE = 2  # so many cases of a function may meet the clock, then the others are spared
+_MET = {"timeout": "did not end in time", "memory": "ran out of memory (MemoryError)"}
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 _PRIVATE = re.compile(r"[^\s'\"]*handgrad-check-[^/\s'\"]+(/case\d+)?(/parent)?/?")
 
@@ -116,7 +117,7 @@ def check_submission(
         environment={**versions(), "containment": judged.containment()},
         cases=tuple(results),
         timings=timings,
-        problems=judged.problems(),
+        problems=not_judged(results),
         notes=submission.notes,
     )
 
@@ -172,10 +173,9 @@ class _Judged:
         self.names: dict[str, set[str]] = {}
         self.broken: dict[str, str] = {}
         self.lacking: dict[str, str] = {}  # module to the package that it needs, and why not
-        self._not_judged: dict[str, dict[str, None]] = {}  # such a package to who needs it
         self.timings: dict[str, float] = {}
         self._confined = True
-        self._timeouts: Counter[str] = Counter()  # by function
+        self._patience = Patience(submission.sources)
         self._request: dict[str, Any] = {
             "modules": dict(submission.modules),
             "aliases": ALIASES,
@@ -196,7 +196,14 @@ class _Judged:
     def load(self, cases: Sequence[Case]) -> None:
         """Import each module once and note its names; refuse what no case can be asked of."""
         limit = max(self.timeout, IMPORT_SECONDS)
+        endless: dict[str, str] = {}  # such a module's name to its unit
         for unit, module in self.submission.modules.items():
+            waits = self._patience.imports(module) & endless.keys()
+            if waits:
+                who, first = (self.submission.called(u) for u in (unit, endless[min(waits)]))
+                said = f"it needs {first}, which could not be imported in time"
+                self.broken[unit] = f"{who} cannot be imported: {said}"
+                continue
             outcome = self._ask({"list": True, "modules": {unit: module}}, limit)
             self._confined = self._confined and outcome.reply.get("confined") is True
             modules = outcome.reply.get("modules")
@@ -210,6 +217,8 @@ class _Judged:
             if lack:
                 self.lacking[unit] = lack
                 continue
+            if outcome.how == "importing":
+                endless[module.rpartition(".")[2]] = unit
             if isinstance(error, dict):
                 place = f"{error.get('file')}, line {error.get('line')}: {error.get('code')}"
                 said = f"{error.get('type')}: {error.get('text')} ({place})"
@@ -218,9 +227,11 @@ class _Judged:
             said = f"{self.submission.called(unit)} cannot be imported: {said}"
             self.broken[unit] = _clean(said)
         if not self.names or all(any(self._lacking_for(case)) for case in cases):
+            needed: dict[str, list[str]] = {}
             for unit, lack in self.lacking.items():
-                self._not_judged.setdefault(lack, {})[self.submission.called(unit)] = None
-            reasons = [*self.problems(), *self.broken.values()]
+                needed.setdefault(lack, []).append(self.submission.called(unit))
+            absent = [lacking(lack, units) for lack, units in needed.items()]
+            reasons = [*absent, *self.broken.values()]
             raise SubmissionError(f"{self.submission.file}: {'; '.join(reasons)}")
 
     def _lacking_for(self, case: Case) -> list[str]:
@@ -245,18 +256,9 @@ class _Judged:
 
     def _without(self, case: Case, who: str, lack: str) -> CaseResult:
         """The result of a case for which a package is not there."""
-        self._not_judged.setdefault(lack, {})[who] = None
-        return self._result(case, _said("not judged", None, f"{who} needs {lack}."))
-
-    def problems(self) -> tuple[str, ...]:
-        """What kept cases from being judged: a line a package that is not there."""
-        lines = []
-        for lack, found in self._not_judged.items():
-            who = list(found)
-            shown = ", ".join(who[:3]) + (f" and {len(who) - 3} more" if len(who) > 3 else "")
-            line = f"not judged: {shown} need{'s' * (len(who) == 1)} {lack}"
-            lines.append(" ".join(line.split()))
-        return tuple(lines)
+        lack = _clean(lack)
+        seen = Observation(said=f"{who} needs {lack}.", lacks=lack)
+        return self._result(case, Judgement("not judged", None, seen=seen))
 
     def has(self, unit: str, name: str) -> bool:
         """Whether the submission defines a function, by any of its names."""
@@ -295,10 +297,12 @@ class _Judged:
                 has = unit in self.names
                 said = f"{file} has no {name}" if has else f"there is no {file} with {name}"
                 return self._result(case, _said("missing", "not-written", f"{said}."))
-            if self._timeouts[name] >= _PATIENCE:
-                said = f"{name} did not end in time in {_PATIENCE} other cases; not tried again."
-                return self._result(case, _said("error", "timeout", said))
-        timeout = self.timeout * case.patience
+        spent = self._patience.spent(name for _, name in case.needs)
+        if spent:
+            limit = self._patience.limit_of(spent)
+            said = f"{spent} {_MET[limit]} in other cases; not tried again."
+            return self._result(case, _said("error", limit, said))
+        timeout = self._patience.seconds(case.function, self.timeout * case.patience)
         variants = [
             {
                 "inputs": dict(variant.inputs),
@@ -308,8 +312,8 @@ class _Judged:
             for variant in case.variants
         ]
         outcome = self._ask({"variants": variants}, timeout)
-        if outcome.ending == "timeout":
-            self._timeouts[case.function] += 1
+        if outcome.ending in ("timeout", "memory"):
+            self._patience.met_limit(case.function, outcome.ending)
         if outcome.ending != "replied":
             return self._result(case, self._without_reply(case, outcome, timeout))
         found = outcome.reply.get("variants")
@@ -322,6 +326,8 @@ class _Judged:
             {name: item.get(name) if isinstance(item.get(name), dict) else None for name in _FORM}
             for item in found
         ]
+        if any((item["error"] or {}).get("type") == "MemoryError" for item in found):
+            self._patience.met_limit(case.function, "memory")
         lacks = [lack for item in found if (lack := self._lack(item["error"]))]
         if lacks:
             who = f"{case.function} in {self.submission.called(case.unit)}"
@@ -330,12 +336,20 @@ class _Judged:
             judgement = judge(case, found, self.reference)
             if case.recognise is not None:
                 recognised.update(case.recognise([item.get("values") or {} for item in found]))
+            values = found[0]["values"] or {}
+            seconds = case.lasts(values) if case.lasts is not None else None
+            if judgement.status == "passed" and seconds is not None and seconds > timeout:
+                said = f"It would not end within {timeout:g} seconds, to judge by a part of it."
+                judgement = _said("failed", "too-slow", said)
             if case.timing is not None and judgement.status == "passed":
-                self.timings.update(case.timing(found[0]["values"] or {}))
+                self.timings.update(case.timing(values))
         return self._result(case, judgement)
 
     def _without_reply(self, case: Case, outcome: Outcome, timeout: float) -> Judgement:
         said = f"{_ending(outcome, timeout)}."
+        waits = self._patience.waits_for(case.function)
+        if outcome.ending == "timeout" and waits:
+            said = f"{_ending(outcome, timeout)}: it calls {waits}, which did not end in time."
         if outcome.ending == "timeout" and case.group == "time" and not outcome.how:
             return _said("failed", "too-slow", said)
         return _said("error", outcome.ending, said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from handgrad.check.verdict.diagnosis import CAUSES
@@ -77,3 +78,19 @@ def place(index: tuple[int, ...]) -> str:
 
 def _ended(text: str) -> str:
     return text if text.endswith(".") else f"{text}."
+
+
+def not_judged(cases: Iterable[CaseResult]) -> tuple[str, ...]:
+    """Give a line a package that is not there: what could not be judged for want of it."""
+    needed: dict[str, dict[str, None]] = {}
+    for case in cases:
+        if case.status == "not judged":
+            who = case.seen.said.removesuffix(f" needs {case.seen.lacks}.")
+            needed.setdefault(case.seen.lacks, {})[who] = None
+    return tuple(lacking(lack, list(who)) for lack, who in needed.items())
+
+
+def lacking(package: str, who: list[str]) -> str:
+    """Say in one line who needs a package that is not there."""
+    shown = ", ".join(who[:3]) + (f" and {len(who) - 3} more" if len(who) > 3 else "")
+    return " ".join(f"not judged: {shown} need{'s' * (len(who) == 1)} {package}".split())

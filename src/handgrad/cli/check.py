@@ -14,8 +14,11 @@ import click
 from handgrad.check import conventions
 from handgrad.check.case import Setting
 from handgrad.check.cases import GROUPS, all_cases
+from handgrad.check.classroom.audience import AUDIENCES
 from handgrad.check.classroom.autograder import write_autograder
+from handgrad.check.classroom.processes import end_with_parent
 from handgrad.check.classroom.rubric import read_rubric
+from handgrad.check.classroom.seeds import SALT_VARIABLE
 from handgrad.check.classroom.starter import write_starter
 from handgrad.check.formats.html import need_jinja2
 from handgrad.check.formats.output import FORMATS
@@ -24,10 +27,12 @@ from handgrad.terminal import say
 
 _SECTIONS = {
     "What is judged": ("only", "case", "convention", "seed", "timeout"),
-    "The report": ("style", "output", "no_timing", "rubric"),
+    "The report": ("style", "output", "no_timing"),
     "For learners": ("starter", "watch"),
-    "For instructors": ("batch", "jobs", "autograder"),
-}
+    "For instructors": (
+        "rubric", "audience", "batch", "jobs", "autograder", "seed_from", "salt",
+    ),
+}  # fmt: skip
 
 
 class SectionedCommand(click.Command):
@@ -80,9 +85,22 @@ class Mode:
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
+    default=None,
+    show_default="0",
     help="Of the cases' numbers; the same seed gives the same report.",
+)
+@click.option(
+    "--seed-from",
+    type=click.Choice(["submission"]),
+    help="Derive the seed from the submission's source: other numbers for each.",
+)
+@click.option(
+    "--salt",
+    metavar="TEXT",
+    default="",
+    envvar=SALT_VARIABLE,
+    show_envvar=True,
+    help="The course's secret in a seed from the submission.",
 )
 @click.option(
     "--timeout",
@@ -102,6 +120,14 @@ class Mode:
     "--rubric",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Points, visibility and order of the items (TOML).",
+)
+@click.option(
+    "--for",
+    "audience",
+    type=click.Choice(AUDIENCES),
+    default="student",
+    show_default=True,
+    help="Who reads the report: a student sees nothing of the rubric's hidden items.",
 )
 @click.option(
     "--starter",
@@ -144,8 +170,12 @@ def check_command(
     did not, 2 cannot be loaded or needs a package that is not installed, 3 the checker itself
     failed.
     """
+    end_with_parent()
     mode = Mode(**{field.name: options.pop(field.name) for field in fields(Mode)})
     mode.refuse_two()
+    if options["seed_from"] is not None and options["seed"] is not None:
+        raise click.UsageError("--seed and --seed-from do not go together")
+    options["seed"] = options["seed"] or 0
     if mode.starter is not None:
         return _starter(mode.starter, path)
     if path is None and mode.autograder is None:
@@ -193,6 +223,6 @@ def _autograder(out: Path, asked: Asked, rubric: Path | None) -> int:
     if asked.path:
         raise click.UsageError("--autograder judges nothing; leave PATH out")
     conventions.parse(asked.convention)
-    write_autograder(out, asked.options(), rubric)
+    write_autograder(out, asked.options(), rubric, asked.salt)
     say(f"{out}: upload it to Gradescope as the autograder; docs/check.md says how")
     return 0

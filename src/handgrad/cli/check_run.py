@@ -21,13 +21,15 @@ from handgrad.check import (
     conventions,
 )
 from handgrad.check.begin import begun, versions
+from handgrad.check.classroom.audience import View
 from handgrad.check.classroom.batch import Batch, Outcome, run
 from handgrad.check.classroom.finding import submissions
+from handgrad.check.classroom.kept import judging_code
 from handgrad.check.classroom.rubric import Rubric
+from handgrad.check.classroom.seeds import SALT_VARIABLE, marked, seed_of
 from handgrad.check.classroom.watch import Files, changes
 from handgrad.check.formats.findings import findings, names, printable, problems
-from handgrad.check.formats.gradescope import refused
-from handgrad.check.formats.output import UNFINISHED, Saved, render, save
+from handgrad.check.formats.output import UNFINISHED, Saved, refusal, render, save
 from handgrad.check.formats.text import TextPrinter, verdict
 from handgrad.check.sandbox.submission import Submission, find_submission
 from handgrad.errors import HandgradError
@@ -50,10 +52,27 @@ class Asked:
     output: Path | None
     timing: bool
     rubric: Rubric | None
+    audience: str = "student"
+    seed_from: str | None = None
+    salt: str = ""
+
+    @property
+    def view(self) -> View:
+        """What is shown of a report."""
+        return View(self.rubric, self.audience)
+
+    def of(self, submission: Submission) -> "Asked":
+        """Ask the same of one submission, with a seed of its own where that is wanted."""
+        if self.seed_from is None:
+            return self
+        return replace(self, seed=seed_of(submission.sha256, self.salt))
 
     def options(self) -> list[str]:
-        """The options that decide what is judged, as words of a command."""
-        words = ["--seed", str(self.seed), "--convention", self.convention]
+        """The options that decide what is judged, as words of a command; without the salt."""
+        seed = (
+            ["--seed", str(self.seed)] if self.seed_from is None else ["--seed-from", "submission"]
+        )
+        words = [*seed, "--convention", self.convention]
         words += ["--timeout", f"{self.timeout:g}"]
         if self.only is not None:
             words += ["--only", ",".join(self.only)]
@@ -83,7 +102,9 @@ class _Show:
         self._saved: Saved | None = None
         self._text: TextPrinter | None = None
         if asked.output is not None:
-            self._saved = Saved(asked.output, asked.style, asked.rubric, asked.timing, self.so_far)
+            self._saved = Saved(
+                asked.output, asked.style, self.so_far, asked.rubric, asked.timing, asked.audience
+            )
         elif asked.style == "text":
             self._text = TextPrinter(console)
         # What runs now, for those who wait; nobody waits at a log. On one terminal, one console.
@@ -97,11 +118,12 @@ class _Show:
         if self._text is not None and not self.so_far.cases:
             self._text.begin(self._asked.path)
         self.so_far = replace(self.so_far, cases=(*self.so_far.cases, case))
-        if self._status is not None:
+        shown = self._asked.view.shows(case)
+        if self._status is not None and shown:
             self._status.update(f"{len(self.so_far.cases)} cases, last: {case.function}")
         if self._saved is not None:
             self._saved.case(case)
-        elif self._text is not None:
+        elif self._text is not None and shown:
             self._text.case(case)
 
     def stop(self) -> None:
@@ -117,19 +139,19 @@ class _Show:
         if self._saved is not None:
             if not note:
                 self._saved.end(report)
-                say(f"{verdict(report)} The report is in {asked.output}")
+                say(f"{verdict(asked.view.of(report))} The report is in {asked.output}")
         elif self._text is not None:
-            grades = asked.rubric.grade(report.cases) if asked.rubric else None
-            self._text.end(report, grades, note)
+            seen, rubric = asked.view.of(report), asked.view.shown
+            self._text.end(seen, rubric.grade(seen.cases) if rubric else None, note)
         else:
-            content = render(asked.style, report, asked.rubric, asked.timing, note)
+            content = render(asked.style, report, asked.rubric, asked.timing, note, asked.audience)
             click.echo(content.encode(), nl=False)  # UTF-8, whatever the terminal's own coding
 
 
 def check_once(asked: Asked) -> int:
     """Judge one submission; return the exit code."""
     try:
-        report = _judged(asked, _console())
+        report = asked.view.of(_judged(asked, _console()))
     except KeyboardInterrupt:
         say("\nhandgrad: interrupted; the report is not finished", err=True)
         return 130
@@ -160,16 +182,20 @@ def _judged(asked: Asked, console: Console) -> CheckReport:
     show = None
     try:
         submission = find_submission(asked.path)
+        asked = asked.of(submission)
         show = _Show(asked, submission, console)
         report = _checked(asked, submission, show.case)
     except SubmissionError as error:
         if show is not None:
             show.stop()
-        if asked.style == "gradescope":
-            _refuse(asked, refused(str(error)))
-        elif show is not None and asked.output is not None:
+        content = refusal(asked.style, str(error), asked.rubric, asked.audience)
+        if not content and show is not None and asked.output is not None:
             note = f"empty: {error}"
-            _refuse(asked, render(asked.style, show.so_far, asked.rubric, asked.timing, note))
+            content = render(
+                asked.style, show.so_far, asked.rubric, asked.timing, note, asked.audience
+            )
+        if content:
+            _refuse(asked, content)
         raise
     except BaseException:
         if show is not None:
@@ -212,7 +238,7 @@ def watch_and_check(asked: Asked) -> int:
         while True:
             try:
                 if last is None:
-                    last = _judged(asked, console)
+                    last = asked.view.of(_judged(asked, console))
                 else:
                     last = _again(asked, console, last)
             except SubmissionError as error:
@@ -228,7 +254,8 @@ def watch_and_check(asked: Asked) -> int:
 
 def _again(asked: Asked, console: Console, last: CheckReport) -> CheckReport:
     started = time.perf_counter()
-    report = _checked(asked, find_submission(asked.path))
+    submission = find_submission(asked.path)
+    report = asked.view.of(_checked(asked.of(submission), submission))
     seconds = time.perf_counter() - started
     say(f"\n{time.strftime('%H:%M:%S')} saved, judged again in {seconds:.1f} s")
     changed = changes(last, report)
@@ -260,13 +287,19 @@ def check_folder(asked: Asked, out: Path, jobs: int) -> int:
         raise click.UsageError(f"--batch needs a folder of submissions; {folder} is not one")
     found = submissions(folder.resolve())
     conventions.parse(asked.convention)  # refused here, once, and not for each submission
+    settings: dict[str, object] = {"options": asked.options(), "versions": versions()}
+    settings["code"] = judging_code()
+    if asked.seed_from is not None:
+        settings["salt"] = marked(asked.salt)
     batch = Batch(
         folder=folder.resolve(),
         submissions=found,
         out=out.resolve(),
         options=asked.options(),
-        settings={"options": asked.options(), "versions": versions()},
+        settings=settings,
         rubric=asked.rubric,
+        audience=asked.audience,
+        variables={SALT_VARIABLE: asked.salt},
         jobs=jobs,
     )
     outcomes = _with_progress(batch)
@@ -279,7 +312,10 @@ def check_folder(asked: Asked, out: Path, jobs: int) -> int:
         + (f", {partly} not in full" if partly else "")
         + (f", {len(faults)} made the checker fail" if faults else "")
     )
-    say(f"{out / 'results.csv'}, and a page each in {out / 'pages'}")
+    say(
+        f"{out / 'results.csv'}, and a page each in {out / 'pages'}; of the class: "
+        f"{out / 'misconceptions.csv'}, {out / 'lecture.html'}"
+    )
     if faults:
         return 3
     return 0 if good == len(outcomes) else 1

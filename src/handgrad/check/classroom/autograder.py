@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 
 import handgrad
+from handgrad.check.classroom.seeds import SALT_VARIABLE
 from handgrad.errors import AutograderError
 from handgrad.files import write_atomically
 
@@ -23,7 +24,9 @@ _FILE = 0o100644 << 16
 _MOMENT = (2026, 1, 1, 0, 0, 0)
 
 
-def write_autograder(out: Path, options: Sequence[str], rubric: Path | None) -> None:
+def write_autograder(
+    out: Path, options: Sequence[str], rubric: Path | None, salt: str = ""
+) -> None:
     """Write the zip.
 
     Parameters
@@ -33,6 +36,8 @@ def write_autograder(out: Path, options: Sequence[str], rubric: Path | None) -> 
         Of ``handgrad check``, as run_autograder gives them: seed, convention, only, timeout.
     rubric : Path, optional
         Copied in; without one each function is worth a point.
+    salt : str, optional
+        Of a seed from the submission.
     """
     package = Path(handgrad.__file__).parent
     words = shlex.join(options)
@@ -40,7 +45,7 @@ def write_autograder(out: Path, options: Sequence[str], rubric: Path | None) -> 
         words += ' --rubric "$source/rubric.toml"'
     contents: dict[str, tuple[int, bytes]] = {
         "setup.sh": (_SCRIPT, _setup().encode()),
-        "run_autograder": (_SCRIPT, _run(words).encode()),
+        "run_autograder": (_SCRIPT, _run(words, salt).encode()),
         "requirements.txt": (_FILE, _requirements().encode()),
     }
     if rubric is not None:
@@ -123,7 +128,7 @@ fi
 """
 
 
-def _run(options: str) -> str:
+def _run(options: str, salt: str) -> str:
     return f"""#!/usr/bin/env bash
 # Judges one submission and writes results.json; needs no network.
 # handgrad {handgrad.__version__}
@@ -139,7 +144,7 @@ rm -f "$results/results.json"
 # From inside the submission, so that the commands in the report run at home as they stand; -P keeps
 # that folder off the checker's own path.
 cd "$submission" || exit 3
-export PYTHONPATH="$source/source" PYTHONDONTWRITEBYTECODE=1
+export PYTHONPATH="$source/source" PYTHONDONTWRITEBYTECODE=1 {SALT_VARIABLE}={shlex.quote(salt)}
 "$python" -P -m handgrad check . --format gradescope \\
   --output "$results/results.json" {options}
 code=$?

@@ -1,31 +1,30 @@
 """A folder of submissions: each judged in a process of its own, a CSV and a page each."""
 
-import csv
-import io
 import json
 import os
-import signal
-import subprocess
+import shutil
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import handgrad
+from handgrad.check.classroom import lecture, misconceptions, table
+from handgrad.check.classroom.audience import View
 from handgrad.check.classroom.finding import Submission
+from handgrad.check.classroom.kept import Found, Records
+from handgrad.check.classroom.processes import Processes
 from handgrad.check.classroom.rubric import Rubric
-from handgrad.check.formats.findings import by_function, printable
 from handgrad.check.formats.html import as_html
 from handgrad.check.records import CheckReport
 from handgrad.check.sandbox.submission import find_submission
+from handgrad.claimed_folder import alone_in
 from handgrad.errors import BatchError, SubmissionError
 from handgrad.files import write_atomically
-
-_NUMBERS = ("passed", "failed", "missing", "error")
 
 
 @dataclass(frozen=True)
@@ -41,124 +40,213 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class _Waiting:
+    """A submission to be judged: from which folder, and its path there."""
+
+    submission: Submission
+    sha256: str
+    place: Path  # to work in
+    folder: Path
+    path: str
+
+
+@dataclass(frozen=True)
 class Batch:
-    """A batch to run: what, how, and where the results go."""
+    """A batch to run: what, how, and where the results go.
+
+    Attributes
+    ----------
+    folder, submissions : what is judged
+    out : Path
+        For results.csv, misconceptions.csv, lecture.html, records/ and pages/.
+    options : sequence of str
+        Of handgrad check, e.g. ('--seed', '0').
+    settings : mapping
+        What a record must share to be used again.
+    rubric : Rubric, optional
+    audience : one of AUDIENCES
+        Who sees the pages.
+    variables : mapping
+        Of the checkers' environment.
+    jobs : int
+        How many submissions at once.
+    """
 
     folder: Path
     submissions: Sequence[Submission]
     out: Path
-    options: Sequence[str]  # of handgrad check, e.g. ('--seed', '0')
-    settings: dict[str, Any] = field(default_factory=dict)  # what a record must share to be reused
+    options: Sequence[str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
     rubric: Rubric | None = None
+    audience: str = "student"
+    variables: Mapping[str, str] = field(default_factory=dict)
     jobs: int = 1
+
+    @property
+    def view(self) -> View:
+        """What the pages show."""
+        return View(self.rubric, self.audience)
+
+    @property
+    def records(self) -> Records:
+        """What was found out before."""
+        return Records(self.out / "records", self.settings)
+
+    @property
+    def work(self) -> Path:
+        """Where the checkers work; what a batch that was killed leaves, the next one clears."""
+        return self.out / ".work"
 
 
 def run(batch: Batch, on_done: Callable[[Outcome], None]) -> list[Outcome]:
-    """Judge all; a submission that was judged before with the same settings is not judged again.
+    """Judge all; what was found out before with the same settings is not judged again.
 
-    ``results.csv`` and the pages of finished submissions are written as each ends, so that an
-    interrupted batch leaves what was found, and the same call goes on.
+    A record and a page are written as each submission ends, and so is ``results.csv``: a batch that
+    is interrupted, or killed, leaves what was found, and the same call goes on and ends with the
+    same bytes.
     """
+    with _writing(batch):
+        results = _Results(batch)
+        waiting = []
+        for submission in batch.submissions:
+            known = _known(batch, submission)
+            if isinstance(known, Outcome):
+                results.take(known)
+                on_done(known)
+            else:
+                waiting.append(known)
+        results.write()
+        _judge_all(batch, waiting, results, on_done)
+        return results.finish()
+
+
+@contextmanager
+def _writing(batch: Batch) -> Iterator[None]:
+    """Hold the folder of results, with nothing in it of a batch that was killed at work."""
     try:
         for name in ("records", "pages"):
             (batch.out / name).mkdir(parents=True, exist_ok=True)
+        with alone_in(batch.out, "handgrad check --batch", option="--batch"):
+            shutil.rmtree(batch.work, ignore_errors=True)
+            batch.work.mkdir(exist_ok=True)
+            try:
+                yield
+            finally:
+                shutil.rmtree(batch.work, ignore_errors=True)
     except OSError as error:
-        raise BatchError(f"cannot write to {batch.out} ({error.strerror})") from error
-    outcomes: dict[str, Outcome] = {}
-    running = _Processes()
+        reason = error.strerror or str(error)
+        raise BatchError(f"cannot write to {batch.out} ({reason})") from error
+
+
+def _judge_all(
+    batch: Batch,
+    waiting: Sequence[_Waiting],
+    results: "_Results",
+    on_done: Callable[[Outcome], None],
+) -> None:
+    running = Processes()
     with ThreadPoolExecutor(batch.jobs) as pool:
-        waiting: set[Future[Outcome]] = {
-            pool.submit(_judge, batch, submission, running) for submission in batch.submissions
+        futures: set[Future[Outcome]] = {
+            pool.submit(_judge, batch, item, running) for item in waiting
         }
         try:
-            while waiting:
-                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            while futures:
+                done, futures = wait(futures, return_when=FIRST_COMPLETED)
                 for future in done:
                     outcome = future.result()
-                    outcomes[outcome.submission.name] = outcome
-                    _write(batch, outcome, outcomes)
+                    results.take(outcome)
+                    results.write()
                     on_done(outcome)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             running.stop()
             raise
-    return [outcomes[submission.name] for submission in batch.submissions]
 
 
-class _Processes:
-    """The checkers that run now, so that an interruption ends them."""
+class _Results:
+    """What is written as submissions end, in their order and not in that of their ends."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[str]] = set()
-        self._stopped = False
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._outcomes: dict[str, Outcome] = {}
+        self._rows: dict[str, dict[str, Any]] = {}
 
-    def call(self, words: Sequence[str], where: Path, env: dict[str, str]) -> tuple[int, str]:
-        """Run a command to its end; return its exit code and its standard error."""
-        with self._lock:
-            if self._stopped:
-                return 130, ""
-            process = subprocess.Popen(
-                words,
-                cwd=where,
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-                errors="replace",
-            )
-            self._running.add(process)
-        try:
-            said = process.communicate()[1]
-        finally:
-            with self._lock:
-                self._running.discard(process)
-        return process.returncode, said
+    def take(self, outcome: Outcome) -> None:
+        """Take an outcome, and write its page."""
+        name, report, rubric = outcome.submission.name, outcome.report, self._batch.rubric
+        self._outcomes[name] = outcome
+        score = None
+        if rubric is not None and not outcome.fault:
+            # What cannot be judged earns nothing; what the checker failed at is left open.
+            score = rubric.grade(report.cases if report is not None else ()).score
+        self._rows[name] = table.row(name, outcome.sha256, outcome.problem, report, score)
+        if report is not None:
+            seen, rubric = self._batch.view.of(report), self._batch.view.shown
+            grades = rubric.grade(seen.cases) if rubric else None
+            page = as_html(seen, grades, timing=False)
+            write_atomically(self._batch.out / "pages" / f"{name}.html", page)
 
-    def stop(self) -> None:
-        """Interrupt those that run; each ends its own children."""
-        with self._lock:
-            self._stopped = True
-            for process in self._running:
-                process.send_signal(signal.SIGINT)
+    def write(self) -> None:
+        """Write the table of what has ended."""
+        rows = [self._rows[s.name] for s in self._batch.submissions if s.name in self._rows]
+        text = table.results_csv(rows, self._batch.rubric)
+        write_atomically(self._batch.out / "results.csv", text)
+
+    def finish(self) -> list[Outcome]:
+        """Write what is said of the whole class; return all outcomes."""
+        batch = self._batch
+        outcomes = [self._outcomes[submission.name] for submission in batch.submissions]
+        judged = [(o.report, o.problem) for o in outcomes if not o.fault]
+        found = misconceptions.of_class(judged, batch.rubric)
+        write_atomically(batch.out / "misconceptions.csv", misconceptions.as_csv(found))
+        seen = [(report and batch.view.of(report), problem) for report, problem in judged]
+        shown = found if batch.view.complete else misconceptions.of_class(seen, batch.view.shown)
+        page = lecture.page(shown, len(judged), batch.rubric.title if batch.rubric else "")
+        write_atomically(batch.out / "lecture.html", page)
+        return outcomes
 
 
-def _judge(batch: Batch, submission: Submission, running: _Processes) -> Outcome:
+def _known(batch: Batch, submission: Submission) -> Outcome | _Waiting:
+    """What is known of a submission without running it; else it is laid out to be judged."""
     if submission.problem:
         return Outcome(submission, problem=submission.problem)
-    record = batch.out / "records" / f"{submission.name}.json"
-    with tempfile.TemporaryDirectory(prefix="handgrad-batch-") as place:
-        where, relative = submission.alone(batch.folder, Path(place) / "alone")
-        try:
-            sha256 = find_submission(where / relative).sha256
-        except SubmissionError as error:
-            problem = str(error).removeprefix(f"{where / relative}: ")
-            return Outcome(submission, problem=problem)
-        report = _known(record, {**batch.settings, "sha256": sha256})
-        if report is not None:
-            return Outcome(submission, report, sha256, reused=True)
-        result = Path(place) / "report.json"
-        # -P: no file of that folder can pass for a library of the checker's.
-        words = [sys.executable, "-P", "-m", "handgrad", "check", relative]
-        words += ["--format", "json", "--no-timing", "--output", str(result), *batch.options]
-        code, said = running.call(words, where, _environment())
-        last = said.strip().splitlines()[-1] if said.strip() else f"exit code {code}"
-        try:
-            written = json.loads(result.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            written = {"note": "there is none"}
-        if code == 2 and "note" in written:
-            last = last.removeprefix("handgrad: error: ").removeprefix(f"{relative}: ")
-            return Outcome(submission, sha256=sha256, problem=last)
-        if code not in (0, 1, 2) or "note" in written:
-            return Outcome(submission, sha256=sha256, problem=f"not judged: {last}", fault=True)
-    if written["problems"]:  # another time the package may be there: not kept
-        problem = "; ".join(written["problems"])
-        return Outcome(submission, CheckReport.from_record(written), written["sha256"], problem)
-    kept = {"settings": {**batch.settings, "sha256": written["sha256"]}, "report": written}
-    write_atomically(record, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
-    return Outcome(submission, CheckReport.from_record(written), written["sha256"])
+    place = Path(tempfile.mkdtemp(prefix="", dir=batch.work))
+    folder, path = submission.alone(batch.folder, place / "alone")
+    try:
+        sha256 = find_submission(folder / path).sha256
+    except SubmissionError as error:
+        return Outcome(submission, problem=str(error).removeprefix(f"{folder / path}: "))
+    found = batch.records.load(submission.name, sha256)
+    if found is None:
+        return _Waiting(submission, sha256, place, folder, path)
+    shutil.rmtree(place, ignore_errors=True)
+    return Outcome(submission, found.report, sha256, found.problem, reused=True)
+
+
+def _judge(batch: Batch, item: _Waiting, running: Processes) -> Outcome:
+    """Judge a submission in a process of its own, and keep what was found."""
+    result, submission = item.place / "report.json", item.submission
+    # -P: no file of that folder can pass for a library of the checker's.
+    words = [sys.executable, "-P", "-m", "handgrad", "check", item.path]
+    words += ["--format", "json", "--no-timing", "--for", "instructor", "--output", str(result)]
+    variables = {**_environment(), **batch.variables, "TMPDIR": str(item.place)}
+    code, said = running.call([*words, *batch.options], item.folder, variables)
+    last = said.strip().splitlines()[-1] if said.strip() else f"exit code {code}"
+    try:
+        written = json.loads(result.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        written = {"note": "there is none"}
+    shutil.rmtree(item.place, ignore_errors=True)
+    if code == 2 and "note" in written:
+        problem = last.removeprefix("handgrad: error: ").removeprefix(f"{item.path}: ")
+        batch.records.save(submission.name, item.sha256, Found(None, problem), None)
+        return Outcome(submission, sha256=item.sha256, problem=problem)
+    if code not in (0, 1, 2) or "note" in written:
+        return Outcome(submission, sha256=item.sha256, problem=f"not judged: {last}", fault=True)
+    report = CheckReport.from_record(written)
+    found = Found(report, "; ".join(report.problems))
+    batch.records.save(submission.name, report.sha256, found, written)
+    return Outcome(submission, report, report.sha256, found.problem)
 
 
 def _environment() -> dict[str, str]:
@@ -174,54 +262,3 @@ def _environment() -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "OMP_NUM_THREADS": "1",
     }
-
-
-def _known(record: Path, settings: dict[str, Any]) -> CheckReport | None:
-    """The report of an earlier run; None when there is none, or it was made otherwise."""
-    try:
-        kept = json.loads(record.read_text(encoding="utf-8"))
-        return CheckReport.from_record(kept["report"]) if kept["settings"] == settings else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # absent or damaged: judged anew
-
-
-def _write(batch: Batch, outcome: Outcome, outcomes: dict[str, Outcome]) -> None:
-    if outcome.report is not None:
-        grades = batch.rubric.grade(outcome.report.cases) if batch.rubric else None
-        page = batch.out / "pages" / f"{outcome.submission.name}.html"
-        write_atomically(page, as_html(outcome.report, grades, timing=False))
-    done = [outcomes[s.name] for s in batch.submissions if s.name in outcomes]
-    write_atomically(batch.out / "results.csv", as_csv(done, batch.rubric))
-
-
-def as_csv(outcomes: Sequence[Outcome], rubric: Rubric | None = None) -> str:
-    """One row a submission: counts of cases, score, and a column a function with its status."""
-    rows = []
-    for outcome in outcomes:
-        row: dict[str, Any] = {
-            "name": outcome.submission.name,
-            "sha256": outcome.sha256,
-            "problem": outcome.problem,
-        }
-        report = outcome.report
-        if report is not None:
-            row |= {status: report.count(status) for status in _NUMBERS}  # type: ignore[arg-type]
-            row |= {f"{s.title}": s.status for s in by_function(report.cases)}
-        if rubric is not None:
-            # What cannot be judged earns nothing; what the checker failed at is left open.
-            cases = report.cases if report is not None else ()
-            row["score"] = "" if outcome.fault else f"{rubric.grade(cases).score:g}"
-        rows.append(row)
-    first = ["name", "sha256", *_NUMBERS, *(["score"] if rubric else []), "problem"]
-    functions = dict.fromkeys(key for row in rows for key in row if key not in first)
-    held = io.StringIO()
-    table = csv.DictWriter(held, [*first, *functions], restval="", lineterminator="\n")
-    table.writeheader()
-    table.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-    return held.getvalue()
-
-
-def _cell(value: object) -> str:
-    """A cell that a spreadsheet shows and does not compute: a name may begin with '='."""
-    text = printable(str(value))
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t")) else text

@@ -101,6 +101,20 @@ class Rubric:
     title: str
     items: tuple[Item, ...]
 
+    @property
+    def hidden(self) -> tuple[Item, ...]:
+        """The items that a student does not see, or not yet."""
+        return tuple(item for item in self.items if item.visibility != "visible")
+
+    @property
+    def points(self) -> float:
+        """The most that can be earned."""
+        return round(sum(item.points for item in self.items), 2)
+
+    def visible(self) -> "Rubric":
+        """Give the rubric without its hidden items."""
+        return Rubric(self.title, tuple(item for item in self.items if item not in self.hidden))
+
     def grade(self, cases: Iterable[CaseResult]) -> Grades:
         """Grade the cases; an item without cases earns nothing, because nothing was shown."""
         cases = tuple(cases)

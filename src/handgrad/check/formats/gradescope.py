@@ -4,7 +4,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from handgrad.check.classroom.rubric import Grade, Grades
+from handgrad.check.classroom.audience import View
+from handgrad.check.classroom.rubric import Grade, Grades, Rubric
 from handgrad.check.formats.findings import (
     CONTAINER,
     Finding,
@@ -21,19 +22,24 @@ from handgrad.check.records import CheckReport
 
 
 def as_gradescope(report: CheckReport, grades: Grades, timing: bool = True, note: str = "") -> str:
-    """Give the report as results.json."""
-    reasons = problems(report)
-    tests = [_test(grade, reasons) for grade in grades.items]
+    """Give the report as results.json; Gradescope itself keeps hidden tests from the students."""
+    # What stands above the tests is shown to everybody.
+    seen = View(Rubric("", tuple(grade.item for grade in grades.items))).of(report)
+    reasons = problems(seen)
+    tests = [
+        _test(grade, reasons if grade.item.visibility == "visible" else problems(report))
+        for grade in grades.items
+    ]
     record: dict[str, Any] = {
         "score": grades.score,
         "output": "\n".join(
-            [*([f"This report is {note}."] if note else []), *reasons, _about(report)]
+            [*([f"This report is {note}."] if note else []), *reasons, about(seen)]
         ),
         "visibility": "visible",
         "tests": tests,
     }
     if timing:
-        record["execution_time"] = round(sum(report.timings.values()))
+        record["execution_time"] = round(sum(seen.timings.values()))
     return json.dumps(record, indent=1, ensure_ascii=False) + "\n"
 
 
@@ -54,16 +60,24 @@ def _test(grade: Grade, reasons: Sequence[str]) -> dict[str, Any]:
         "score": grade.score,
         "max_score": grade.points,
         "status": "passed" if grade.passed else "failed",
-        "output": _output(grade, reasons),
+        "output": told(grade, reasons),
         "visibility": grade.item.visibility,
     }
 
 
-def _output(grade: Grade, reasons: Sequence[str]) -> str:
+def tally(grade: Grade) -> str:
+    """Say how many cases of an item passed."""
     if not grade.cases:
-        return "\n".join(["No case of this item was run.", *reasons])
+        return "No case of this item was run."
     passed = sum(case.status == "passed" for case in grade.cases)
-    parts = [f"{passed} of {len(grade.cases)} cases passed."]
+    return f"{passed} of {len(grade.cases)} cases passed."
+
+
+def told(grade: Grade, reasons: Sequence[str]) -> str:
+    """Tell what became of an item: its mistakes, and what was not judged, for these reasons."""
+    if not grade.cases:
+        return "\n".join([tally(grade), *reasons])
+    parts = [tally(grade)]
     absent = {case.function: None for case in grade.cases if case.status == "missing"}
     if absent:
         parts.append(f"Not written yet, or not there: {', '.join(absent)}")
@@ -85,7 +99,8 @@ def _lines(finding: Finding) -> list[str]:
     return lines
 
 
-def _about(report: CheckReport) -> str:
+def about(report: CheckReport) -> str:
+    """Say what was judged, and how."""
     lines = [
         f"Judged by handgrad check: {report.file}, SHA-256 {report.sha256}",
         f"Seed {report.seed}, convention {report.convention}, {repeatable(report)}",

@@ -47,34 +47,36 @@ def _pages() -> "Environment":
     return pages
 
 
+def rendered(template: str, **values: object) -> str:
+    """Fill in one of the templates of this folder; every value is escaped."""
+    return _pages().get_template(template).render(values)
+
+
 def as_html(
     report: CheckReport, grades: Grades | None = None, timing: bool = True, note: str = ""
 ) -> str:
     """Give the report as one HTML page."""
-    return (
-        _pages()
-        .get_template("page.html.j2")
-        .render(
-            report=report,
-            grades=grades,
-            note=note,
-            seconds=sum(report.timings.values()) if timing else None,
-            summaries=by_function(report.cases),
-            counts=totals(report.cases),
-            absent=absent(report.cases),
-            problems=problems(report),
-            notes=notes(report),
-            findings=[
-                {
-                    "case": finding.case,
-                    "detail": detail_lines(finding.case),
-                    "also": names(finding.also, finding.case.function),
-                    "follow": names(finding.follow, finding.case.function),
-                }
-                for finding in findings(report.cases)
-            ],
-            versions=repeatable(report),
-            containment=containment(),
-            container=CONTAINER,
-        )
+    return rendered(
+        "page.html.j2",
+        report=report,
+        grades=grades,
+        note=note,
+        seconds=sum(report.timings.values()) if timing else None,
+        summaries=by_function(report.cases),
+        counts=totals(report.cases),
+        absent=absent(report.cases),
+        problems=problems(report),
+        notes=notes(report),
+        findings=[
+            {
+                "case": finding.case,
+                "detail": detail_lines(finding.case),
+                "also": names(finding.also, finding.case.function),
+                "follow": names(finding.follow, finding.case.function),
+            }
+            for finding in findings(report.cases)
+        ],
+        versions=repeatable(report),
+        containment=containment(),
+        container=CONTAINER,
     )

@@ -22,6 +22,7 @@ from typing import Any
 
 MAX_REPLY = 96 * 2**20
 _READY = b"!"
+_SMALL_PART = 0.1  # of a limit: less is no reason to wait longer
 
 
 def _sibling(name: str) -> Any:
@@ -115,6 +116,16 @@ def _lay_out(request: dict[str, Any], folder: Path) -> None:
     sys.path[:0] = [str(folder / entry) if own else entry for own, entry in request["path"]]
 
 
+def _processor_seconds(pid: int) -> float:
+    """What a process has used of the processor; without end where the system does not tell."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+            fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return float("inf")
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> dict[str, Any]:
     """Fork, wait within the limits, kill what is left; return what is known about the end."""
     folder.mkdir(mode=0o700)
@@ -126,16 +137,24 @@ def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> d
     os.close(writer)
     deadline = time.monotonic() + request["import_timeout"]
     parts, size, timed_out, imported = [], 0, False, False
+    used, waited_longer = 0.0, False
     while True:
         left = deadline - time.monotonic()
         ready = select.select([reader], [], [], max(0.0, left))[0] if left > 0 else []
         if not ready:
+            limit = request["timeout" if imported else "import_timeout"]
+            unused = limit - (_processor_seconds(pid) - used)
+            if not waited_longer and unused > _SMALL_PART * limit:
+                # Others had the processor; a submission that sleeps is waited for no longer.
+                deadline, waited_longer = time.monotonic() + min(unused, limit), True
+                continue
             timed_out = True
             break
         part = os.read(reader, 2**20)
         if not imported and part:
             imported, part = True, part[1:]
             deadline = time.monotonic() + request["timeout"]
+            used, waited_longer = _processor_seconds(pid), False
             if not part:
                 continue
         size += len(part)

@@ -1,0 +1,62 @@
+"""What a student may see of a report: nothing of the items that a rubric hides."""
+
+import re
+from dataclasses import dataclass, replace
+
+from handgrad.check.classroom.rubric import Rubric
+from handgrad.check.conventions import ALIASES
+from handgrad.check.reading.names import FUNCTIONS
+from handgrad.check.records import CaseResult, CheckReport
+from handgrad.check.words import not_judged
+
+AUDIENCES = ("student", "instructor")
+
+
+@dataclass(frozen=True)
+class View:
+    """A rubric and for whom: what is shown of a report.
+
+    Parameters
+    ----------
+    rubric : Rubric, optional
+        Without one nothing is hidden.
+    audience : one of AUDIENCES
+        For an instructor nothing is hidden either.
+    """
+
+    rubric: Rubric | None
+    audience: str = "student"
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is nothing to leave out."""
+        hiding = self.rubric is not None and self.rubric.hidden
+        return self.audience == "instructor" or not hiding
+
+    @property
+    def shown(self) -> Rubric | None:
+        """The rubric with the items that are shown."""
+        return self.rubric if self.complete or self.rubric is None else self.rubric.visible()
+
+    def shows(self, case: CaseResult) -> bool:
+        """Whether a case may be shown: not where it belongs to a hidden item."""
+        if self.complete or self.rubric is None:
+            return True
+        return not any(item.counts(case) for item in self.rubric.hidden)
+
+    def of(self, report: CheckReport) -> CheckReport:
+        """Give the report as if the hidden cases had never been asked."""
+        if self.complete:
+            return report
+        cases = tuple(case for case in report.cases if self.shows(case))
+        told = {name for case in cases for name in ALIASES.get(case.function, [case.function])}
+        names = {name for own in FUNCTIONS.values() for name in own} - told
+        keys = {f"{case.function}: {case.name}" for case in cases}
+        return replace(
+            report,
+            cases=cases,
+            problems=not_judged(cases),
+            recognised={},  # what is recognised may tell of a hidden function
+            notes=tuple(n for n in report.notes if not names & set(re.findall(r"\w+", n))),
+            timings={key: value for key, value in report.timings.items() if key in keys},
+        )
