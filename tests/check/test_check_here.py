@@ -102,6 +102,29 @@ def test_values_are_those_of_now(kernel, capsys):
     assert "1 function: 1 passed." in capsys.readouterr().out
 
 
+def test_what_replaces_itself_is_taken_with_what_it_replaced(kernel, capsys):
+    kernel.run(
+        "def logged(f):\n    return lambda *args: f(*args)",
+        "relu_forward = logged(relu_forward)",
+        "here('relu_forward')",
+    )
+    assert "1 function: 1 passed." in capsys.readouterr().out
+    later = "class SVM(SVM):\n    def loss(self):\n        pass"
+    submission = submission_of(Kernel().run("class SVM:\n    pass", later).names)
+    (content,) = submission.sources.values()
+    assert content.decode().count("['SVM']") == 2
+    other = Kernel().run("class SVM:\n    pass", "class Sub(SVM):\n    pass", "SVM = Sub")
+    (content,) = submission_of(other.names).sources.values()
+    assert [content.decode().count(f"['{name}']") for name in ("SVM", "Sub")] == [2, 1]
+
+
+def test_in_jupyter_it_is_text_as_well(kernel, capsys, monkeypatch):
+    """Rich, which finds itself in a notebook, would show each line as a page of its own."""
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    kernel.run("here('relu_forward')")
+    assert capsys.readouterr().out.endswith("1 function: 1 passed.\n")
+
+
 def test_a_value_that_cannot_be_taken_along_is_said(kernel, capsys):
     kernel.run(
         "X = np.load if False else iter([])", "def relu_forward(x):\n    return X, x",

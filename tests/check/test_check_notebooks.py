@@ -119,7 +119,7 @@ def test_the_command(tmp_path):
     write(tmp_path, text("# one"), *CELLS, *TRAINING)
     said = called(tmp_path, "homework.ipynb", *FAST).stdout
     assert "4 functions: 4 passed." in said
-    assert "Cell 7: %matplotlib, !pip left out, which are no Python." in said
+    assert "Cell 7: %matplotlib, !pip left out: not Python." in said
     assert "matplotlib, which is neither" not in said
 
 
@@ -172,6 +172,15 @@ def test_what_is_computed_by_a_cell_that_is_not_run_is_said(tmp_path):
     assert all("NameError: name 'RATE'" in case.detail for case in report.cases if case.detail)
 
 
+def test_a_value_that_a_cell_would_change_is_said(tmp_path):
+    again = "relu_forward = log(relu_forward)"
+    submission = found(tmp_path, *CELLS, "def log(f):\n    return f", again)
+    assert submission.notes == (
+        "cell 7, line 1: relu_forward is given another value by code that is not run; its "
+        "definition is judged",
+    )
+
+
 def test_cells_in_any_order(tmp_path):
     """What a statement needs as it runs comes first, whatever cell it stands in."""
     decorated = "@logged\ndef relu_forward(x):\n    return np.maximum(x, ZERO), x"
@@ -196,7 +205,7 @@ def test_of_two_definitions_that_counts_which_ran_last(tmp_path):
         at = 2 if passed == (first["source"] == CELLS[3]) else 3
         which = "was run last" if any(c["execution_count"] for c in (first, second)) else ""
         (note,) = submission.notes
-        assert note.startswith(f"relu_forward is defined in cell {at} and in cell {5 - at}: cell")
+        assert note.startswith(f"relu_forward is defined in cell {at} and in cell {5 - at}; cell")
         assert which in note
 
 
@@ -243,7 +252,7 @@ def test_cells_in_other_languages_are_left_out(tmp_path):
     cells = [f"%%bash\n{CELLS[3]}", "%%html\n<b>def fc_backward</b>", *CELLS[:3]]
     submission = found(tmp_path, *cells)
     assert "relu_forward" not in submission.places
-    assert submission.notes == ("cell 1, cell 2: %%bash, %%html left out, which are no Python",)
+    assert submission.notes == ("cell 1, cell 2: %%bash, %%html left out: not Python",)
 
 
 def test_a_package_that_no_judged_function_uses_is_not_asked_for(tmp_path):

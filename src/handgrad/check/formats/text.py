@@ -36,7 +36,9 @@ _STYLES = {
 def as_text(report: CheckReport, grades: Grades | None = None, note: str = "") -> str:
     """Give the whole report as plain text."""
     held = io.StringIO()
-    printer = TextPrinter(Console(file=held, width=_WIDTH, color_system=None))
+    # In a notebook, too, it is text: rich would show each line there, and write none.
+    console = Console(file=held, width=_WIDTH, color_system=None, force_jupyter=False)
+    printer = TextPrinter(console)
     printer.begin(report.file)
     for case in report.cases:
         printer.case(case)

@@ -47,6 +47,8 @@ class Selection:
         A name to the places of its definitions, that which counts first, where there are several.
     not_run : mapping
         A name that is used and not taken to (its place, who uses it).
+    reset : mapping
+        A name that is taken to the place of a statement that is not and gives it another value.
     """
 
     cells: Sequence[Cell]
@@ -54,6 +56,7 @@ class Selection:
     broken: tuple[Broken, ...] = ()
     superseded: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     not_run: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    reset: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def names(self) -> frozenset[str]:
@@ -114,7 +117,12 @@ def select(
         if len(program.binding.get(name, ())) > len(program.counting(name))
     }
     return Selection(
-        cells, tuple(program.ordered(taken)), tuple(program.broken), superseded, not_run
+        cells,
+        tuple(program.ordered(taken)),
+        tuple(program.broken),
+        superseded,
+        not_run,
+        program.reset(taken),
     )
 
 
@@ -231,11 +239,27 @@ class _Program:
                 lost[name] = (f"{self.cells[other.cell].label}, line {other.node.lineno}", who)
         return dict(sorted(lost.items()))
 
+    def reset(self, taken: Iterable[Statement]) -> dict[str, str]:
+        """The names of these that a statement which is not run gives another value."""
+        if self.runs_all:
+            return {}
+        names = frozenset[str]().union(*(statement.binds for statement in taken))
+        return {
+            name: f"{self.cells[other.cell].label}, line {other.node.lineno}"
+            for other in self.found
+            if other.kind == "other"
+            for name in sorted(other.binds & names)
+        }
+
     def places(self, name: str) -> tuple[str, ...]:
         """Where a name is defined, that which counts first."""
         last = self._last[name]
         rest = [statement for statement in self.binding[name] if statement is not last]
-        return tuple(self.cells[statement.cell].label for statement in (last, *rest))
+        labels = [self.cells[statement.cell].label for statement in (last, *rest)]
+        if len(set(labels)) > 1:
+            return tuple(labels)
+        lines = [first_line(statement.node) for statement in (last, *rest)]
+        return tuple(f"{label}, line {n}" for label, n in zip(labels, lines, strict=True))
 
 
 def _broken(cell: Cell, error: BaseException) -> Broken:

@@ -45,7 +45,7 @@ class Namespace:
         to_do, known = [name for name in wanted if name in self.names], set[str]()
         while to_do:
             name = to_do.pop()
-            if name in known:
+            if name in known or name.startswith("__"):
                 continue
             known.add(name)
             text = self._anew(name, self.names[name])
@@ -53,9 +53,9 @@ class Namespace:
             if text:
                 made[name] = text
             elif found is not None:
-                label, statement = found
-                kept.setdefault(label, {})[id(statement)] = statement
-                to_do += [other for other in sorted(statement.uses) if other in self.names]
+                for label, statement in self._with_earlier(*found):
+                    kept.setdefault(label, {})[id(statement)] = statement
+                    to_do += [other for other in sorted(statement.uses) if other in self.names]
             else:
                 self.lost.append(name)
         lines = "\n".join(made[name] for name in sorted(made))
@@ -103,18 +103,39 @@ class Namespace:
                 inside = first_line(statement.node) <= code.co_firstlineno <= _end(statement)
                 if inside and name in statement.binds:
                     return label, statement
+        return next(self._written(name), None)
+
+    def _written(self, name: str) -> Iterator[tuple[str, Statement]]:
+        """All statements that give a name its value, the last first."""
+        labels = []
         for number in range(len(self._history) - 1, -1, -1):
-            label = self._label(number)
-            self._read(label, self._history[number], number)
+            labels.append(self._label(number))
+            self._read(labels[-1], self._history[number], number)
+        file = self.names.get("__file__")
+        labels += [self._take(file)] if isinstance(file, str) else []
+        for label in filter(None, labels):
             for statement in reversed(self._cells[label][1]):
                 if name in statement.binds and statement.kind in ("definition", "constant"):
-                    return label, statement
-        file = self.names.get("__file__")
-        label = self._take(file) if isinstance(file, str) else ""
-        for statement in reversed(self._cells[label][1]) if label else ():
-            if name in statement.binds and statement.kind in ("definition", "constant"):
-                return label, statement
-        return None
+                    yield label, statement
+
+    def _with_earlier(self, label: str, statement: Statement) -> Iterator[tuple[str, Statement]]:
+        """A statement, and those of what it used and what has another value now.
+
+        ``class SVM(SVM)`` uses the class that it replaces.
+        """
+        yield label, statement
+        for name in sorted(statement.now & self.names.keys()):
+            if self._anew(name, self.names[name]):
+                continue
+            at = self._at(label, statement)
+            written = list(self._written(name))
+            if written and self._at(*written[0]) >= at:
+                yield from (found for found in written if self._at(*found) < at)
+
+    def _at(self, label: str, statement: Statement) -> tuple[int, int]:
+        """When a statement ran."""
+        run = self._cells[label][0].run
+        return (-1 if run is None else run), statement.index
 
     def _take(self, filename: str) -> str:
         """Read the text that a code object names as its file; give its label, '' for none."""

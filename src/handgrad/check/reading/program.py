@@ -93,17 +93,22 @@ class Program:
         for name, places in selection.superseded.items():
             others = ", ".join(dict.fromkeys(places[1:]))
             which = "was run last" if self._runs() else "is the last"
-            notes.append(f"{name} is defined in {places[0]} and in {others}: {places[0]} {which}")
+            notes.append(f"{name} is defined in {places[0]} and in {others}; {places[0]} {which}")
         for name, (place, user) in selection.not_run.items():
             notes.append(
                 f"{place}: {name}, which {user} uses, is computed by code that is not run; "
                 "only imports, definitions and constants are"
             )
+        notes += [
+            f"{place}: {name} is given another value by code that is not run; "
+            "its definition is judged"
+            for name, place in selection.reset.items()
+        ]
         dropped = [(cell.label, word) for cell in selection.cells for word in cell.dropped]
         if dropped:
             words = ", ".join(dict.fromkeys(word for _, word in dropped))
             labels = dict.fromkeys(label for label, _ in dropped)
-            notes.append(f"{', '.join(labels)}: {words} left out, which are no Python")
+            notes.append(f"{', '.join(labels)}: {words} left out: not Python")
         return notes
 
     def _runs(self) -> bool:
