@@ -18,9 +18,10 @@ import handgrad
 from handgrad import checkpoint, engine, network_spec
 from handgrad.arrays import Array
 from handgrad.errors import CheckpointError, HandgradError, ModelError
+from handgrad.files import write_atomically
 from handgrad.images import ImagePreprocessor
 from handgrad.network import Network
-from handgrad.probabilities import logistic, softmax
+from handgrad.probabilities import logistic, logistic_pair, softmax
 from handgrad.tables import Columns, Preprocessor, TargetCoder
 
 FORMAT, VERSION = "handgrad model", 1
@@ -99,6 +100,10 @@ class Model:
 
     def save(self, path: Path) -> None:
         """Write the file; OSError where it cannot be written, and then nothing is changed."""
+        write_atomically(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """Give the content of the file."""
         parts: dict[str, Mapping[str, Array]] = {
             "network": {**self.network.params, **self.network.state},
             "preprocessor": self.preprocessor.arrays(),
@@ -115,23 +120,26 @@ class Model:
         arrays = {
             f"{part}/{name}": array for part, own in parts.items() for name, array in own.items()
         }
-        checkpoint.write(path, arrays, {"format": FORMAT, "version": VERSION, "model": text})
+        return checkpoint.encode(arrays, {"format": FORMAT, "version": VERSION, "model": text})
 
 
 def outputs(network: Network, X: Array, task: str) -> Array:
     """Give a network's probabilities or numbers of inputs (N, ...), some thousand rows at a time.
 
     Softmax makes probabilities of a classification's scores (N, C), the logistic function those of
-    labels (N, L); in float64. A regression's scores stay what they are.
+    labels (N, L) and, (N, 2), of a binary loss; in float64. A regression's scores stay what they
+    are.
     """
     if not len(X):
         shape = network.output_shape
-        return np.zeros((0, *shape) if task != "regress" or shape != (1,) else 0)
+        if shape == (1,) and task != "multilabel":
+            return np.zeros(0 if task == "regress" else (0, 2))
+        return np.zeros((0, *shape))
     scores = np.concatenate(
         [engine.scores(network, X[start : start + _BATCH]) for start in range(0, len(X), _BATCH)]
     )
     if task == "classify":
-        return softmax(scores)
+        return softmax(scores) if scores.ndim == 2 else logistic_pair(scores)
     if task == "multilabel":
         return logistic(scores)
     return scores
@@ -226,7 +234,9 @@ def _require_fit(
     if network.input_shape != tuple(shape):
         raise CheckpointError(f"its network takes {network.input_shape}, its inputs are {shape}")
     named = coder.names if coder.task == "regress" else coder.classes
-    if network.output_shape != (len(named),) or network.task != coder.task:
+    binary = coder.task == "classify" and network.output_shape == (1,)
+    wanted = 1 if binary and len(named) == 2 else len(named)
+    if network.output_shape != (wanted,) or network.task != coder.task:
         what = "targets" if coder.task == "regress" else "classes"
         raise CheckpointError(
             f"its network has {network.output_shape[0]} outputs for {len(named)} {what}"

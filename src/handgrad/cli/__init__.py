@@ -48,6 +48,10 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
         "reproduce:reproduce_command",
         "Run the assignment's experiments and report them.",
     ),
+    "show": (
+        "show:show_command",
+        "Make one offline page of a trained MODEL: draw, walk its passes, break it, train it.",
+    ),
     "train": (
         "train:train_command",
         "Train a net on DATA: a table, or a folder of images with a folder a class.",

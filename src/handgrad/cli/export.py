@@ -7,6 +7,7 @@ import click
 
 from handgrad.export import FORMATS, export
 from handgrad.export.source import source_of
+from handgrad.export.writing import named_after
 from handgrad.terminal import say
 
 _ENDINGS = {"onnx": ".onnx", "torch": "_torch.py", "c": ".c"}
@@ -42,7 +43,7 @@ def export_command(model: Path, to: str, out: Path | None, force: bool, **option
     torch: weights and a module of plain PyTorch. c: one file of C99 and its header.
     """
     given = _of_format(to, options)
-    target = _default(model, to) if out is None else out
+    target = named_after(model, _ENDINGS[to]) if out is None else out
     source = source_of(model)
     if rows := given.pop("calibrate", None):
         from handgrad.export.calibration import network_inputs
@@ -71,9 +72,3 @@ def _of_format(to: str, options: dict[str, Any]) -> dict[str, Any]:
     if "calibrate" in given and "int8" not in given:
         raise click.UsageError("--calibrate is for --int8")
     return given
-
-
-def _default(model: Path, to: str) -> Path:
-    """Name the file after the model's, or after the folder that it is in."""
-    stem = model.resolve().parent.name if model.stem == "model" else model.resolve().stem
-    return Path(f"{stem or 'model'}{_ENDINGS[to]}")

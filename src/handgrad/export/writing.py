@@ -43,3 +43,9 @@ def require_free(paths: Mapping[Path, object] | list[Path], *, force: bool) -> N
             raise ExportError(
                 f"{path} exists, and is kept; --force (force=True) replaces it, --out names another"
             )
+
+
+def named_after(model: Path, ending: str) -> Path:
+    """Name a file in this folder after a model's, or after the folder that it is in."""
+    stem = model.resolve().parent.name if model.stem == "model" else model.resolve().stem
+    return Path(f"{stem or 'model'}{ending}")

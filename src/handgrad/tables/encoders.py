@@ -17,7 +17,7 @@ from handgrad.tables.columns import Columns
 from handgrad.tables.dates import as_days
 from handgrad.tables.kinds import BOOLEANS, MOST_CATEGORIES, is_constant
 from handgrad.tables.summary import ColumnSummary
-from handgrad.tables.values import Column, Numbers, as_numbers, as_texts, number_of, shortened
+from handgrad.tables.values import Column, Numbers, Texts, as_numbers, as_texts, number_of, shortened
 
 Features = npt.NDArray[np.float32]
 
@@ -29,7 +29,8 @@ row, and the network's answer arbitrary; and 1e300 would be infinite in float32.
 """
 
 _RARE = 2  # rows: a category with fewer shares a feature with the other rare ones
-_YEAR_DAYS, _WEEK_DAYS = 365.2425, 7.0
+CYCLE_DAYS: Mapping[str, float] = {"year": 365.2425, "week": 7.0, "day": 1.0}
+"""The circles on which a date has a place, and their lengths."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class NumberEncoder:
         column = columns.find(summary.name)
         words = summary.kind == "boolean" and column.dtype == object
         made = cls(summary.name, Scale(0.0, 0.0, 0.0), indicator=False, words=words)
-        x = made._numbers(columns, column)
+        x = made.cells(columns, column)
         finite = np.isfinite(x)
         return cls(summary.name, Scale.of(x[finite]), bool((~finite).any()), words)
 
@@ -98,12 +99,13 @@ class NumberEncoder:
 
     def encode(self, columns: Columns, column: Column, out: Features) -> None:
         """Write one or two features; DataError names the row of a text."""
-        x = self._numbers(columns, column)
+        x = self.cells(columns, column)
         out[0] = self.scaling.apply(x)
         if self.indicator:
             out[1] = ~np.isfinite(x)
 
-    def _numbers(self, columns: Columns, column: Column) -> Numbers:
+    def cells(self, columns: Columns, column: Column) -> Numbers:
+        """Read a column as numbers, NaN where missing; DataError names the row of a text."""
         if self.words and column.dtype == object:
             values = [
                 None if t is None else BOOLEANS.get(t.casefold(), number_of(t)) for t in column
@@ -190,14 +192,7 @@ class CategoryEncoder:
 
     def encode(self, columns: Columns, column: Column, out: Features) -> None:
         """Write the features; DataError where numbers stand for texts."""
-        if column.dtype != object and not self.numbers_too and not np.isnan(column).all():
-            index = int(np.argmin(np.isnan(column)))
-            known = f"texts such as {shortened(self.values[0])}" if self.values else "texts"
-            raise DataError(
-                f"{columns.at(index, self.name)} holds the number {column[index]:g}, where the "
-                f"training rows had {known}"
-            )
-        texts = as_texts(column)
+        texts = self.cells(columns, column)
         places_of: dict[str | None, int] = {v: index for index, v in enumerate(self.values)}
         unknown = len(self.values) if self.other else -1
         nothing = len(self.values) + self.other if self.missing else unknown
@@ -213,6 +208,17 @@ class CategoryEncoder:
             counts = map(self.frequencies.get, texts.tolist(), repeat(0))
             logs = np.log1p(np.fromiter(counts, np.float64, len(texts)))
             out[width] = self.log_scale.apply(logs)
+
+    def cells(self, columns: Columns, column: Column) -> Texts:
+        """Read a column as texts, None where missing; DataError where numbers stand for texts."""
+        if column.dtype != object and not self.numbers_too and not np.isnan(column).all():
+            index = int(np.argmin(np.isnan(column)))
+            known = f"texts such as {shortened(self.values[0])}" if self.values else "texts"
+            raise DataError(
+                f"{columns.at(index, self.name)} holds the number {column[index]:g}, where the "
+                f"training rows had {known}"
+            )
+        return as_texts(column)
 
     def to_header(self) -> dict[str, Any]:
         """Give what JSON can keep."""
@@ -246,12 +252,12 @@ class DateEncoder:
     def fit(cls, columns: Columns, summary: ColumnSummary) -> DateEncoder:
         """Learn from the training rows."""
         made = cls(summary.name, summary.order or "", Scale(0.0, 0.0, 0.0), False, ())
-        days = made._days(columns, columns.find(summary.name))
+        days = made.cells(columns, columns.find(summary.name))
         present = days[np.isfinite(days)]
         span = float(np.ptp(present)) if len(present) else 0.0
         cycles = (
-            ("year",) * (span > _YEAR_DAYS * 2 / 3)
-            + ("week",) * (span >= 2 * _WEEK_DAYS)
+            ("year",) * (span > CYCLE_DAYS["year"] * 2 / 3)
+            + ("week",) * (span >= 2 * CYCLE_DAYS["week"])
             + ("day",) * bool((present % 1 != 0).any())
         )
         missing = len(present) < len(days)
@@ -266,18 +272,18 @@ class DateEncoder:
 
     def encode(self, columns: Columns, column: Column, out: Features) -> None:
         """Write the features; DataError names the row of what is no such date."""
-        days = self._days(columns, column)
+        days = self.cells(columns, column)
         missing = np.isnan(days)
         out[0] = self.scaling.apply(days)
-        lengths = {"year": _YEAR_DAYS, "week": _WEEK_DAYS, "day": 1.0}
         for index, cycle in enumerate(self.cycles):
-            angle = 2 * np.pi * np.where(missing, 0.0, days / lengths[cycle] % 1)
+            angle = 2 * np.pi * np.where(missing, 0.0, days / CYCLE_DAYS[cycle] % 1)
             out[1 + 2 * index] = np.where(missing, 0.0, np.sin(angle))
             out[2 + 2 * index] = np.where(missing, 0.0, np.cos(angle))
         if self.indicator:
             out[-1] = missing
 
-    def _days(self, columns: Columns, column: Column) -> Numbers:
+    def cells(self, columns: Columns, column: Column) -> Numbers:
+        """Read days since 1970, NaN where missing; DataError names the row of what is no date."""
         if column.dtype != object:
             if np.isnan(column).all():
                 return column

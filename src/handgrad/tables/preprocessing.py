@@ -83,6 +83,15 @@ class Preprocessor:
             place += width
         return np.ascontiguousarray(made.T)
 
+    def cells(self, columns: Columns) -> dict[str, Column]:
+        """Read the columns that are needed: numbers, and days since 1970, as float64; texts.
+
+        Raises what `transform` does.
+        """
+        return {
+            each.name: each.cells(columns, self._find(columns, each.name)) for each in self.encoders
+        }
+
     def _find(self, columns: Columns, name: str) -> Column:
         if name in columns:
             return columns[name]

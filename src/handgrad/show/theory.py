@@ -1,0 +1,65 @@
+"""The derivations' formulas that a network needs, for the page."""
+
+from typing import Any
+
+from handgrad.network import Network
+from handgrad.report import missing_libraries
+from handgrad.theory import pages
+
+NEEDED = ("latex2mathml", "markdown_it", "mdit_py_plugins")
+"""Libraries of the extra ``report`` that write the formulas."""
+
+_OF_LAYER = {
+    "Dense": ("fully_connected",),
+    "Conv": ("convolution", "channel_bias"),
+    "BatchNorm": ("batch_normalisation",),
+    "LayerNorm": ("layer_normalisation",),
+    "ReLU": ("relu",),
+    "Sigmoid": ("sigmoid_networks",),
+    "MaxPool": ("max_pooling",),
+    "AvgPool": ("average_pooling",),
+    "GlobalAvgPool": ("average_pooling",),
+    "Dropout": ("dropout", "dropout_at_inference"),
+    **dict.fromkeys(("Tanh", "LeakyReLU", "GELU", "SiLU"), ("activations",)),
+}
+_OF_LOSS = {
+    **dict.fromkeys(("softmax", "logistic", "svm"), ("losses", "weighted_losses")),
+    "multilabel": ("losses", "weighted_losses"),
+    **dict.fromkeys(("mse", "mae", "huber"), ("regression_losses",)),
+}
+# A ReLU may be exchanged for a sigmoid in the page, and a net may diverge there.
+_ALWAYS = ("composition", "weight_penalty", "sigmoid_networks", "diverging_loss")
+
+
+def of_network(network: Network) -> list[dict[str, Any]]:
+    """Give the pages for a network's layers and loss, with their formulas as MathML.
+
+    Returns
+    -------
+    list of dict
+        As `handgrad.show.content` says, in reading order; empty without the extra ``report``.
+    """
+    if missing_libraries(NEEDED):
+        return []
+    from handgrad.theory.render import formulas, mathml  # the libraries are there
+
+    wanted = {*_ALWAYS, *_OF_LOSS[network.loss_name]}
+    for layer in network.layers:
+        wanted.update(_OF_LAYER.get(type(layer).__name__, ()))
+    numbers = pages.formula_numbers()
+    found = []
+    for name in pages.ORDER:
+        if name not in wanted:
+            continue
+        heading, _, text = pages.source(name).partition("\n")
+        number, _, title = heading.removeprefix("# ").partition(" ")
+        shown = {
+            label: {"number": numbers[label][1], "tex": tex, "mathml": mathml(tex, display=True)}
+            for label, tex in formulas(text).items()
+            if label in numbers
+        }
+        slug = name.replace("_", "-")
+        found.append(
+            {"name": name, "slug": slug, "number": number, "title": title, "formulas": shown}
+        )
+    return found
