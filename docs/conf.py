@@ -9,6 +9,9 @@ from pathlib import Path
 from docutils import nodes
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "src"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import show_examples
 
 import handgrad
 from handgrad.theory import mathml
@@ -91,10 +94,17 @@ def _block(self, node):
     raise nodes.SkipNode
 
 
+def _pages(app, error):
+    """Put the pages of `handgrad show` that docs/show.md embeds beside it."""
+    if error is None and app.builder.format == "html":
+        show_examples.write(Path(app.outdir))
+
+
 def setup(app):
-    """Use the report's MathML, and leave docstrings alone."""
+    """Use the report's MathML, leave docstrings alone, and make the pages that are embedded."""
     app.add_html_math_renderer(
         "handgrad", inline_renderers=(_inline, None), block_renderers=(_block, None)
     )
     app.connect("autodoc-skip-member", _skip)
     app.connect("autodoc-process-docstring", _plain, priority=400)  # before napoleon
+    app.connect("build-finished", _pages)

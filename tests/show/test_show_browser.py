@@ -8,7 +8,7 @@ from report_browser import AXE
 
 from handgrad import show
 from handgrad.export.source import source_of
-from handgrad.show.examples import inputs_of
+from handgrad.show.examples import inputs_of, of_file, of_reproduction
 
 PAGES = ("2.4", "4.4", "5.4", "table")
 
@@ -44,7 +44,7 @@ def test_scores_are_the_networks(browser, shown, name):
     model = path.with_name("model.safetensors")
     data = path.with_name("flowers.csv")
     source = source_of(model)
-    examples = show.of_file(source, data) if name == "table" else show.of_reproduction(source).shown
+    examples = of_file(source, data) if name == "table" else of_reproduction(source).shown
     with browser.page() as tab:
         tab.go(path)
         names = tab.ask("JSON.parse(document.getElementById('handgrad-content').textContent).rows.names")

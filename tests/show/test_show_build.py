@@ -20,7 +20,7 @@ from handgrad.images import ImagePreprocessor
 from handgrad.models import Model, load
 from handgrad.network import Dense, Flatten, Network, ReLU
 from handgrad.show import bundle, model_file
-from handgrad.show.examples import inputs_of, scores_of
+from handgrad.show.examples import inputs_of, of_file, of_reproduction, scores_of
 from handgrad.tables import TargetCoder
 
 
@@ -72,7 +72,7 @@ def test_the_mistakes_come_first(table):
     content, arrays = content_of(show.build(path, data))
     wrong = content["rows"]["mistakes"]
     source = source_of(model)
-    examples = show.of_file(source, data)
+    examples = of_file(source, data)
     order = [examples.names.index(name) for name in content["rows"]["names"]]
     scores = scores_of(source.network, inputs_of(source, examples.take(np.array(order)).raw))
     missed = scores.argmax(axis=1) != arrays["rows/y"]
@@ -192,21 +192,21 @@ def test_the_model_file_is_read_again_and_predicts_the_same(table, tmp_path):
     path, data, model = table
     again = model_file.as_model(source_of(path))
     again.save(tmp_path / "again.safetensors")
-    columns = show.of_file(source_of(path), data).raw
+    columns = of_file(source_of(path), data).raw
     np.testing.assert_array_equal(
         load(tmp_path / "again.safetensors").predict(columns), model.predict(columns)
     )
     for experiment in ("2.4", "3.4"):  # one score for two classes
         path, network = shown_models.reproduction(tmp_path / experiment, experiment)
         source = source_of(path)
-        examples = show.of_reproduction(source).shown
+        examples = of_reproduction(source).shown
         model_file.as_model(source).save(tmp_path / f"{experiment}.safetensors")
         read = load(tmp_path / f"{experiment}.safetensors")
         rows = write_csv(
             tmp_path / f"{experiment}.csv",
             {f"column {j}": column.tolist() for j, column in enumerate(examples.raw.T, 1)},
         )
-        got = read.predict(show.of_file(source_of(read), rows).raw)
+        got = read.predict(of_file(source_of(read), rows).raw)
         expected = network.predict(inputs_of(source, examples.raw))
         np.testing.assert_array_equal(got, expected)
 

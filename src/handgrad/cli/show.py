@@ -4,6 +4,9 @@ from pathlib import Path
 
 import click
 
+from handgrad import show
+from handgrad.export.writing import named_after
+from handgrad.report import missing_libraries
 from handgrad.terminal import say
 
 
@@ -27,10 +30,6 @@ def show_command(model: Path, data: Path | None, out: Path | None, force: bool) 
     MODEL is what `handgrad train` or `reproduce` left, a file or its folder. The page is one
     file that opens in a browser and makes no request. It holds some hundred rows of the data.
     """
-    from handgrad import show
-    from handgrad.export.writing import named_after
-    from handgrad.report import missing_libraries
-
     target = named_after(model, ".html") if out is None else out
     path = show.write(model, target, data, force=force)
     size = path.stat().st_size

@@ -4,6 +4,7 @@ manifest.json            what was asked for; another training is refused
 model.safetensors        the best net so far, all of its preprocessing with it
 search.journal           the candidates of --search, which several processes may share
 checkpoint.safetensors   while the net trains: what the same command goes on from
+show.html                the page of handgrad show
 record.json              the record, report.html the same for people; written last
 """
 
@@ -58,6 +59,11 @@ class Folder:
     def record(self) -> Path:
         """record.json."""
         return self.path / "record.json"
+
+    @property
+    def show(self) -> Path:
+        """show.html."""
+        return self.path / "show.html"
 
     @property
     def report(self) -> Path:

@@ -12,6 +12,7 @@ from handgrad.own_data import metrics
 from handgrad.own_data.describing import of_images, of_table, steps
 from handgrad.own_data.problem import Part, Problem
 from handgrad.own_data.request import Request
+from handgrad.own_data.showing import Sample, samples
 from handgrad.own_data.watching import Watcher
 from handgrad.tables import (
     Columns,
@@ -49,6 +50,8 @@ class Ready:
     pixels : uint8 array (N, C, H, W), or None for a table
     names : list of str
         Of the images; empty for a table.
+    samples : mapping of str to Sample
+        Some rows of each part as the data has them.
     """
 
     data: DataSummary
@@ -61,6 +64,7 @@ class Ready:
     groups: Mapping[str, slice] = field(default_factory=dict)
     pixels: Array | None = None
     names: list[str] = field(default_factory=list)
+    samples: Mapping[str, Sample] = field(default_factory=dict)
 
     def in_units(self, values: Array) -> Array:
         """Give standardised targets in their own units; labels and probabilities as they are."""
@@ -132,6 +136,9 @@ def _table(request: Request, watcher: Watcher) -> Ready:
         coder=coder,
         numbers=columns.numbers,
         groups=groups,
+        samples=samples(
+            parts, columns, [f"row {number}" for number in columns.numbers.tolist()], request.seed
+        ),
     )
 
 
@@ -173,6 +180,7 @@ def _images(request: Request, watcher: Watcher) -> Ready:
         numbers=np.arange(1, len(y) + 1),
         pixels=images.X,
         names=images.names,
+        samples=samples(parts, images.X, images.names, request.seed),
     )
 
 

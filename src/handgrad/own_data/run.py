@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass, field
 
 from handgrad import report
-from handgrad.errors import CheckpointError, ReportError
+from handgrad.errors import CheckpointError, ExportError, OutputError, ReportError
 from handgrad.own_data import baselines
 from handgrad.own_data.concluding import Found, concluded, model_of
 from handgrad.own_data.fitting import Limits, Net, best_epoch, fit, is_better
@@ -13,6 +13,7 @@ from handgrad.own_data.keeping import best_found, keep, validation
 from handgrad.own_data.reading import Ready, prepared
 from handgrad.own_data.request import Request
 from handgrad.own_data.settings import Settings, default_settings
+from handgrad.own_data.showing import write_page
 from handgrad.own_data.watching import Watcher
 from handgrad.training_record import (
     EpochRecord,
@@ -183,10 +184,15 @@ class _Run:
         return record
 
     def write_page(self, record: TrainingRecord) -> None:
-        """Make the report of a record where it is missing, and leave no checkpoint beside it."""
+        """Make report and page where the report is missing, and leave no checkpoint beside them."""
         self.folder.checkpoint.unlink(missing_ok=True)
         if self.folder.report.exists():
             return
+        problem, samples = self.ready.problem, self.ready.samples
+        try:
+            write_page(self.folder, problem, samples, self.ready.data.name)
+        except (ExportError, OutputError) as error:
+            self.watcher.notice(f"no page of the net: {error}")
         try:
             report.write_own(record, self.folder.report)
         except ReportError as error:

@@ -135,8 +135,11 @@ def _curves(record: TrainingRecord, metric: str, scale: int) -> Sequence[Plot]:
     )
 
 
-def render(record: TrainingRecord, source: str = "record.json") -> str:
-    """Render the page of a record; ``source`` is the name of the file that holds it."""
+def render(record: TrainingRecord, source: str = "record.json", walk: str | None = None) -> str:
+    """Render the page of a record.
+
+    ``source`` is the name of the file that holds it, ``walk`` the address of the net's own page.
+    """
     root = Ref(f"{source}#", record)
     metric = next(iter(METRICS[record.task]))
     scale = 1 if metric in _NOT_SHARES else 100
@@ -150,6 +153,7 @@ def render(record: TrainingRecord, source: str = "record.json") -> str:
         "own_page.html",
         record=root,
         source=source,
+        walk=walk,
         unit="images" if data.kind == "images" else "rows",
         metric=metric,
         metrics=METRICS[record.task],

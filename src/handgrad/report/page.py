@@ -15,7 +15,7 @@ from markupsafe import Markup
 from handgrad import theory
 from handgrad.analysis import Analysis
 from handgrad.pictures import Sheet
-from handgrad.report import plots, records
+from handgrad.report import SHOW, link, plots, records
 from handgrad.report.assignment import QUESTIONS
 from handgrad.report.formats import confusion_shades
 from handgrad.report.records import Ref
@@ -34,6 +34,7 @@ class ShownExperiment:
 
     ``curves`` etc. are None or empty where the folder lacks the record. ``shades`` tints the
     errors of the confusion matrix, ``scales`` enlarges the pictures: looks, not numbers to read.
+    ``walk`` is the address of the first seed's model as a page of `handgrad show`.
     ``controls`` are the places of the trials that were not to be chosen.
     """
 
@@ -47,6 +48,7 @@ class ShownExperiment:
     curves: tuple[Plot, ...]
     histories: tuple[Ref[list[Epoch]] | None, ...]
     analysis: Ref[Analysis] | None
+    walk: str | None
     calibration: Plot | None
     histogram: Plot | None
     shades: tuple[tuple[str, ...], ...]
@@ -66,7 +68,7 @@ def _slug(number: str) -> str:
 
 
 def _experiment(
-    folder: Path, data: Ref[Any], entry: Ref[ExperimentRecord], ranges: Ref[Any]
+    folder: Path, at: Path, data: Ref[Any], entry: Ref[ExperimentRecord], ranges: Ref[Any]
 ) -> ShownExperiment:
     record = entry.value
     slug, title = _slug(record.id), f"{record.id} {record.title}"
@@ -102,11 +104,16 @@ def _experiment(
         else (),
         histories=histories,
         analysis=analysis,
+        walk=_walk(folder, at, record),
         calibration=calibration,
         histogram=histogram,
         shades=confusion_shades(analysis.value.confusion) if analysis else (),
         scales=tuple(_scale(sheet) for sheet in analysis.value.sheets) if analysis else (),
     )
+
+
+def _walk(folder: Path, at: Path, record: ExperimentRecord) -> str | None:
+    return link((folder / record.models[0]).with_name(SHOW), at) if record.models else None
 
 
 def _scale(sheet: Sheet) -> int:
@@ -145,12 +152,12 @@ def _by_question(items: Iterable[T], id_of: Callable[[T], str]) -> Mapping[int, 
     return found
 
 
-def render(folder: Path) -> str:
-    """Render the page of a results folder."""
+def render(folder: Path, at: Path) -> str:
+    """Render the page of a results folder, which will lie in the folder ``at``."""
     results = records.read(folder)
     public = public_solutions()
     data, ranges = results["data"], public["ranges"]
-    experiments = [_experiment(folder, data, entry, ranges) for entry in results["experiments"]]
+    experiments = [_experiment(folder, at, data, entry, ranges) for entry in results["experiments"]]
     studies: dict[str, list[ShownStudy]] = {}
     for number, record in enumerate(results["studies"]):
         plot = plots.study(f"study-{number}", record.value)

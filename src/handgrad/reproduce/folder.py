@@ -119,12 +119,12 @@ def claim_data(folder: Folder, data: Mapping[str, Mapping[str, str]]) -> None:
 
 
 def code_hash() -> str:
-    """Hash the package's source, but for the command line and the report, which only show."""
+    """Hash the package's source, but for what only shows: the command line, reports and pages."""
     package = Path(handgrad.__file__).parent
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         name = file.relative_to(package).as_posix()
-        if not name.startswith(("cli", "report/")):
+        if not name.startswith(("cli", "report/", "show/")):
             digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:12]
 

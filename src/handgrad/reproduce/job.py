@@ -1,11 +1,12 @@
 """The main job: plan, search, retrain, record; what is done already is not done again."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from handgrad import report
+from handgrad import report, show
 from handgrad.datasets import Dataset
 from handgrad.environment import environment, processors
 from handgrad.errors import DataError
@@ -151,8 +152,22 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
         results.write(folder.results)
         write_atomically(folder.summary, summary.markdown(results))
         if job.report:
+            _pages(folder, results, data)
             _report(folder, watcher)
     return results
+
+
+def _pages(folder: Folder, results: Results, data: Mapping[str, Dataset]) -> None:
+    """Write the page of each first seed's model of questions 2 to 5 beside it, if there is none."""
+    for record in results.experiments:
+        if not record.models or not isinstance(EXPERIMENTS[record.id], Experiment):
+            continue
+        model = folder.path / record.models[0]
+        page = model.with_name(report.SHOW)
+        if record.data in data and model.is_file() and not page.exists():
+            rows = show.of_dataset(data[record.data])
+            back = os.path.relpath(folder.report, page.parent)
+            show.write(model, page, rows, report=Path(back).as_posix())
 
 
 def _report(folder: Folder, watcher: Watcher) -> None:

@@ -19,12 +19,21 @@ from handgrad.export.writing import require_free, write_files
 from handgrad.network import Network
 from handgrad.show.bundle import bundle
 from handgrad.show.content import Content, content_of
-from handgrad.show.examples import Data, inputs_of, of_file, of_reproduction, scores_of
+from handgrad.show.examples import (
+    Data,
+    inputs_of,
+    of_dataset,
+    of_file,
+    of_reproduction,
+    scores_of,
+)
 from handgrad.show.packing import rounded
 from handgrad.show.theory import NEEDED as FORMULAS_NEED
 
 if TYPE_CHECKING:
     from handgrad.export.source import Exportable
+
+__all__ = ["FORMULAS_NEED", "MOST_BYTES", "Data", "build", "of_dataset", "write"]
 
 MOST_BYTES = 3_000_000
 """What a page should take; weights are rounded for it, as far as the scores allow."""

@@ -26,7 +26,7 @@ training : rows to train on, in a random order, or null: count, train (the first
 mistakes : what `handgrad check` says of each mistake that can be planted: its name in check's
     tables to {"what", "cause", "sentence", "seen"}
 theory : list of pages, each name (of `handgrad.theory.pages.ORDER`), slug, number, title, and
-    formulas: label to {"number", "tex", "mathml"}
+    formulas: label to {"number", "mathml"}
 report : the address of the report beside the page, whose anchors are #theory-SLUG, or null
 file : of the model file that `handgrad predict` reads, or null: header, prefix, and arrays (name,
     dtype, shape); ``original`` of ``page/content.mjs`` makes what ``model_file.mjs`` takes of it

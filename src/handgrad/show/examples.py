@@ -103,17 +103,21 @@ def of_reproduction(source: Source) -> Data | None:
     experiment = EXPERIMENTS.get(str(source.about.get("experiment")))
     if experiment is None:
         return None
-    pixels = experiment.data == "mnist"
-    dataset = load_mnist(offline=True) if pixels else load_course()
-    parts = [_part(dataset, name, pixels) for name in ("test", "train", "val")]
-    return Data(*parts, source=f"{_TITLES[experiment.data]}: {dataset.source}")
+    return of_dataset(load_mnist(offline=True) if experiment.data == "mnist" else load_course())
+
+
+def of_dataset(dataset: Dataset) -> Data:
+    """Give the test rows of MNIST or of the course to look at, the others to train on."""
+    parts = [_part(dataset, name) for name in ("test", "train", "val")]
+    return Data(*parts, source=f"{_TITLES[dataset.name]}: {dataset.source}")
 
 
 _TITLES = {"mnist": "MNIST's test images", "course": "the course's test rows"}
 _KINDS = {"train": "training", "val": "validation", "test": "test"}
 
 
-def _part(dataset: Dataset, name: str, pixels: bool) -> Examples:
+def _part(dataset: Dataset, name: str) -> Examples:
+    pixels = dataset.name == "mnist"
     X, y = getattr(dataset, f"X_{name}"), getattr(dataset, f"y_{name}")
     raw = np.rint(X * 255).astype(np.uint8) if pixels else X.astype(np.float64)
     noun = f"{_KINDS[name]} {'image' if pixels else 'row'}"

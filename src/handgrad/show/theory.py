@@ -1,5 +1,6 @@
 """The derivations' formulas that a network needs, for the page."""
 
+import functools
 from typing import Any
 
 from handgrad.network import Network
@@ -41,25 +42,23 @@ def of_network(network: Network) -> list[dict[str, Any]]:
     """
     if missing_libraries(NEEDED):
         return []
-    from handgrad.theory.render import formulas, mathml  # the libraries are there
-
     wanted = {*_ALWAYS, *_OF_LOSS[network.loss_name]}
     for layer in network.layers:
         wanted.update(_OF_LAYER.get(type(layer).__name__, ()))
+    return [_page(name) for name in pages.ORDER if name in wanted]
+
+
+@functools.cache
+def _page(name: str) -> dict[str, Any]:
+    from handgrad.theory.render import formulas, mathml  # the libraries are there
+
+    heading, _, text = pages.source(name).partition("\n")
+    number, _, title = heading.removeprefix("# ").partition(" ")
     numbers = pages.formula_numbers()
-    found = []
-    for name in pages.ORDER:
-        if name not in wanted:
-            continue
-        heading, _, text = pages.source(name).partition("\n")
-        number, _, title = heading.removeprefix("# ").partition(" ")
-        shown = {
-            label: {"number": numbers[label][1], "tex": tex, "mathml": mathml(tex, display=True)}
-            for label, tex in formulas(text).items()
-            if label in numbers
-        }
-        slug = name.replace("_", "-")
-        found.append(
-            {"name": name, "slug": slug, "number": number, "title": title, "formulas": shown}
-        )
-    return found
+    shown = {
+        label: {"number": numbers[label][1], "mathml": mathml(tex, display=True)}
+        for label, tex in formulas(text).items()
+        if label in numbers
+    }
+    slug = name.replace("_", "-")
+    return {"name": name, "slug": slug, "number": number, "title": title, "formulas": shown}
