@@ -20,19 +20,24 @@ def digits() -> str:
     """A small ConvNet on the 1,500 digits that ship with handgrad."""
     raws = read_sample()
     images = {name: read_idx(raws[name], 3)[:, None] for name in (TRAIN_IMAGES, TEST_IMAGES)}
-    labels = {name: read_idx(raws[name], 1).astype(np.int64) for name in (TRAIN_LABELS, TEST_LABELS)}
+    labels = {
+        name: read_idx(raws[name], 1).astype(np.int64) for name in (TRAIN_LABELS, TEST_LABELS)
+    }
     pixels = images[TRAIN_IMAGES]
-    inputs = ImagePreprocessor((1, 28, 28), pixels.mean(keepdims=True).ravel(), pixels.std(keepdims=True).ravel())
-    layers = [
-        Conv(8, 5), BatchNorm(), ReLU(), MaxPool(2), Flatten(), Dense(32), ReLU(), Dropout(0.8), Dense(10),
-    ]  # fmt: skip
+    levels = (np.array([statistic]) for statistic in (pixels.mean(), pixels.std()))
+    inputs = ImagePreprocessor((1, 28, 28), *levels)
+    convolved = [Conv(8, 5), BatchNorm(), ReLU(), MaxPool(2), Flatten()]
+    layers = [*convolved, Dense(32), ReLU(), Dropout(0.8), Dense(10)]
     network = Network(layers, (1, 28, 28), dtype="float32", rng=np.random.default_rng(0))
     about = {"title": "Digits", "data": "a sample of MNIST"}
     source = Source(network, inputs, np.arange(10), ("digit",), about=about)
     _train(network, inputs.transform(pixels), labels[TRAIN_LABELS])
     parts = [
         Examples(images[x], labels[y], [f"{noun} image {row}" for row in range(len(labels[y]))])
-        for x, y, noun in ((TEST_IMAGES, TEST_LABELS, "test"), (TRAIN_IMAGES, TRAIN_LABELS, "training"))
+        for x, y, noun in (
+            (TEST_IMAGES, TEST_LABELS, "test"),
+            (TRAIN_IMAGES, TRAIN_LABELS, "training"),
+        )
     ]
     data = Data(parts[0], parts[1], parts[0], "MNIST's test images, a sample (CC BY-SA 3.0)")
     return show.build(source, data, name="digits")

@@ -1,4 +1,4 @@
-"""A page in Chromium, from a file: nothing is asked for, nothing complains, scores are the net's."""
+"""A page in Chromium: it asks for nothing, nothing complains, its scores are the network's."""
 
 import json
 
@@ -44,10 +44,12 @@ def test_scores_are_the_networks(browser, shown, name):
     model = path.with_name("model.safetensors")
     data = path.with_name("flowers.csv")
     source = source_of(model)
-    examples = of_file(source, data) if name == "table" else of_reproduction(source).shown
+    examples = of_file(source, data).shown if name == "table" else of_reproduction(source).shown
     with browser.page() as tab:
         tab.go(path)
-        names = tab.ask("JSON.parse(document.getElementById('handgrad-content').textContent).rows.names")
+        names = tab.ask(
+            "JSON.parse(document.getElementById('handgrad-content').textContent).rows.names"
+        )
         got = np.array(tab.ask(SCORES))
     rows = np.array([examples.names.index(each) for each in names])
     right = network.loss(inputs_of(source, examples.take(rows).raw))

@@ -32,7 +32,7 @@ def reference(picture):
     fitted = np.rint(np.kron(cut, np.ones(size)).reshape(
         size[0], cut.shape[0], size[1], cut.shape[1]).mean(axis=(1, 3)))  # fmt: skip
     y, x = np.indices(fitted.shape) + 0.5
-    shift = [int(np.floor(14 - (axis * fitted).sum() / fitted.sum() + 0.5)) for axis in (y, x)]
+    shift = [int(np.floor(14.5 - (axis * fitted).sum() / fitted.sum() + 0.5)) for axis in (y, x)]
     top, left = (min(max(s, 0), 28 - side) for s, side in zip(shift, fitted.shape, strict=True))
     out = np.zeros((28, 28), np.uint8)
     out[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
@@ -70,13 +70,7 @@ def test_pictures_of_any_size_against_the_reference():
 def test_real_digits_stay_as_they_are():
     digits = np.rint(load_mnist(offline=True).X_test[:200, 0] * 255).astype(np.uint8)
     padded = [np.pad(digit, ((3, 30), (17, 2))) for digit in digits]
-    exact = 0
-    for got, digit in zip(centred(padded), digits, strict=True):
-        assert np.abs(mass(got) - mass(digit)).max() < 1  # unmoved to within a pixel
-        boxes = [np.ptp(np.nonzero(p), axis=1) + 1 for p in (got, digit)]
-        assert np.abs(boxes[0] - boxes[1]).max() <= 1
-        exact += np.array_equal(got, digit)
-    assert exact > 100
+    np.testing.assert_array_equal(centred(padded), digits)
 
 
 def drawn(strokes):
@@ -87,8 +81,8 @@ def drawn(strokes):
 @pytest.mark.parametrize("name", BY_HAND)
 def test_strokes_fill_the_box_and_are_centred(name):
     got = drawn(BY_HAND[name])
-    assert np.abs(mass(got) - 14).max() <= 0.5
-    assert got.max() == 255
+    assert np.abs(mass(got) - 14.5).max() <= 0.5
+    assert got.max() > 240
     extent = np.ptp(np.nonzero(got), axis=1) + 1
     if name == "dot":
         assert extent.max() <= 4

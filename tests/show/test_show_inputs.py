@@ -65,7 +65,7 @@ def test_a_table_of_every_kind_of_column():
     assert {type(each).kind for each in inputs.encoders} == {"number", "category", "date"}
     assert any(getattr(each, "frequencies", None) for each in inputs.encoders)
     network = Network([Dense(2)], (len(inputs.feature_names),))
-    for rows in (train, others, Columns({n: c for n, c in unseen().items()})):
+    for rows in (train, others, Columns(unseen())):
         cells = [content.plain(column) for column in inputs.cells(rows).values()]
         values = [list(row) for row in zip(*cells, strict=True)]
         seen = list(inputs.cells(rows).values())
@@ -88,7 +88,8 @@ def unseen():
 
 
 def test_a_sliders_ends_are_those_of_the_rows():
-    table = Columns({"a": [1.0, 5.0, 2.0, np.nan], "y": [0.0, 1.0, 0.0, 1.0]})
+    a = [1.0, 5.0, 2.0, np.nan] * 8
+    table = Columns({"a": a, "y": [0.0, 1.0] * 16})
     inputs = Preprocessor.fit(table, summarise(table, ("y",)))
     network = Network([Dense(2)], (len(inputs.feature_names),))
     with_rows = describing.of_inputs(inputs, network, list(inputs.cells(table).values()))

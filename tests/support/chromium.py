@@ -10,6 +10,7 @@ import json
 import os
 import selectors
 import subprocess
+import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,13 @@ _FLAGS = [
         "remote-debugging-pipe",
     ]
 ]
+# The browser listens on file descriptor 3 and speaks on 4.
+_ON_3_AND_4 = """
+import fcntl, os, sys
+for number, given in zip((3, 4), [fcntl.fcntl(int(n), fcntl.F_DUPFD, 10) for n in sys.argv[1:3]]):
+    os.dup2(given, number)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 _KEYS = {
     "Enter": (13, "\r"), "Tab": (9, "\t"), " ": (32, " "), "Escape": (27, ""),
     "ArrowLeft": (37, ""), "ArrowUp": (38, ""), "ArrowRight": (39, ""), "ArrowDown": (40, ""),
@@ -46,7 +54,7 @@ class Browser:
         hears, says = os.pipe()  # what it says
         command = [BROWSER, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
         self._process = subprocess.Popen(
-            ["sh", "-c", f'exec "$@" 3<&{told} 4>&{says}', "sh", *command],
+            [sys.executable, "-c", _ON_3_AND_4, str(told), str(says), *command],
             pass_fds=(told, says),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

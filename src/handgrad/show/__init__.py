@@ -7,6 +7,7 @@ JavaScript modules, whose arithmetic is held to handgrad's by tests.
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from handgrad.errors import ExportError
 from handgrad.export.source import Source, source_of
 from handgrad.export.writing import require_free, write_files
 from handgrad.network import Network
-from handgrad.show.bundle import bundle
+from handgrad.show.bundle import assembled
 from handgrad.show.content import Content, content_of
 from handgrad.show.examples import (
     Data,
@@ -40,7 +41,7 @@ MOST_BYTES = 3_000_000
 
 _MOST_CHANGE = 5e-5  # of a score, by rounding
 _MOST_PARAMETERS = 20_000_000
-_DROPPED = range(0, 13, 2)  # bits of a mantissa's 23
+_MOST_DROPPED = 12  # bits of a mantissa's 23
 
 
 def build(
@@ -80,7 +81,8 @@ def build(
     count = sum(array.size for array in source.network.params.values())
     if count > _MOST_PARAMETERS:
         raise ExportError(
-            f"a page holds networks of up to {_MOST_PARAMETERS:,} parameters; this one has {count:,}"
+            f"a page holds networks of up to {_MOST_PARAMETERS:,} parameters; this one has "
+            f"{count:,}"
         )
     if isinstance(data, Data):
         examples: Data | None = data
@@ -115,9 +117,10 @@ def _smallest(source: Source, content: Content) -> str:
     """Assemble the page with the most exact weights that it has room for."""
     network = source.network
     own = {**network.params, **network.state}
+    count = sum(network.params[name].size for name in network.penalised)
     X = None if content.shown is None else inputs_of(source, content.shown.raw)
-    page = ""
-    for dropped in _DROPPED:
+    page, dropped = "", 0
+    while dropped <= _MOST_DROPPED:
         weights = {
             name: rounded(array.astype(np.float32), dropped if name in network.penalised else 0)
             for name, array in own.items()
@@ -127,9 +130,12 @@ def _smallest(source: Source, content: Content) -> str:
             return page
         rounding = {"bits": dropped, "scores": change}
         description = {**content.description, "rounding": rounding}
-        page = bundle(str(content.description["title"]), description, content.arrays | weights)
-        if len(page.encode()) <= MOST_BYTES:
+        page = assembled(str(description["title"]), description, content.arrays | weights)
+        excess = len(page.encode()) - MOST_BYTES
+        if excess <= 0:
             return page
+        # A bit of each weight is an eighth of a byte, which base64 makes a sixth of.
+        dropped += max(1, math.ceil(excess / (count / 6)))
     return page
 
 

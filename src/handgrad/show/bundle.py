@@ -23,7 +23,7 @@ HEAD, DATA = "<!--handgrad:head-->", "<!--handgrad:data-->"
 _ENTRY = f'import "{PREFIX}main";'
 
 
-def bundle(title: str, content: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
+def assembled(title: str, content: Mapping[str, Any], arrays: Mapping[str, Array]) -> str:
     """Assemble the page.
 
     Parameters
@@ -59,7 +59,9 @@ def bundle(title: str, content: Mapping[str, Any], arrays: Mapping[str, Array]) 
     )
     for mark in (HEAD, DATA):
         if template.count(mark) != 1:
-            raise ValueError(f"page.html must hold {mark} once; it does {template.count(mark)} times")
+            raise ValueError(
+                f"page.html must hold {mark} once; it does {template.count(mark)} times"
+            )
     return template.replace(HEAD, head).replace(DATA, data)
 
 
@@ -80,8 +82,8 @@ def _policy(*scripts: str) -> str:
         for text in scripts
     )
     return (
-        f"default-src 'none'; script-src {hashes} data:; style-src 'unsafe-inline'; "
-        "img-src data: blob:; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {hashes} data: 'wasm-unsafe-eval'; "
+        "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
 
 

@@ -28,8 +28,9 @@ mistakes : what `handgrad check` says of each mistake that can be planted: its n
 theory : list of pages, each name (of `handgrad.theory.pages.ORDER`), slug, number, title, and
     formulas: label to {"number", "mathml"}
 report : the address of the report beside the page, whose anchors are #theory-SLUG, or null
-file : of the model file that `handgrad predict` reads, or null: header, prefix, and arrays (name,
-    dtype, shape); ``original`` of ``page/content.mjs`` makes what ``model_file.mjs`` takes of it
+file : of the model file that `handgrad predict` reads, or null: header (with a place for the
+    network's description) and arrays (name, dtype, shape); ``original`` of ``page/content.mjs``
+    makes what ``page/model_file.mjs`` takes of it
 rounding : {"bits", "scores"}: how many bits were rounded off the weights' mantissas so that the
     page stays small, and the largest change of a score of the examples that came of it
 arrays : see `handgrad.show.packing.pack`
@@ -142,10 +143,9 @@ def _share(source: Source, examples: Examples, rng: np.random.Generator) -> floa
     """Which part of the usual numbers of examples there is room for."""
     some = examples.take(rng.permutation(len(examples))[:_TRIED])
     described, arrays = _described(source, some, "rows", "")
-    size = len(zlib.compress(json.dumps(described).encode(), 9))
-    if (values := described.get("values")) is not None:  # JSON stands in the page as it is
-        size = len(json.dumps(values))
-    size += 4 / 3 * sum(len(zlib.compress(array.tobytes(), 9)) for array in arrays.values())
+    size = len(json.dumps(described)) + 4 / 3 * sum(
+        len(zlib.compress(array.tobytes(), 9)) for array in arrays.values()
+    )
     each = size / max(1, len(some))
     return min(1.0, _ROOM / each / (_MOST_SHOWN + _MOST_TRAINING + _MOST_VALIDATION))
 
@@ -181,10 +181,10 @@ def _training(
         train, others = rows[held_out:][: len(train)], rows[:held_out]
     else:
         others = rng.permutation(len(validation))
-    own, val = training.take(train), validation.take(others[: _some(_MOST_VALIDATION, share)])
-    described, arrays = _described(source, own, "training", data.source)
+    val = validation.take(others[: _some(_MOST_VALIDATION, share)])
+    described, arrays = _described(source, training.take(train), "training", data.source)
     more, beside = _described(source, val, "training", "")
-    described["train"] = len(own)
+    described["train"] = len(train)
     described["count"] += more["count"]
     if "values" in described:
         described["values"] += more["values"]

@@ -108,8 +108,8 @@ def of_reproduction(source: Source) -> Data | None:
 
 def of_dataset(dataset: Dataset) -> Data:
     """Give the test rows of MNIST or of the course to look at, the others to train on."""
-    parts = [_part(dataset, name) for name in ("test", "train", "val")]
-    return Data(*parts, source=f"{_TITLES[dataset.name]}: {dataset.source}")
+    test, train, val = (_part(dataset, name) for name in ("test", "train", "val"))
+    return Data(test, train, val, f"{_TITLES[dataset.name]}: {dataset.source}")
 
 
 _TITLES = {"mnist": "MNIST's test images", "course": "the course's test rows"}

@@ -14,9 +14,12 @@ from handgrad.tables.encoders import NumberEncoder, Scale
 from handgrad.tables.values import label_text
 
 PREFIX = "file/"
+NETWORK_HERE = "the network of the page"
+"""What ``page/model_file.mjs`` replaces in the header."""
+
 _NETWORK = "network/"
 _LENGTH = 8  # bytes of the header's length, with which a safetensors file begins
-_DTYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
+_DTYPES: dict[str, Any] = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8")}
 
 
 def template(source: Source) -> tuple[dict[str, Any] | None, dict[str, Array]]:
@@ -37,15 +40,23 @@ def template(source: Source) -> tuple[dict[str, Any] | None, dict[str, Array]]:
     start = _LENGTH + int.from_bytes(content[:_LENGTH], "little")
     header = json.loads(content[_LENGTH:start])
     metadata = header.pop("__metadata__")
-    entries, arrays = [], {}
+    entries: list[dict[str, Any]] = []
+    arrays: dict[str, Array] = {}
     for name, entry in header.items():
         if name.startswith(_NETWORK):
             continue
         first, last = entry["data_offsets"]
-        values = np.frombuffer(content[start + first : start + last], _DTYPES[entry["dtype"]])
-        arrays[PREFIX + name] = values.reshape(entry["shape"])
+        kept = np.frombuffer(content[start + first : start + last], _DTYPES[str(entry["dtype"])])
+        arrays[PREFIX + name] = kept.reshape(entry["shape"])
         entries.append({"name": name, "dtype": entry["dtype"], "shape": entry["shape"]})
-    return {"header": metadata["handgrad"], "prefix": _NETWORK, "arrays": entries}, arrays
+    return {"header": _without_network(metadata["handgrad"]), "arrays": entries}, arrays
+
+
+def _without_network(text: str) -> str:
+    """Put a place into a file's header where the page writes the description of its network."""
+    header = json.loads(text)
+    header["model"] = json.dumps({**json.loads(header["model"]), "network": NETWORK_HERE})
+    return json.dumps(header)
 
 
 def as_model(source: Source) -> Model | None:

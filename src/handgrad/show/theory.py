@@ -5,7 +5,7 @@ from typing import Any
 
 from handgrad.network import Network
 from handgrad.report import missing_libraries
-from handgrad.theory import pages
+from handgrad.theory.pages import ORDER, formula_numbers, source
 
 NEEDED = ("latex2mathml", "markdown_it", "mdit_py_plugins")
 """Libraries of the extra ``report`` that write the formulas."""
@@ -45,16 +45,16 @@ def of_network(network: Network) -> list[dict[str, Any]]:
     wanted = {*_ALWAYS, *_OF_LOSS[network.loss_name]}
     for layer in network.layers:
         wanted.update(_OF_LAYER.get(type(layer).__name__, ()))
-    return [_page(name) for name in pages.ORDER if name in wanted]
+    return [_page(name) for name in ORDER if name in wanted]
 
 
 @functools.cache
 def _page(name: str) -> dict[str, Any]:
     from handgrad.theory.render import formulas, mathml  # the libraries are there
 
-    heading, _, text = pages.source(name).partition("\n")
+    heading, _, text = source(name).partition("\n")
     number, _, title = heading.removeprefix("# ").partition(" ")
-    numbers = pages.formula_numbers()
+    numbers = formula_numbers()
     shown = {
         label: {"number": numbers[label][1], "mathml": mathml(tex, display=True)}
         for label, tex in formulas(text).items()

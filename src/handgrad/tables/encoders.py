@@ -17,7 +17,15 @@ from handgrad.tables.columns import Columns
 from handgrad.tables.dates import as_days
 from handgrad.tables.kinds import BOOLEANS, MOST_CATEGORIES, is_constant
 from handgrad.tables.summary import ColumnSummary
-from handgrad.tables.values import Column, Numbers, Texts, as_numbers, as_texts, number_of, shortened
+from handgrad.tables.values import (
+    Column,
+    Numbers,
+    Texts,
+    as_numbers,
+    as_texts,
+    number_of,
+    shortened,
+)
 
 Features = npt.NDArray[np.float32]
 

@@ -66,16 +66,15 @@ export async function inflate(bytes) {
  *
  * @param {object} content
  * @param {Object<string, TypedArray>} arrays
- * @returns {?{header: string, prefix: string, arrays: Object<string, {dtype: string,
+ * @returns {?{header: string, arrays: Object<string, {dtype: string,
  *   shape: number[], data: Uint8Array}>}} null where no model file can be written
  */
 export function original(content, arrays) {
   if (!content.file) return null;
-  const { header, prefix } = content.file;
   const others = {};
   for (const { name, dtype, shape } of content.file.arrays) {
     const { buffer, byteOffset, byteLength } = arrays[`file/${name}`];
     others[name] = { dtype, shape, data: new Uint8Array(buffer, byteOffset, byteLength) };
   }
-  return { header, prefix, arrays: others };
+  return { header: content.file.header, arrays: others };
 }

@@ -3,7 +3,8 @@
  *
  * LeCun, Cortes and Burges made each digit of a black-and-white scan: brought to a box of 20 x 20
  * pixels with its proportions kept, grey where a pixel is covered in part, and then placed in
- * 28 x 28 so that its centre of mass is in the middle. The same is done to strokes here, so that
+ * 28 x 28 so that its centre of mass is in the middle (measured on their files: within half a pixel
+ * of the middle of the pixel in row and column 14). The same is done to strokes here, so that
  * it does not matter where, and how large, a digit is drawn.
  */
 
@@ -13,7 +14,9 @@ export const BOX = 20;
 /** What a pixel is divided into, to tell how much of it is covered. */
 const FINE = 8;
 /** Half of a pen's width, in pixels of the box: MNIST's strokes are two to four pixels wide. */
-const PEN = 1.3;
+const PEN = 1.35;
+/** Where the centre of mass comes to lie: in the pixel of row and column 14, counted from 0. */
+const CENTRE = SIDE / 2 + 0.5;
 /** A stroke shorter than this part of the square, such as a dot, is not blown up to the box. */
 const SHORTEST = 0.12;
 /** Steps of a coordinate: what a link holds is what was drawn. */
@@ -221,8 +224,8 @@ function placed(picture, width, height) {
   }
   const out = new Uint8Array(SIDE * SIDE);
   if (!mass) return out;
-  const left = fitting(SIDE / 2 - massX / mass, width);
-  const top = fitting(SIDE / 2 - massY / mass, height);
+  const left = fitting(CENTRE - massX / mass, width);
+  const top = fitting(CENTRE - massY / mass, height);
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) out[(top + y) * SIDE + left + x] = picture[y * width + x];
   }
