@@ -11,7 +11,7 @@ from handgrad.datasets.mnist_files import TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES
 from handgrad.export.source import Source
 from handgrad.images import ImagePreprocessor
 from handgrad.network import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, Network, ReLU
-from handgrad.show.examples import Data, Examples, inputs_of
+from handgrad.show.examples import Data, Examples
 from handgrad.solver import Solver
 from handgrad.tables import Columns, Preprocessor, summarise
 
