@@ -48,7 +48,9 @@ def test_iris(tmp_path, monkeypatch, capsys):
     for name in ("majority", "linear", "net"):
         assert f" {name} " in out
     names = {path.name for path in (tmp_path / "iris-model").iterdir()}
-    assert names == {".lock", "manifest.json", "model.safetensors", "record.json", "report.html"}
+    pages = {"report.html", "show.html"}
+    assert names == {".lock", "manifest.json", "model.safetensors", "record.json", *pages}
+    assert '<a href="show.html">' in (tmp_path / "iris-model/report.html").read_text()
 
     code, text, _ = run(monkeypatch, capsys, "predict", "iris-model", "iris.csv", "--proba")
     rows = read_csv(text)

@@ -154,7 +154,7 @@ class TerminalTraining:
         tests = {each.name: each.test for each in record.baselines}
         models["net"], tests["net"] = record.net.validation, record.net.test
         self._print(results_table(record.task, models, tests))
-        names = [out / name for name in (record.model, "record.json", "show.html", "report.html")]
+        names = [out / name for name in (record.model, "show.html", "record.json", "report.html")]
         for path in names:
             if path.exists():
                 self._print(str(path))
