@@ -1,0 +1,147 @@
+/** What stands above the network: testing or training, the batch, the mistake to plant. */
+
+import { MISTAKES, placesOf } from "handgrad-page/mistakes";
+import { differing } from "handgrad-page/views/inspector";
+import { shortNames } from "handgrad-page/views/row";
+import { count, fill, make, number } from "handgrad-page/views/text";
+
+export class ControlsView {
+  /**
+   * @param {HTMLElement} element
+   * @param {import("handgrad-page/views/session").Session} session
+   * @param {Object<string, {what: string, cause: string, sentence: string, seen: string}>} mistakes
+   *   what `handgrad check` says of each
+   */
+  constructor(element, session, mistakes) {
+    Object.assign(this, { element, session, mistakes });
+    this.built = "";
+  }
+
+  render() {
+    const { session } = this;
+    const { view, net } = session.state;
+    const key = [view, net, session.training, session.network.layers.length].join();
+    if (key !== this.built) this._build(view);
+    this.built = key;
+    if (view === "break") this._showBroken();
+    if (this.batch && document.activeElement !== this.batch) this.batch.value = String(session.state.batch);
+  }
+
+  _build(view) {
+    const parts = [];
+    this.batch = null;
+    if (view === "forward") parts.push(this._modes());
+    if (view !== "train" && this.session.training) parts.push(...this._company());
+    if (view === "break") parts.push(...this._mistakes());
+    fill(this.element, ...parts);
+  }
+
+  _modes() {
+    const button = (mode, name, about) => make("button", {
+      type: "button", "aria-pressed": String(this.session.state.mode === mode), title: about,
+      onclick: () => {
+        this.session.update({ mode });
+        this.element.querySelector("[aria-pressed=true]")?.focus();
+      },
+    }, name);
+    return make("div", { role: "group", "aria-label": "The pass", class: "modes" },
+      button("test", "Testing", "Batch norm by the kept statistics, dropout by its mean"),
+      button("train", "Training", "Batch norm by the batch's statistics, dropout by a mask"));
+  }
+
+  _company() {
+    const { session } = this;
+    this.batch = make("input", {
+      type: "number", min: "1", max: "32", value: String(session.state.batch),
+      onchange: () => session.update({ batch: Number(this.batch.value) }),
+    });
+    const random = session.network.layers.some(({ kind }) => kind === "Dropout");
+    return [make("label", { class: "field" }, "Examples in the batch", this.batch),
+      random ? make("button", {
+        type: "button", onclick: () => session.update({ seed: session.state.seed + 1 }),
+      }, "Draw another mask") : null];
+  }
+
+  _mistakes() {
+    const { session } = this;
+    const { network } = session;
+    const names = Object.keys(MISTAKES).filter((name) => placesOf(network, name).length);
+    this.select = make("select", {
+      onchange: () => session.update({ mistake: this.select.value, ...this._first(this.select.value) }),
+    }, make("option", { value: "" }, "none: all is right"),
+    ...names.map((name) => make("option", { value: name }, this.mistakes[name]?.what ?? name)));
+    this.places = make("select", {
+      onchange: () => session.update({ where: Number(this.places.value), ...this._look(Number(this.places.value)) }),
+    });
+    this.verdict = make("div", {});
+    this.verdict.style.flexBasis = "100%";
+    return [make("label", { class: "field" }, "Mistake", this.select),
+      make("label", { class: "field" }, "In", this.places), this.verdict];
+  }
+
+  /** Look at the first place where a mistake can be made. */
+  _first(name) {
+    const [where = -1] = name ? placesOf(this.session.network, name) : [];
+    return { where, ...this._look(where) };
+  }
+
+  _look(where) {
+    const { layers } = this.session.network;
+    return where < 0 ? {} : { layer: Math.min(where, layers.length - 1), at: "" };
+  }
+
+  _showBroken() {
+    const { session } = this;
+    const { mistake, where } = session.state;
+    const { layers } = session.network;
+    this.select.value = mistake;
+    const places = mistake ? placesOf(session.network, mistake) : [];
+    this.places.parentElement.hidden = !places.length;
+    const names = shortNames(layers);
+    fill(this.places, ...places.map((place) => make("option", { value: String(place) },
+      place < layers.length ? names[place] : "the loss")));
+    this.places.value = String(where);
+    fill(this.verdict, ...(mistake ? [this._says(mistake), this._changes(names)]
+      : [make("p", { class: "soft" }, "Choose a mistake that students make: the numbers that it changes are outlined, and you see whether you would have noticed.")]));
+  }
+
+  _says(name) {
+    const said = this.mistakes[name];
+    if (!said) return null;
+    return make("div", { class: "says" }, make("b", {}, "handgrad check would say"),
+      make("p", {}, said.sentence), said.seen ? make("pre", {}, said.seen) : null);
+  }
+
+  /** Which arrays the mistake changes, each a button that goes there. */
+  _changes(names) {
+    const { session } = this;
+    const found = [];
+    session.network.layers.forEach((layer) => {
+      for (const { own, id, name, role } of session.arrays(layer.position)) {
+        if (role !== "gradient" && role !== "output") continue;
+        const [wrong, right] = [session.array(id), session.array(id, { right: true })];
+        const indices = differing(wrong, right);
+        if (!indices.length) continue;
+        const largest = Math.max(...indices.slice(0, 1e5).map((i) => Math.abs(wrong.data[i] - right.data[i])));
+        found.push({ layer: layer.position, own, name, indices, size: wrong.data.length, largest });
+      }
+    });
+    if (!found.length) {
+      return make("p", {}, "On this batch it changes no number: nobody would notice here. Try other examples, or more of them.");
+    }
+    const go = ({ layer, own, indices }) => () => {
+      session.update({ layer, array: own, at: "" });
+      session.choose(own, indices[0]);
+    };
+    return make("details", { open: true },
+      make("summary", {}, `It changes ${found.length} ${found.length === 1 ? "array" : "arrays"}`),
+      make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "What the mistake changes" },
+        make("table", {}, make("thead", {}, make("tr", {}, ...["array", "layer"].map((title) => make("th", { scope: "col" }, title)),
+          ...["numbers changed", "largest change"].map((title) => make("th", { scope: "col", class: "n" }, title)))),
+        make("tbody", {}, ...found.map((each) => make("tr", {},
+          make("td", {}, make("button", { type: "button", class: "mono", onclick: go(each) }, each.name)),
+          make("td", {}, names[each.layer]),
+          make("td", { class: "n" }, `${count(each.indices.length)} of ${count(each.size)}`),
+          make("td", { class: "n mono" }, number(each.largest, 3))))))));
+  }
+}

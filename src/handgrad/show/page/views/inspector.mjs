@@ -1,0 +1,206 @@
+/** A layer opened: each of its arrays, the entry that is chosen, and how that number came about. */
+
+import { ArrayView } from "handgrad-page/views/array";
+import { ExplanationView } from "handgrad-page/views/explanation";
+import { shortNames, words } from "handgrad-page/views/row";
+import { fill, make, plural, shapeText } from "handgrad-page/views/text";
+
+const WHAT = {
+  x: "the layer’s input", out: "the layer’s output",
+  W: "weights", b: "bias", gamma: "scale", beta: "shift",
+  mean: "the batch’s mean", variance: "the batch’s variance", xHat: "normalised input",
+  running_mean: "mean kept from training", running_var: "variance kept from training",
+  mask: "1 where a unit is kept, 0 where it is dropped",
+  dout: "gradient of the loss by the output (upstream)", dx: "gradient of the loss by the input",
+  dW: "gradient of the loss by the weights", db: "gradient of the loss by the bias",
+  dgamma: "gradient of the loss by the scale", dbeta: "gradient of the loss by the shift",
+};
+
+const MOST = 4096; // entries that are outlined one by one
+
+export class InspectorView {
+  /**
+   * @param {HTMLElement} element
+   * @param {import("handgrad-page/views/session").Session} session
+   * @param {import("handgrad-page/views/colours").Palette} palette
+   * @param {{theory: object, report: string | null}} sources
+   * @param {(text: string) => void} announce
+   */
+  constructor(element, session, palette, { theory, report }, announce) {
+    Object.assign(this, { element, session, palette, announce });
+    this.explanation = new ExplanationView(palette, theory, report);
+    this.head = make("div", { class: "inspector" });
+    this.arrays = make("div", { class: "arrays" });
+    element.append(this.head, this.arrays, this.explanation.element);
+    this.views = new Map();
+    this.shape = "";
+  }
+
+  /** Bring everything up to date. */
+  render() {
+    const { session } = this;
+    const entries = session.arrays();
+    const key = JSON.stringify([session.state.net, session.state.layer, entries.map(({ id }) => id)]);
+    if (key !== this.shape) this._compose(entries);
+    this.shape = key;
+    this._heading();
+    this.element.classList.toggle("break", session.state.view === "break");
+    this.show();
+  }
+
+  _compose(entries) {
+    const { session } = this;
+    const layer = session.network.layers[session.state.layer];
+    this.views = new Map(entries.map(({ own, id, name, role }) => [own, {
+      id,
+      view: new ArrayView({
+        palette: this.palette, name, what: this._what(layer, own),
+        kind: id === "a0" ? "ink" : "signed",
+        weights: role === "param" || (role === "gradient" && own !== "dx"),
+        image: layer.shapeIn.length === 3 ? layer.shapeIn : this._imageBelow(layer),
+        onChoose: (index) => this._choose(own, index),
+      }),
+    }]));
+    fill(this.arrays, ...[...this.views.values()].map(({ view }) => view.element));
+  }
+
+  _what(layer, own) {
+    if (own === "xHat" && layer.kind === "LayerNorm") return "normalised, each example by itself";
+    if (layer.kind === "LayerNorm" && own === "mean") return "each example’s mean";
+    if (layer.kind === "LayerNorm" && own === "variance") return "each example’s variance";
+    return WHAT[own];
+  }
+
+  /** A vector that was flattened from an image is shown as that image. */
+  _imageBelow(layer) {
+    const { layers } = this.session.network;
+    for (let at = layer.position - 1; at >= 0; at--) {
+      if (layers[at].kind === "Flatten") return layers[at].shapeIn;
+      if (layers[at].kind === "Dense") return null;
+    }
+    const { kind, channels, height, width } = this.session.subject.inputs;
+    return kind === "image" ? [channels, height, width] : null;
+  }
+
+  _heading() {
+    const { session } = this;
+    const { layers } = session.network;
+    const layer = layers[session.state.layer];
+    const name = shortNames(layers)[layer.position];
+    const parameters = layer.trained.reduce(
+      (sum, own) => sum + session.network.params[layer.names[own]].data.length, 0);
+    const about = `${shapeText(layer.shapeIn)} → ${shapeText(layer.shapeOut)}, `
+      + (parameters ? plural(parameters, "parameter") : "no parameters");
+    fill(this.head, make("h3", {}, `${name}: ${words(layer)}`),
+      make("p", { class: "soft" }, `${about}. Choose a number to see what it is made of.`));
+  }
+
+  /** Fill the views with the pass's numbers, and explain the chosen one. */
+  show() {
+    const { session } = this;
+    const place = session.place();
+    for (const [own, { id, view }] of this.views) {
+      view.chosen = own === place.own;
+      if (view.chosen) view.index = place.index;
+      view.highlights = this._changed(id);
+      view.show(session.array(id));
+    }
+    const found = session.explanation();
+    this.explanation.show(found, { given: this._given(place), broken: Boolean(session.broken()) });
+    this.text = found ? this.explanation.summary(found) : this._given(place);
+    this._highlight(found?.explanation);
+  }
+
+  /** Tell those who do not see the screen what is chosen. */
+  tell() {
+    this.announce(this.text);
+  }
+
+  /** The entries of an array that the planted mistake has changed. */
+  _changed(id) {
+    if (!this.session.broken()) return [];
+    const indices = differing(this.session.array(id), this.session.array(id, { right: true }));
+    return indices.length ? [{ indices: indices.slice(0, MOST), style: "changed" }] : [];
+  }
+
+  _given({ own, name }) {
+    const { layer } = this.session.state;
+    if (own === "x" && layer === 0) return "This is the network’s input: it is given, not computed.";
+    if (own === "mask") return "Drawn at random for this pass: 1 with the probability to keep.";
+    if (["mean", "variance", "xHat"].includes(own)) {
+      return "It is among the numbers on the way to every entry of out: choose one there.";
+    }
+    if (own.startsWith("running_")) return `${name} was kept from training, and is what testing uses.`;
+    return `${name} is a parameter: training has moved it to this value. `
+      + `What moves it is d${name}, in the view Backward.`;
+  }
+
+  _highlight(explanation) {
+    if (!explanation) return;
+    const sources = this._sources(explanation);
+    for (const { id, view } of this.views.values()) {
+      const indices = sources.get(id);
+      if (indices?.size) {
+        view.mark([...view.highlights, { indices: [...indices].slice(0, MOST), style: "from" }]);
+      }
+    }
+  }
+
+  /** The entries that an explanation reads: the array's id to flat indices. */
+  _sources(explanation) {
+    const found = new Map();
+    const add = (factor, index) => {
+      const id = this._id(factor);
+      const tensor = id && [...this.views.values()].some((view) => view.id === id)
+        ? this.session.array(id) : null;
+      if (!tensor || index.length !== tensor.shape.length) return;
+      if (!found.has(id)) found.set(id, new Set());
+      found.get(id).add(index.reduce((flat, at, axis) => flat * tensor.shape[axis] + at, 0));
+    };
+    for (const { factors } of explanation.terms ?? []) {
+      for (const factor of factors) if (factor.array && factor.index) add(factor, factor.index);
+    }
+    for (const box of explanation.boxes ?? []) {
+      for (const index of inside(box, MOST)) add(box, index);
+    }
+    return found;
+  }
+
+  _id({ array, position }) {
+    const ids = {
+      x: `a${position}`, out: `a${position + 1}`, dx: `g${position}`, dout: `g${position + 1}`,
+      x_hat: `xHat${position}`, mask: `mask${position}`,
+    };
+    return ids[array] ?? array;
+  }
+
+  _choose(own, index) {
+    this.session.choose(own, index);
+    this.tell();
+  }
+}
+
+/** The flat indices at which two arrays differ by more than rounding. */
+export function differing(one, other) {
+  if (one === other || !other || one.data.length !== other.data.length) return [];
+  let largest = 0;
+  for (let i = 0; i < other.data.length; i++) largest = Math.max(largest, Math.abs(other.data[i]));
+  const indices = [];
+  for (let i = 0; i < one.data.length; i++) {
+    if (!(Math.abs(one.data[i] - other.data[i]) <= 1e-6 * largest + 1e-12)) indices.push(i);
+  }
+  return indices;
+}
+
+/** All indices from one corner of a box to the other, or the first of them. */
+function inside({ from, to }, most) {
+  let indices = [[]];
+  for (let axis = 0; axis < from.length && indices.length <= most; axis++) {
+    const next = [];
+    for (const index of indices) {
+      for (let at = from[axis]; at <= to[axis]; at++) next.push([...index, at]);
+    }
+    indices = next;
+  }
+  return indices[0]?.length === from.length ? indices.slice(0, most) : [];
+}
