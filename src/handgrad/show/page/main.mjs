@@ -12,7 +12,7 @@ import { RowView } from "handgrad-page/views/row";
 import { DEFAULTS, Session, VIEWS } from "handgrad-page/views/session";
 import { smallSubject } from "handgrad-page/views/small";
 import { modelSubject, writerOf } from "handgrad-page/views/subject";
-import { count, fill, make, plural, shapeText } from "handgrad-page/views/text";
+import { fill, make, number, plural, shapeText } from "handgrad-page/views/text";
 import { TrainView } from "handgrad-page/views/train";
 
 const PAUSE = 90; // milliseconds without a change before the slower views follow
@@ -53,7 +53,7 @@ class Page {
     this.questions = new QuestionsView(at("questions"), at("guide"), session, address);
     this.controls = new ControlsView(at("bar"), session, content.mistakes ?? {});
     this.row = new RowView(at("row"), session, palette);
-    const theory = Object.fromEntries((content.theory ?? []).map((page) => [page.slug.replaceAll("-", "_"), page]));
+    const theory = Object.fromEntries((content.theory ?? []).map((page) => [page.name, page]));
     this.inspector = new InspectorView(at("inspector"), session, palette, { theory, report: content.report ?? null }, announce);
     this.train = new TrainView(at("training"), session, palette, { announce, write: writerOf(content, arrays) });
     this._tabs();
@@ -115,7 +115,7 @@ class Page {
     }
     fill(at("footer"), `Made by handgrad ${content.handgrad}${content.model ? ` of ${content.model}` : ""}. `
       + "This page stands alone: it asks nothing of the network. Its address holds what you see, to be passed on.",
-    content.rounding?.bits ? ` The weights are rounded by ${content.rounding.bits} bits to keep the page small; scores change by at most ${content.rounding.scores}.` : "");
+    content.rounding?.bits ? ` The weights are rounded by ${content.rounding.bits} bits to keep the page small; scores change by at most ${number(content.rounding.scores, 2)}.` : "");
   }
 
   /** The answer follows at once; the slower views when there is a pause. */

@@ -21,9 +21,8 @@ export class AnswerView {
 
   /** Show another network's outputs: rows are made once and filled at each answer. */
   build() {
-    const { subject } = this.session;
     const probabilities = this._probabilities([0]) !== null;
-    const head = ["", subject.task === "regress" ? "" : "", "score", probabilities ? "probability" : null];
+    const heads = ["score", ...(probabilities ? ["probability"] : [])];
     const names = this._names();
     this.rows = names.map((name) => {
       const bar = make("i", {});
@@ -36,9 +35,8 @@ export class AnswerView {
       return cells;
     });
     fill(this.table, make("caption", { class: "unseen" }, "What the network answers"),
-      make("thead", {}, make("tr", {}, ...head.filter((title) => title !== null).map((title, i) => (
-        title ? make("th", { scope: "col", class: "n" }, title)
-          : make("td", {}, make("span", { class: "unseen" }, i ? "as a bar" : "output")))))),
+      make("thead", {}, make("tr", {}, make("td", { colspan: "2" }),
+        ...heads.map((title) => make("th", { scope: "col", class: "n" }, title)))),
       make("tbody", {}, ...this.rows.map(({ row }) => row)));
     this._buildLabels();
   }

@@ -11,8 +11,11 @@ import {
 } from "handgrad-page/views/layout";
 import { make, number, shapeText } from "handgrad-page/views/text";
 
-const DETAIL = 352; // widest detail in CSS pixels: what a phone of 400 leaves
-const NUMBERS_FROM = 38; // a cell this wide holds a number in text
+const DETAIL = 256; // widest tile in CSS pixels, so that a phone of 320 holds it
+const WIDEST = 560; // widest overview
+const ROOMY = 44; // a cell with its number in text, where a tile has few
+const ROOMY_COLS = 8;
+const ROOMY_ROWS = 12;
 const MOVES = {
   ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1],
 };
@@ -29,11 +32,13 @@ export class ArrayView {
    * @param {boolean} [options.weights] - see `layoutOf`
    * @param {number[]} [options.image] - see `layoutOf`
    * @param {(index: number) => void} options.onChoose
+   * @param {(places: number[]) => string} [options.called] - what an entry is called: its feature
    */
-  constructor({ palette, name, what, kind = "signed", weights = false, image = null, onChoose }) {
-    Object.assign(this, { palette, name, what, kind, weights, image, onChoose });
+  constructor({ palette, name, what, onChoose, kind = "signed", weights = false, image = null, called = null }) {
+    Object.assign(this, { palette, name, what, kind, weights, image, called, onChoose });
     this.layout = null;
     this.data = null;
+    this.seen = ""; // of which data and theme the overview's pixels are
     this.index = 0;
     this.chosen = false;
     /** @type {Highlight[]} */
@@ -51,13 +56,14 @@ export class ArrayView {
       "aria-label": `entry of ${this.name}, by its index`,
     });
     this.value = make("output", { class: "value" });
+    this.calling = make("span", { class: "soft" });
     this.fault = make("p", { class: "fault", role: "alert", hidden: true });
     this.size = make("span", { class: "soft" });
     this.caption = make("figcaption", {}, make("b", {}, this.name), " ", this.size,
       make("span", { class: "what" }, this.what));
     this.element = make("figure", { class: "array" }, this.caption, this.overview, this.detail,
       make("div", { class: "readout" }, make("span", { class: "bracket" }, `${this.name}[`),
-        this.place, make("span", { class: "bracket" }, "] ="), this.value), this.fault);
+        this.place, make("span", { class: "bracket" }, "] ="), this.value, this.calling), this.fault);
     this.overview.addEventListener("click", (event) => this._clickOverview(event));
     this.detail.addEventListener("click", (event) => this._clickDetail(event));
     this.detail.addEventListener("keydown", (event) => this._key(event));
@@ -68,9 +74,9 @@ export class ArrayView {
    * Show an array.
    *
    * @param {{shape: number[], data: ArrayLike<number>}} tensor
-   * @param {{low: number, high: number}} [range] - of the colours; the array's own if left out
+   * @param {number} [revision] - another one where the same memory holds other numbers
    */
-  show(tensor, range = null) {
+  show(tensor, revision = 0) {
     const shape = tensor.shape.join();
     if (!this.layout || this.layout.shape.join() !== shape) {
       this.layout = layoutOf(tensor.shape, { image: this.image, weights: this.weights });
@@ -81,8 +87,13 @@ export class ArrayView {
       this.detail.setAttribute("aria-valuemax", String(tensor.data.length - 1));
       if (this.index >= tensor.data.length) this.index = 0;
     }
-    this.data = tensor.data;
-    this.paint = painter(this.palette, this.kind, range ?? rangeOf(this.data));
+    const seen = `${revision} ${this.palette.version}`;
+    if (this.data !== tensor.data || this.seen !== seen) {
+      this.data = tensor.data;
+      this.seen = seen;
+      this.pixels = null;
+      this.paint = painter(this.palette, this.kind, rangeOf(this.data));
+    }
     this.draw();
   }
 
@@ -109,6 +120,7 @@ export class ArrayView {
     if (document.activeElement !== this.place) this.place.value = at;
     this.fault.hidden = true;
     this.value.textContent = number(this.data[this.index]);
+    this.calling.textContent = this.called?.(coordinates(this.layout.shape, this.index)) ?? "";
     this.detail.setAttribute("aria-valuenow", String(this.index));
     this.detail.setAttribute("aria-valuetext", `${this.name}[${at}] = ${number(this.data[this.index])}`);
     this.element.classList.toggle("chosen", this.chosen);
@@ -122,19 +134,10 @@ export class ArrayView {
     const [w, h] = [across * width + 1, down * height + 1];
     if (canvas.width !== w || canvas.height !== h) Object.assign(canvas, { width: w, height: h });
     const zoom = Math.max(1, Math.min(4, Math.floor(DETAIL / w)));
-    canvas.style.width = `${w * zoom}px`;
+    canvas.style.width = `${Math.round(Math.min(w * zoom, WIDEST, (DETAIL * 1.25 * w) / h))}px`;
     const context = canvas.getContext("2d");
-    const image = context.createImageData(w, h);
-    const pixels = new Int32Array(image.data.buffer).fill(this.palette.empty);
-    for (let tile = 0; tile < layout.tiles; tile++) {
-      const corner = (Math.floor(tile / across) * height + 1) * w + (tile % across) * width + 1;
-      let entry = base(layout, tile);
-      for (let k = 0; k < layout.length; k++, entry += layout.step) {
-        const row = Math.floor(k / layout.cols);
-        pixels[corner + row * w + (k - row * layout.cols)] = this.paint(this.data[entry]);
-      }
-    }
-    context.putImageData(image, 0, 0);
+    this.pixels ??= this._overviewPixels(context.createImageData(w, h));
+    context.putImageData(this.pixels, 0, 0);
     const frame = (tile, colour) => {
       context.strokeStyle = colour;
       context.strokeRect((tile % across) * width + 0.5, Math.floor(tile / across) * height + 0.5,
@@ -148,9 +151,25 @@ export class ArrayView {
     frame(placeOf(layout, this.index).tile, this.palette.css.mark);
   }
 
+  _overviewPixels(image) {
+    const { layout, across } = this;
+    const pixels = new Int32Array(image.data.buffer).fill(this.palette.empty);
+    for (let tile = 0; tile < layout.tiles; tile++) {
+      const corner = (Math.floor(tile / across) * (layout.rows + 1) + 1) * image.width
+        + (tile % across) * (layout.cols + 1) + 1;
+      let entry = base(layout, tile);
+      for (let k = 0; k < layout.length; k++, entry += layout.step) {
+        const row = Math.floor(k / layout.cols);
+        pixels[corner + row * image.width + (k - row * layout.cols)] = this.paint(this.data[entry]);
+      }
+    }
+    return image;
+  }
+
   _cell() {
     const { rows, cols } = this.layout;
-    return Math.max(2, Math.min(cols <= 8 && rows <= 12 ? 44 : 28, Math.floor(DETAIL / cols)));
+    if (cols <= ROOMY_COLS && rows <= ROOMY_ROWS) return ROOMY;
+    return Math.max(2, Math.min(28, Math.floor(DETAIL / cols), Math.floor(DETAIL / rows)));
   }
 
   _drawDetail() {
@@ -175,7 +194,7 @@ export class ArrayView {
       context.fillRect((k % layout.cols) * cell, Math.floor(k / layout.cols) * cell, cell, cell);
     }
     if (cell >= 8) this._drawGrid(context, cell);
-    if (cell >= NUMBERS_FROM) this._drawNumbers(context, cell, first);
+    if (cell === ROOMY) this._drawNumbers(context, cell, first);
     this._drawMarks(context, cell, tile);
   }
 
@@ -197,29 +216,23 @@ export class ArrayView {
       const value = this.data[first + k * this.layout.step];
       const colour = this.paint(value);
       context.fillStyle = legible(colour) ? "#000000" : "#ffffff";
-      context.fillText(number(value, 2), ((k % this.layout.cols) + 0.5) * cell,
+      context.fillText(short(value), ((k % this.layout.cols) + 0.5) * cell,
         (Math.floor(k / this.layout.cols) + 0.5) * cell);
     }
   }
 
   _drawMarks(context, cell, tile) {
-    const outline = (index, colour, width) => {
-      const place = placeOf(this.layout, index);
-      if (place.tile !== tile) return;
-      context.strokeStyle = colour;
-      context.lineWidth = width;
-      const inset = width / 2;
-      context.strokeRect(place.col * cell + inset, place.row * cell + inset,
-        Math.max(1, cell - width), Math.max(1, cell - width));
-    };
-    const width = cell >= 12 ? 2 : 1;
+    const { css } = this.palette;
+    const inTile = (indices) => indices.map((index) => placeOf(this.layout, index)).filter((place) => place.tile === tile);
+    context.lineWidth = 2;
     for (const { indices, style } of this.highlights) {
-      const colour = this.palette.css[style === "changed" ? "mark" : "mark-b"];
-      for (const index of indices) outline(index, colour, width);
+      context.strokeStyle = css[style === "changed" ? "mark" : "mark-b"];
+      border(context, inTile(indices), cell);
     }
-    if (this.chosen || !this.highlights.length) {
-      outline(this.index, this.palette.css.mark, this.chosen ? Math.max(2, width + 1) : width);
-    }
+    const { row, col } = placeOf(this.layout, this.index);
+    context.strokeStyle = this.chosen ? css.mark : css.soft;
+    context.lineWidth = this.chosen ? 3 : 1;
+    if (this.chosen || !this.highlights.length) context.strokeRect(col * cell, row * cell, cell, cell);
   }
 
   _clickOverview(event) {
@@ -273,6 +286,27 @@ export class ArrayView {
     this.index = index;
     this.onChoose(index);
   }
+}
+
+/** Draw the border of a set of cells: the edges that have no neighbour of the set behind them. */
+function border(context, places, cell) {
+  const inside = new Set(places.map(({ row, col }) => `${row},${col}`));
+  const edges = [[-1, 0, 0, 0, 1, 0], [1, 0, 0, 1, 1, 1], [0, -1, 0, 0, 0, 1], [0, 1, 1, 0, 1, 1]];
+  context.beginPath();
+  for (const { row, col } of places) {
+    for (const [down, right, x0, y0, x1, y1] of edges) {
+      if (inside.has(`${row + down},${col + right}`)) continue;
+      context.moveTo((col + x0) * cell, (row + y0) * cell);
+      context.lineTo((col + x1) * cell, (row + y1) * cell);
+    }
+  }
+  context.stroke();
+}
+
+/** A number in at most six signs, for a cell. */
+function short(value) {
+  const text = number(value, 2).replace("0.", ".");
+  return text.length <= 6 ? text : number(value, 1).replace("0.", ".");
 }
 
 function css(colour) {

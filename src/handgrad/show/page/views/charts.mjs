@@ -1,5 +1,6 @@
 /** Curves, bars and a plane of two features, painted on canvases. */
 
+import { rangeOf } from "handgrad-page/views/colours";
 import { number } from "handgrad-page/views/text";
 
 /** Size a canvas for the screen's pixels; gives a context in CSS pixels. */
@@ -36,9 +37,8 @@ export function drawLoss(canvas, palette, { steps, smooth, diverged }) {
   const height = 190;
   const [left, right, top, bottom] = [46, 8, 10, 24];
   const context = sharp(canvas, width, height);
-  const finite = steps.filter((value) => Number.isFinite(value));
-  let high = Math.max(...finite, 0.1);
-  let low = Math.min(...finite, high);
+  let { low, high } = rangeOf(steps);
+  high = Math.max(high, 0.1);
   const logarithmic = low > 0 && high / low > 1000;
   const scale = logarithmic ? Math.log10 : (value) => value;
   if (!logarithmic) low = Math.min(0, low);
@@ -60,7 +60,7 @@ export function drawLoss(canvas, palette, { steps, smooth, diverged }) {
   }
   context.textAlign = "center";
   context.textBaseline = "alphabetic";
-  for (const mark of ticks(0, length)) context.fillText(number(mark, 3), x(mark), height - 6);
+  for (const mark of ticks(0, length)) context.fillText(String(mark), x(mark), height - 6);
   const points = (values) => values.flatMap((value, i) => (Number.isFinite(value)
     ? [[x(i), y(logarithmic ? Math.max(value, 10 ** low) : value)]] : []));
   context.lineWidth = 1;

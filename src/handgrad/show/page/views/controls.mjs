@@ -2,6 +2,7 @@
 
 import { MISTAKES, placesOf } from "handgrad-page/mistakes";
 import { differing } from "handgrad-page/views/inspector";
+import { coordinates } from "handgrad-page/views/layout";
 import { shortNames } from "handgrad-page/views/row";
 import { count, fill, make, number } from "handgrad-page/views/text";
 
@@ -67,11 +68,11 @@ export class ControlsView {
     const { network } = session;
     const names = Object.keys(MISTAKES).filter((name) => placesOf(network, name).length);
     this.select = make("select", {
-      onchange: () => session.update({ mistake: this.select.value, ...this._first(this.select.value) }),
+      onchange: () => this._plant(this.select.value, -1),
     }, make("option", { value: "" }, "none: all is right"),
     ...names.map((name) => make("option", { value: name }, this.mistakes[name]?.what ?? name)));
     this.places = make("select", {
-      onchange: () => session.update({ where: Number(this.places.value), ...this._look(Number(this.places.value)) }),
+      onchange: () => this._plant(session.state.mistake, Number(this.places.value)),
     });
     this.verdict = make("div", {});
     this.verdict.style.flexBasis = "100%";
@@ -79,15 +80,21 @@ export class ControlsView {
       make("label", { class: "field" }, "In", this.places), this.verdict];
   }
 
-  /** Look at the first place where a mistake can be made. */
-  _first(name) {
-    const [where = -1] = name ? placesOf(this.session.network, name) : [];
-    return { where, ...this._look(where) };
+  /** Make a mistake, and look at the first number of its layer that it changes. */
+  _plant(mistake, where) {
+    const { session } = this;
+    session.update({ mistake, where });
+    const found = this._found();
+    const there = (position) => found.find(({ layer }) => layer === position);
+    const first = there(session.state.where) ?? there(found.at(-1)?.layer);
+    if (first) this._go(first.layer, first.own, first.indices[0]);
   }
 
-  _look(where) {
-    const { layers } = this.session.network;
-    return where < 0 ? {} : { layer: Math.min(where, layers.length - 1), at: "" };
+  _go(layer, own, index) {
+    const { session } = this;
+    const { id } = session.arrays(layer).find((entry) => entry.own === own);
+    const at = coordinates(session.array(id).shape, index).join(",");
+    session.update({ layer, array: own, at });
   }
 
   _showBroken() {
@@ -112,36 +119,53 @@ export class ControlsView {
       make("p", {}, said.sentence), said.seen ? make("pre", {}, said.seen) : null);
   }
 
-  /** Which arrays the mistake changes, each a button that goes there. */
-  _changes(names) {
+  /** The outputs and gradients that the mistake changes, from the network's input to its loss. */
+  _found() {
     const { session } = this;
+    if (session.broken() && this.foundIn === session.broken()) return this.found;
     const found = [];
-    session.network.layers.forEach((layer) => {
+    for (const layer of session.broken() ? session.network.layers : []) {
       for (const { own, id, name, role } of session.arrays(layer.position)) {
-        if (role !== "gradient" && role !== "output") continue;
+        if (role !== "gradient" && own !== "out") continue;
         const [wrong, right] = [session.array(id), session.array(id, { right: true })];
         const indices = differing(wrong, right);
         if (!indices.length) continue;
-        const largest = Math.max(...indices.slice(0, 1e5).map((i) => Math.abs(wrong.data[i] - right.data[i])));
+        const largest = indices.reduce((most, i) => Math.max(most, Math.abs(wrong.data[i] - right.data[i])), 0);
         found.push({ layer: layer.position, own, name, indices, size: wrong.data.length, largest });
       }
-    });
+    }
+    Object.assign(this, { found, foundIn: session.broken() });
+    return found;
+  }
+
+  /** Which arrays the mistake changes, each a button that goes there. */
+  _changes(names) {
+    const found = this._found();
+    const losses = this._losses();
+    if (!found.length && losses) return losses;
     if (!found.length) {
       return make("p", {}, "On this batch it changes no number: nobody would notice here. Try other examples, or more of them.");
     }
-    const go = ({ layer, own, indices }) => () => {
-      session.update({ layer, array: own, at: "" });
-      session.choose(own, indices[0]);
-    };
-    return make("details", { open: true },
+    return make("div", {}, losses, make("details", { open: true },
       make("summary", {}, `It changes ${found.length} ${found.length === 1 ? "array" : "arrays"}`),
       make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "What the mistake changes" },
         make("table", {}, make("thead", {}, make("tr", {}, ...["array", "layer"].map((title) => make("th", { scope: "col" }, title)),
           ...["numbers changed", "largest change"].map((title) => make("th", { scope: "col", class: "n" }, title)))),
         make("tbody", {}, ...found.map((each) => make("tr", {},
-          make("td", {}, make("button", { type: "button", class: "mono", onclick: go(each) }, each.name)),
+          make("td", {}, make("button", { type: "button", class: "mono", onclick: () => this._go(each.layer, each.own, each.indices[0]) }, each.name)),
           make("td", {}, names[each.layer]),
           make("td", { class: "n" }, `${count(each.indices.length)} of ${count(each.size)}`),
-          make("td", { class: "n mono" }, number(each.largest, 3))))))));
+          make("td", { class: "n mono" }, number(each.largest, 3)))))))));
+  }
+
+  /** The loss, where the mistake changes it. */
+  _losses() {
+    const { session } = this;
+    const { network, trace } = session.broken();
+    const { y } = session.batch();
+    const [wrong, right] = [network.loss(trace, y), session.network.loss(session.trace(), y)];
+    if (Math.abs(wrong - right) <= 1e-7 * Math.abs(right)) return null;
+    return make("p", {}, "The loss is ", make("b", { class: "mono differ" }, number(wrong)),
+      `, and should be ${number(right)}.`);
   }
 }

@@ -5,6 +5,7 @@ import { sharp } from "handgrad-page/views/charts";
 import { count, fill, make, number } from "handgrad-page/views/text";
 
 const SHOWN = 12; // terms in the table before the reader asks for all
+const PATCHES = 4; // channels whose patches are pictured
 const AGREE = 1e-4; // relative difference of float32 gradients and central differences
 
 /** Show an explanation in an element. */
@@ -16,7 +17,7 @@ export class ExplanationView {
    */
   constructor(palette, theory, report) {
     Object.assign(this, { palette, theory, report });
-    this.element = make("section", { class: "explained", "aria-label": "How this number came about" });
+    this.element = make("section", { class: "explained", tabindex: "-1", "aria-label": "How this number came about" });
     this.all = false;
   }
 
@@ -31,11 +32,10 @@ export class ExplanationView {
     fill(
       this.element,
       make("div", {},
-        make("h3", {}, make("span", { class: "mono" }, e.name), ` = ${number(e.value)}`),
         make("p", {}, e.says), this._formula(e),
-        make("p", { class: "formula filled" }, e.numbers), this._patches(e)),
-      make("div", {}, difference ? this._difference(e, difference, broken) : null,
-        this._way(e), this._terms(e)),
+        make("p", { class: "formula filled" }, e.numbers), this._patches(e),
+        difference ? this._difference(e, difference, broken) : null),
+      make("div", {}, this._way(e), this._terms(e)),
     );
   }
 
@@ -135,21 +135,25 @@ export class ExplanationView {
     this.element.querySelector(".terms + button, .scroll + button")?.focus();
   }
 
-  /** Patch, filter and products as three small pictures, one triple a channel. */
+  /** Patch, filter and products as three small pictures, for each channel, or of dx each filter. */
   _patches(e) {
-    if (e.operation !== "sum" || !e.boxes?.some(({ role }) => role === "filter")) return null;
-    const grids = channels(e.terms);
-    if (!grids) return null;
-    const shown = grids.slice(0, 4);
+    const roles = (e.boxes ?? []).map(({ role }) => role);
+    if (!roles.includes("filter")) return null;
+    const forward = roles.includes("patch");
+    const grids = gridsOf(e.terms, forward ? 1 : 0);
+    const noun = forward ? "channel" : "filter";
     const largest = (part) => Math.max(...grids.flatMap((grid) => grid[part].map(Math.abs)));
     const picture = (grid, part, name) => make("figure", {},
       this._picture(grid[part], grid.width, largest(part)), make("figcaption", {}, name));
-    return make("div", {}, ...shown.map((grid) => make("div", { class: "patches" },
-      picture(grid, "first", grids.length > 1 ? `patch, channel ${grid.channel}` : "patch"),
-      make("span", { class: "sign", "aria-hidden": "true" }, "∘"), picture(grid, "second", "filter"),
-      make("span", { class: "sign", "aria-hidden": "true" }, "="), picture(grid, "products", "products"),
-      make("span", { class: "mono" }, `sum ${number(grid.products.reduce((a, b) => a + b, 0))}`))),
-    grids.length > 4 ? make("p", { class: "soft" }, `and ${grids.length - 4} more channels`) : null);
+    const sign = (text) => make("span", { class: "sign", "aria-hidden": "true" }, text);
+    const triple = (grid) => make("div", { class: "patches" },
+      picture(grid, "first", `${forward ? "patch" : "dout"}${grids.length > 1 ? `, ${noun} ${grid.key}` : ""}`),
+      sign("∘"), picture(grid, "second", forward ? "filter" : "filter, turned by 180°"),
+      sign("="), picture(grid, "products", "products"),
+      make("span", { class: "mono" }, `sum ${number(grid.products.reduce((a, b) => a + b, 0))}`));
+    const left = grids.length - PATCHES;
+    return make("div", {}, ...grids.slice(0, PATCHES).map(triple),
+      left > 0 ? make("p", { class: "soft" }, `and ${left} more ${noun}s`) : null);
   }
 
   _picture(values, width, largest) {
@@ -181,24 +185,24 @@ function place({ array, index }) {
   return index?.length ? `${array}[${index.join(", ")}]` : array;
 }
 
-/** A convolution's terms by channel; the second factor's index is [filter, channel, row, column]. */
-function channels(terms) {
+/**
+ * A convolution's terms in grids, by one axis of the filter's index [filter, channel, row, column].
+ *
+ * The terms stand in reading order of the patch; the bias is in none.
+ */
+function gridsOf(terms, axis) {
   const grids = new Map();
-  for (const { factors, product } of terms) {
-    const filter = factors.find(({ index, array }) => index?.length === 4 && array.startsWith("W"));
-    const other = factors.find((factor) => factor !== filter);
-    if (!filter || !other) return null;
-    const [, channel, , column] = filter.index;
-    if (!grids.has(channel)) {
-      grids.set(channel, { channel, first: [], second: [], products: [], width: 0 });
-    }
-    const grid = grids.get(channel);
+  for (const { factors: [other, filter], product } of terms) {
+    if (filter?.index?.length !== 4) continue;
+    const key = filter.index[axis];
+    if (!grids.has(key)) grids.set(key, { key, first: [], second: [], products: [], columns: new Set() });
+    const grid = grids.get(key);
     grid.first.push(other.value);
     grid.second.push(filter.value);
     grid.products.push(product);
-    grid.width = Math.max(grid.width, column + 1);
+    grid.columns.add(filter.index[3]);
   }
-  return grids.size ? [...grids.values()] : null;
+  return [...grids.values()].map((grid) => ({ ...grid, width: grid.columns.size }));
 }
 
 /** MathML from the page's own content. */

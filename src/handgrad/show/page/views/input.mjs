@@ -59,14 +59,14 @@ export class InputView {
     this.select = make("select", {
       "aria-label": "Which one", onchange: () => this._go(Number(this.select.value)),
     }, ...names.map((name, row) => make("option", { value: String(row) }, name)));
-    this.select.style.width = "100%";
-    const step = (by) => () => this._go((this.session.state.row + by + rows.count) % rows.count);
+    const step = (by, sign, name) => make("button", {
+      type: "button", "aria-label": name, onclick: () => this._go((this.session.state.row + by + rows.count) % rows.count),
+    }, sign);
     const about = [rows.source ? `From ${rows.source}.` : "",
       rows.mistakes ? `The first ${rows.mistakes} are those that the model gets wrong${this.pictures ? ", with a dot" : ""}.` : ""];
     this.gallery = make("div", { class: "gallery", role: "group", "aria-label": "Pictures to choose from" });
-    return make("div", {}, this.pictures ? this.gallery : null, this.select,
-      make("div", { class: "line" }, make("button", { type: "button", onclick: step(-1) }, "Previous"),
-        make("button", { type: "button", onclick: step(1) }, "Next")),
+    return make("div", {}, this.pictures ? this.gallery : null,
+      make("div", { class: "which" }, step(-1, "‹", "Previous"), this.select, step(1, "›", "Next")),
       make("p", { class: "soft" }, about.filter(Boolean).join(" ")));
   }
 

@@ -2,8 +2,9 @@
 
 import { ArrayView } from "handgrad-page/views/array";
 import { ExplanationView } from "handgrad-page/views/explanation";
+import { coordinates } from "handgrad-page/views/layout";
 import { shortNames, words } from "handgrad-page/views/row";
-import { fill, make, plural, shapeText } from "handgrad-page/views/text";
+import { fill, make, number, plural, shapeText } from "handgrad-page/views/text";
 
 const WHAT = {
   x: "the layer’s input", out: "the layer’s output",
@@ -16,6 +17,7 @@ const WHAT = {
   dgamma: "gradient of the loss by the scale", dbeta: "gradient of the loss by the shift",
 };
 
+const REST = 500; // milliseconds
 const MOST = 4096; // entries that are outlined one by one
 
 export class InspectorView {
@@ -30,8 +32,10 @@ export class InspectorView {
     Object.assign(this, { element, session, palette, announce });
     this.explanation = new ExplanationView(palette, theory, report);
     this.head = make("div", { class: "inspector" });
-    this.arrays = make("div", { class: "arrays" });
-    element.append(this.head, this.arrays, this.explanation.element);
+    this.arrays = make("div", {});
+    // It stays in sight at the bottom while the arrays are, and heads what explains it.
+    this.peek = make("div", { class: "peek" });
+    element.append(this.head, this.arrays, this.peek, this.explanation.element);
     this.views = new Map();
     this.shape = "";
   }
@@ -55,13 +59,27 @@ export class InspectorView {
       id,
       view: new ArrayView({
         palette: this.palette, name, what: this._what(layer, own),
-        kind: id === "a0" ? "ink" : "signed",
+        kind: id === "a0" && session.subject.inputs.kind === "image" ? "ink" : "signed",
+        called: this._called(id),
         weights: role === "param" || (role === "gradient" && own !== "dx"),
         image: layer.shapeIn.length === 3 ? layer.shapeIn : this._imageBelow(layer),
         onChoose: (index) => this._choose(own, index),
       }),
     }]));
-    fill(this.arrays, ...[...this.views.values()].map(({ view }) => view.element));
+    const made = new Set(entries.filter(({ own, role }) => own === "out" || role === "gradient").map(({ own }) => own));
+    const of = (which) => [...this.views].filter(([own]) => made.has(own) === which).map(([, { view }]) => view.element);
+    fill(this.arrays, make("h4", {}, "What the layer computes"), make("div", { class: "arrays" }, ...of(true)),
+      make("h4", {}, "What it is made of"), make("div", { class: "arrays" }, ...of(false)));
+  }
+
+  /** What an entry of the network's input or of its scores is called. */
+  _called(id) {
+    const { subject, network } = this.session;
+    const { features, outputs, target } = subject;
+    if (id === "a0" && features) return ([, d]) => features[d];
+    const names = target?.names ?? outputs;
+    const scores = [`a${network.layers.length}`, `g${network.layers.length}`].includes(id);
+    return scores && names.length === network.outputShape[0] ? ([, c]) => names[c] : null;
   }
 
   _what(layer, own) {
@@ -109,11 +127,19 @@ export class InspectorView {
     this.explanation.show(found, { given: this._given(place), broken: Boolean(session.broken()) });
     this.text = found ? this.explanation.summary(found) : this._given(place);
     this._highlight(found?.explanation);
+    this._peek(place, found?.explanation);
   }
 
-  /** Tell those who do not see the screen what is chosen. */
-  tell() {
-    this.announce(this.text);
+  _peek({ name, shape, index, id }, explanation) {
+    const title = explanation?.name ?? `${name}[${coordinates(shape, index).join(", ")}]`;
+    const value = explanation?.value ?? this.session.array(id).data[index];
+    const how = explanation ? make("button", {
+      type: "button", onclick: () => {
+        this.explanation.element.scrollIntoView({ block: "start" });
+        this.explanation.element.focus({ preventScroll: true });
+      },
+    }, "How it came about") : null;
+    fill(this.peek, make("h3", {}, make("span", { class: "mono" }, title), ` = ${number(value)}`), how);
   }
 
   /** The entries of an array that the planted mistake has changed. */
@@ -140,9 +166,10 @@ export class InspectorView {
     const sources = this._sources(explanation);
     for (const { id, view } of this.views.values()) {
       const indices = sources.get(id);
-      if (indices?.size) {
-        view.mark([...view.highlights, { indices: [...indices].slice(0, MOST), style: "from" }]);
-      }
+      if (!indices?.size) continue;
+      const winner = explanation.boxes?.find((box) => box.role === "winner" && this._id(box) === id);
+      view.mark([...view.highlights, { indices: [...indices].slice(0, MOST), style: "from" },
+        ...(winner ? [{ indices: [this._flat(id, winner.from)], style: "from" }] : [])]);
     }
   }
 
@@ -155,7 +182,7 @@ export class InspectorView {
         ? this.session.array(id) : null;
       if (!tensor || index.length !== tensor.shape.length) return;
       if (!found.has(id)) found.set(id, new Set());
-      found.get(id).add(index.reduce((flat, at, axis) => flat * tensor.shape[axis] + at, 0));
+      found.get(id).add(this._flat(id, index));
     };
     for (const { factors } of explanation.terms ?? []) {
       for (const factor of factors) if (factor.array && factor.index) add(factor, factor.index);
@@ -164,6 +191,11 @@ export class InspectorView {
       for (const index of inside(box, MOST)) add(box, index);
     }
     return found;
+  }
+
+  _flat(id, index) {
+    const { shape } = this.session.array(id);
+    return index.reduce((flat, at, axis) => flat * shape[axis] + at, 0);
   }
 
   _id({ array, position }) {
@@ -176,7 +208,9 @@ export class InspectorView {
 
   _choose(own, index) {
     this.session.choose(own, index);
-    this.tell();
+    // Whoever walks with the arrow keys hears each value; the sentence waits for a rest.
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => this.announce(this.text), REST);
   }
 }
 

@@ -27,7 +27,7 @@ function wrap(length) {
   return { rows: Math.ceil(length / cols), cols };
 }
 
-const LEGIBLE = 128; // rows and columns of a matrix that is shown as one tile
+const LEGIBLE = [48, 64]; // rows and columns of a matrix that is shown as one tile, at most
 
 function together(shape, tiles, length, size) {
   return { shape, tiles, length, step: 1, units: 1, order: "together", ...size };
@@ -54,7 +54,7 @@ export function layoutOf(shape, { image = null, weights = false } = {}) {
   const flat = weights ? first : second;
   const pictures = image && image.length === 3 && product(image) === flat && flat > 1;
   const tile = pictures ? { rows: image[1], cols: image[2] } : null;
-  if (!tile && Math.max(first, second) <= LEGIBLE) {
+  if (!tile && first <= LEGIBLE[0] && second <= LEGIBLE[1]) {
     return together(shape, 1, size, { rows: first, cols: second });
   }
   const inner = tile ?? wrap(flat);

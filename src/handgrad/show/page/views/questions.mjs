@@ -114,6 +114,7 @@ export class QuestionsView {
       return make("a", {
         href: address(state), "data-question": question.number, onclick: (event) => {
           event.preventDefault();
+          if (session.trained) session.look(null);
           session.update({ ...state, label: null });
           guide.focus();
         },

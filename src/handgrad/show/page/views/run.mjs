@@ -5,7 +5,12 @@ import { Trainer, changed } from "handgrad-page/training";
 const MOST = 200; // rows that an accuracy is taken of
 const PROBE = 20; // rows that the gradients' sizes are taken of
 
-const UNITS = ["ReLU", "Sigmoid", "LeakyReLU", "Tanh", "GELU", "SiLU"];
+const ACTIVATIONS = ["ReLU", "Sigmoid", "LeakyReLU", "Tanh", "GELU", "SiLU"];
+
+/** What a run is of: another text, another run. */
+export function keyOf({ rule, rate, size, units, dropout, start, shuffle }) {
+  return [rule, rate, size, units, dropout, start, shuffle].join();
+}
 
 export class Run {
   /**
@@ -13,13 +18,12 @@ export class Run {
    * @param {import("handgrad-page/views/session").Rows} rows
    * @param {object} knobs  the session's state: rule, rate, size, units, dropout, start, shuffle
    */
-  constructor(network, rows, { rule, rate, size, units, dropout, start, shuffle }) {
+  constructor(network, rows, knobs) {
+    const { rule, rate, size, units, dropout, start, shuffle } = knobs;
     const activations = units === "as is" ? {}
-      : Object.fromEntries(UNITS.filter((kind) => kind !== units).map((kind) => [kind, units]));
+      : Object.fromEntries(ACTIVATIONS.filter((kind) => kind !== units).map((kind) => [kind, units]));
     this.network = changed(network, { activations, dropout, seed: start === "fresh" ? shuffle : null });
-    const kinds = (one) => one.layers.map(({ kind }) => kind).join();
-    /** Whether it is another architecture than the model's. */
-    this.altered = kinds(this.network) !== kinds(network);
+    this.key = keyOf(knobs);
     this.rows = rows;
     const { X, y } = taken(rows, 0, rows.train);
     this.trainer = new Trainer(this.network, X, y, {

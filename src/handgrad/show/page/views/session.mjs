@@ -10,6 +10,7 @@
  * @property {"classify" | "multilabel" | "regress"} task
  * @property {string[]} outputs  classes, labels or targets
  * @property {{names: string[], mean: number[], scale: number[]} | null} target  of a regression
+ * @property {string[] | null} features  what the numbers of an input vector are called
  * @property {object} inputs  what the inputs are, as `handgrad.show.content` describes them
  * @property {Rows | null} rows  examples to choose from
  * @property {Rows | null} training  rows to train on; the first `train` of them, the others validate
@@ -28,8 +29,9 @@
 
 import { differenceOf } from "handgrad-page/differences";
 import { explainBackward, explainForward } from "handgrad-page/explain";
-import { planted } from "handgrad-page/mistakes";
+import { MISTAKES, placesOf, planted } from "handgrad-page/mistakes";
 import { seeded } from "handgrad-page/random";
+import { RULES } from "handgrad-page/training";
 import { coordinates, parseCoordinates } from "handgrad-page/views/layout";
 
 export const VIEWS = { forward: "Forward", backward: "Backward", break: "Break it", train: "Train" };
@@ -40,6 +42,17 @@ export const DEFAULTS = {
   rule: "sgd_momentum", rate: 0.01, size: 20, units: "as is", dropout: true, start: "fresh",
   shuffle: 1, steps: 0,
 };
+
+/** What a ReLU may be exchanged for in training. */
+export const UNITS = ["as is", "ReLU", "Sigmoid"];
+
+/** How the formulas call what a pass keeps under another name. */
+const BETWEEN = { xHat: "x_hat", variance: "var" };
+
+const MOST_BATCH = 32;
+const MOST_SIZE = 1000;
+const MOST_STEPS = 5000; // that a link may ask for
+const MOST_SEED = 2 ** 31;
 
 /** What must be computed anew, and which views are told, when a part of the state changes. */
 const EXAMPLE = ["net", "source", "row", "raw", "label"];
@@ -98,10 +111,7 @@ export class Session {
     if (differs(EXAMPLE)) changed.add("example");
     if (differs(PASS)) changed.add("pass");
     if (differs(PLACE)) changed.add("place");
-    if (differs(["net"])) {
-      this.trained = null;
-      changed.add("network");
-    }
+    if (differs(["net"])) changed.add("network");
     if (changed.has("example") || changed.has("pass")) this._kept.clear();
     for (const listener of this._listeners) listener(changed);
   }
@@ -117,6 +127,7 @@ export class Session {
   }
 
   _take(changes) {
+    if ("net" in changes && changes.net !== this.state.net) this.trained = null;
     for (const [name, value] of Object.entries(changes)) {
       if (name in DEFAULTS) this.state[name] = value;
     }
@@ -126,20 +137,52 @@ export class Session {
   /** Bring what a stranger's link may ask for into what there is. */
   _settle() {
     const { state } = this;
-    const within = (value, low, high, otherwise) => (
-      Number.isInteger(value) && value >= low && value <= high ? value : otherwise);
-    if (!(state.view in VIEWS)) state.view = "forward";
-    if (!(state.net in this._make)) state.net = "model";
-    const rows = this.subject.rows;
-    if (state.source === "row" && !rows) state.source = "raw";
-    state.row = rows ? within(state.row, 0, rows.count - 1, 0) : 0;
-    state.layer = within(state.layer, 0, this.network.layers.length - 1, 0);
-    state.batch = within(state.batch, 1, 32, 4);
-    if (state.mode !== "train") state.mode = "test";
+    const oneOf = (name, values) => {
+      if (!values.includes(state[name])) state[name] = DEFAULTS[name];
+    };
+    const whole = (name, low, high) => {
+      const value = state[name];
+      if (!(Number.isInteger(value) && value >= low && value <= high)) state[name] = DEFAULTS[name];
+    };
+    oneOf("view", Object.keys(VIEWS));
+    oneOf("net", Object.keys(this._make));
+    const { rows } = this.subject;
+    oneOf("source", ["row", "raw"]);
+    if (!rows) state.source = "raw";
+    whole("row", 0, rows ? rows.count - 1 : 0);
+    whole("layer", 0, this.network.layers.length - 1);
+    whole("batch", 1, MOST_BATCH);
+    whole("seed", 0, MOST_SEED);
+    oneOf("mode", ["test", "train"]);
+    oneOf("rule", Object.keys(RULES));
+    oneOf("units", UNITS);
+    oneOf("start", ["fresh", "trained"]);
+    whole("size", 1, MOST_SIZE);
+    whole("shuffle", 0, MOST_SEED);
+    whole("steps", 0, MOST_STEPS);
+    if (!(state.rate > 0 && state.rate < Infinity)) state.rate = DEFAULTS.rate;
+    if (!this._isTarget(state.label)) state.label = null;
+    this._settlePlace();
+  }
+
+  _settlePlace() {
+    const { state } = this;
+    const places = Object.hasOwn(MISTAKES, state.mistake) ? placesOf(this.network, state.mistake) : [];
+    if (!places.length) state.mistake = "";
+    if (!places.includes(state.where)) state.where = places[0] ?? -1;
     const names = this.arrays().map(({ own }) => own);
     if (!names.includes(state.array)) {
       state.array = state.view === "forward" ? "out" : names.find((own) => own === "dW") ?? "dx";
     }
+  }
+
+  /** Whether a label can stand in the loss: a class, 0 or 1 a label, a number a target. */
+  _isTarget(label) {
+    const { task, outputs } = this.subject;
+    if (!Array.isArray(label)) return false;
+    if (task === "classify") return label.length === 1 && Object.hasOwn(outputs, label[0]);
+    const fits = task === "multilabel" ? (one) => one === 0 || one === 1 : Number.isFinite;
+    return label.length === this.network.outputShape[0] && label.every(fits);
   }
 
   _once(key, compute) {
@@ -221,7 +264,7 @@ export class Session {
     return this._once("broken", () => {
       const { mistake, where } = this.state;
       if (this.state.view !== "break" || !mistake) return null;
-      const network = planted(this.network, mistake, where < 0 ? "all" : where);
+      const network = planted(this.network, mistake, where);
       const trace = this._forward(network);
       return { network, trace, gradients: network.backward(trace, this.batch().y) };
     });
@@ -240,7 +283,7 @@ export class Session {
     const gradients = layer.trained.map((own) => (
       { own: `d${own}`, id: `d${of(own)}`, name: `d${of(own)}`, role: "gradient" }));
     return [
-      { own: "dout", id: `g${position + 1}`, name: "dout", role: "upstream" }, x, ...params,
+      ...(this.state.view === "break" ? [out] : []), { own: "dout", id: `g${position + 1}`, name: "dout", role: "upstream" }, x, ...params,
       ...this._between(layer), { own: "dx", id: `g${position}`, name: "dx", role: "gradient" },
       ...gradients,
     ];
@@ -250,7 +293,9 @@ export class Session {
   _between(layer) {
     const { position, kind, names } = layer;
     const found = [];
-    const add = (own) => found.push({ own, id: `${own}${position}`, name: own, role: "between" });
+    const add = (own) => found.push({
+      own, id: `${own}${position}`, name: BETWEEN[own] ?? own, role: "between",
+    });
     if (kind === "BatchNorm" && !this.training) {
       for (const own of ["running_mean", "running_var"]) {
         found.push({ own, id: names[own], name: names[own], role: "state" });

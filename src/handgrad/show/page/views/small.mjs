@@ -76,12 +76,12 @@ export function smallSubject() {
   });
   for (let step = 0; step < STEPS; step++) trainer.step();
   const rows = {
-    count: ROWS, mistakes: 0, train: 72, source: "drawn by this page",
+    count: ROWS, mistakes: 0, train: 72, source: "this page itself",
     raw: (row) => raws[row], input: (row) => encode(raws[row]), target: (row) => [labels[row]],
     name: (row) => `picture ${row}, ${OUTPUTS[labels[row]]}`,
   };
   return {
-    title: "A small network of every layer", network, task: "classify", outputs: OUTPUTS, target: null,
+    title: "A small network of every layer", network, task: "classify", outputs: OUTPUTS, target: null, features: null,
     inputs: { kind: "image", channels: 1, height: SIDE, width: SIDE, mean: [0], deviation: [255], drawn: true },
     rows, training: rows, encode, read, blank: BLANK,
   };

@@ -5,14 +5,6 @@ import { Inputs, rawOf } from "handgrad-page/inputs";
 import { modelFile } from "handgrad-page/model_file";
 import { Network } from "handgrad-page/network";
 
-/** The description of `handgrad.show.content` as `Network` takes it. */
-export function networkOf({ network }, arrays) {
-  const { kind, ...options } = network.loss;
-  const layers = network.layers.map(
-    ({ name, shape_in, shape_out, params, state, ...own }) => own);
-  return new Network({ ...network, layers, loss: kind, loss_options: options }, arrays);
-}
-
 /**
  * @param {object} content
  * @param {Object<string, TypedArray & {shape: number[]}>} arrays
@@ -20,7 +12,7 @@ export function networkOf({ network }, arrays) {
  */
 export function modelSubject(content, arrays) {
   const inputs = new Inputs(content.inputs);
-  const network = networkOf(content, arrays);
+  const network = new Network(content.network, arrays);
   return {
     title: content.title,
     network,
@@ -28,6 +20,7 @@ export function modelSubject(content, arrays) {
     outputs: content.outputs,
     target: content.task === "regress" ? content.target : null,
     inputs: content.inputs,
+    features: inputs.kind === "image" ? null : inputs.names,
     rows: rowsOf(content.rows, "rows", arrays, inputs),
     training: rowsOf(content.training, "training", arrays, inputs),
     encode: (raw) => inputs.encode(raw),
@@ -72,5 +65,9 @@ function rowsOf(rows, name, arrays, inputs) {
 /** What writes a model file of a network trained here, or null where the page cannot. */
 export function writerOf({ file }, arrays) {
   if (!file) return null;
-  return (network) => modelFile(network, file, arrays);
+  const others = Object.fromEntries(file.arrays.map(({ name, dtype, shape }) => {
+    const { buffer, byteOffset, byteLength } = arrays[`file/${name}`];
+    return [name, { dtype, shape, data: new Uint8Array(buffer, byteOffset, byteLength) }];
+  }));
+  return (network) => modelFile(network, { ...file, arrays: others });
 }

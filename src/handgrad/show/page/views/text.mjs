@@ -8,6 +8,7 @@ export function number(value, digits = 4) {
   if (!Number.isFinite(value)) return value > 0 ? "inf" : `${MINUS}inf`;
   if (value === 0) return "0";
   const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e6) return (value < 0 ? MINUS : "") + size;
   let text;
   if (size >= 1e5 || size < 1e-4) {
     const [mantissa, exponent] = size.toExponential(digits - 1).split("e");

@@ -2,9 +2,9 @@
 
 import { RULES } from "handgrad-page/training";
 import { ArrayView } from "handgrad-page/views/array";
-import { classColours, drawLoss } from "handgrad-page/views/charts";
+import { drawLoss } from "handgrad-page/views/charts";
 import { PlaneView } from "handgrad-page/views/plane";
-import { Run, accuracyOf, gradientSizes } from "handgrad-page/views/run";
+import { Run, accuracyOf, gradientSizes, keyOf } from "handgrad-page/views/run";
 import { shortNames } from "handgrad-page/views/row";
 import { count, fill, make, number, percent } from "handgrad-page/views/text";
 
@@ -47,9 +47,9 @@ export class TrainView {
 
   _knobs(network) {
     const kinds = network.layers.map(({ kind }) => kind);
-    const choose = (name, options, label, number_ = false) => {
+    const choose = (name, options, label) => {
       const select = make("select", {
-        onchange: () => this._again({ [name]: number_ ? Number(select.value) : select.value }),
+        onchange: () => this._again({ [name]: select.value }),
       }, ...options.map(([value, text]) => make("option", { value }, text)));
       this.knobs[name] = select;
       return make("label", { class: "field" }, label, select);
@@ -87,6 +87,7 @@ export class TrainView {
     }, name);
     const rows = this.session.subject.training;
     this.stopButton = button("Stop", () => this.stop());
+    this.stopButton.classList.add("stop");
     this.resetButton = button("Start again", () => this._again({}));
     this.lookButton = button("Look inside", () => this._look());
     this.saveButton = button("Download the model", () => this._download());
@@ -95,7 +96,7 @@ export class TrainView {
       button("An epoch", () => this.go(this._untilEpoch()), true),
     ];
     return make("div", {}, make("div", { class: "line" }, ...this.steppers, this.stopButton, this.resetButton,
-      this.lookButton, this.write ? this.saveButton : null),
+      this.lookButton, this.write && this.session.state.net === "model" ? this.saveButton : null),
     make("p", { class: "soft" }, `On ${count(rows.train)} rows`
       + `${rows.count > rows.train ? `; ${count(rows.count - rows.train)} more are held back to validate` : ""}`
       + `${rows.source ? ` (${rows.source})` : ""}.`));
@@ -200,7 +201,11 @@ export class TrainView {
       if (knob.type === "checkbox") knob.checked = this.session.state[name];
       else if (document.activeElement !== knob) knob.value = String(this.session.state[name]);
     }
-    if (!this.run && this.session.state.steps > 0) this.go(Math.min(this.session.state.steps, 5000));
+    if (this.run && this.run.key !== keyOf(this.session.state)) {
+      this.stop();
+      this.run = null;
+    }
+    if (!this.run && this.session.state.steps > 0) this.go(this.session.state.steps);
     else this._paint({ moving: Boolean(this.going) });
   }
 
@@ -210,8 +215,7 @@ export class TrainView {
     this.stopButton.disabled = !this.going;
     this.resetButton.disabled = !this.run;
     this.lookButton.disabled = !this.run || this.going > 0;
-    this.saveButton.disabled = !this.run || this.going > 0 || diverged || this.run.altered;
-    this.saveButton.title = this.run?.altered ? "A network with other units or without its dropout is another model." : "";
+    this.saveButton.disabled = !this.run || this.going > 0 || diverged;
   }
 
   _paint({ moving = false } = {}) {
@@ -249,7 +253,9 @@ export class TrainView {
 
   _paintWeights() {
     const network = this.run?.network ?? this._base().network;
-    if (this.weights && network.params[this.weightsName]) this.weights.show(network.params[this.weightsName]);
+    if (this.weights && network.params[this.weightsName]) {
+      this.weights.show(network.params[this.weightsName], this.run?.trainer.steps ?? 0);
+    }
   }
 
   _paintPlane() {
@@ -264,7 +270,7 @@ export class TrainView {
     const names = shortNames(this.run.network.layers);
     const sizes = gradientSizes(this.run);
     const largest = Math.max(...sizes.map(({ size }) => (Number.isFinite(size) ? size : 0)), 1e-300);
-    fill(this.sizes, make("table", { class: "scores" },
+    fill(this.sizes, make("table", { class: "scores sizes" },
       make("caption", { class: "unseen" }, "The mean size of an entry of each layer’s weight gradient"),
       make("tbody", {}, ...sizes.map(({ position, name, size }) => {
         const bar = make("i", {});
@@ -288,10 +294,6 @@ export class TrainView {
     this.announce("The model file was handed to your browser.");
   }
 
-  /** The colours of the classes in words and shapes, beneath the plane. */
-  static key(subject, palette) {
-    return subject.outputs.map((name, i) => [name, classColours(palette)[i % 6]]);
-  }
 }
 
 /** The running mean of the losses: a twentieth of each new one. */

@@ -1,0 +1,312 @@
+"""The page used as a reader does: click, draw, type, step, break; and pass the address on."""
+
+import base64
+import json
+
+import numpy as np
+import pytest
+
+from handgrad.models import load
+
+READY = "document.querySelector('#page:not([hidden])')"
+RESTING = "document.querySelector('.line button:disabled') && !document.querySelector('.stop:enabled')"
+ARRAYS = "[...document.querySelectorAll('.array .detail')].map(c => c.getAttribute('aria-label'))"
+PEEK = "document.querySelector('.peek h3').textContent"
+EXPLAINED = """
+(() => {
+  const text = (selector) => document.querySelector(`.explained ${selector}`)?.textContent ?? null;
+  return {
+    chosen: document.querySelector('.peek h3').textContent,
+    formula: text('.formula'), numbers: text('.formula.filled'),
+    agrees: text('.agree'), differs: text('.differ'), terms: text('.terms'),
+  };
+})()
+"""
+ANSWER = """
+({verdict: document.querySelector('.verdict').textContent,
+  scores: [...document.querySelectorAll('#answer .scores td.mono')].map(e => e.textContent)})
+"""
+
+
+def opened(tab, path, **state):
+    """Open a page in a state; wait until it stands."""
+    fragment = "#" + "&".join(f"{name}={value}" for name, value in state.items())
+    tab.go(path, fragment)
+    tab.wait(READY)
+
+
+def state_of(tab):
+    """The address's state."""
+    return tab.ask("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
+
+
+def minus(text):
+    """A number as the page writes it."""
+    return float(text.replace("\u2212", "-"))
+
+
+def press(tab, words, within="body"):
+    """Press the button with these words."""
+    tab.ask(
+        f"[...document.querySelectorAll({json.dumps(within + ' button')})]"
+        f".find(b => b.textContent === {json.dumps(words)}).click()"
+    )
+
+
+def choose(tab, label, value):
+    """Take an option of the select that stands in a label."""
+    tab.ask(
+        "(() => { const select = [...document.querySelectorAll('label')]"
+        f".find(l => l.textContent.startsWith({json.dumps(label)})).querySelector('select, input');"
+        f"select.value = {json.dumps(value)}; select.dispatchEvent(new Event('change')) }})()"
+    )
+
+
+@pytest.mark.parametrize("name", ["2.4", "5.4", "table"])
+@pytest.mark.parametrize("mode", ["test", "train"])
+def test_every_output_says_what_it_is_made_of(browser, shown, name, mode):
+    path, network = shown(name)
+    with browser.page() as tab:
+        for layer in range(len(network.layers)):
+            opened(tab, path, view="forward", mode=mode, layer=layer, array="out")
+            found = tab.ask(EXPLAINED)
+            assert found["chosen"].startswith("out["), found
+            total = found["numbers"].rsplit("= ", 1)[1]
+            chosen = found["chosen"].rsplit("= ", 1)[1]
+            assert minus(total) == pytest.approx(minus(chosen), rel=2e-3, abs=1e-6), found
+            assert found["formula"].startswith("out")
+        assert tab.complaints == []
+
+
+@pytest.mark.parametrize("name", ["2.4", "5.4", "table"])
+def test_every_gradient_agrees_with_central_differences(browser, shown, name):
+    path, network = shown(name)
+    with browser.page() as tab:
+        for layer in reversed(range(len(network.layers))):
+            opened(tab, path, view="backward", layer=layer, array="dx")
+            for label in tab.ask(ARRAYS):
+                own = label.split(",")[0]
+                if not own.startswith("d"):
+                    continue
+                tab.ask(
+                    f"document.querySelector('.detail[aria-label^=\"{own},\"]').focus()"
+                )
+                tab.key("End")
+                found = tab.ask(EXPLAINED)
+                assert found["chosen"].startswith(f"{own}["), found
+                kink = "kink" in (found["differs"] or "")
+                assert found["agrees"] or kink, (layer, own, found)
+        assert tab.complaints == []
+
+
+def test_a_click_chooses_the_entry_under_it(browser, shown):
+    path, _ = shown("5.4")
+    with browser.page() as tab:
+        opened(tab, path, view="backward", layer=0, array="dW")
+        x, y, side = tab.ask(
+            "(() => { const c = document.querySelector('.detail[aria-label^=\"dW1,\"]');"
+            "c.scrollIntoView({block: 'center'}); const r = c.getBoundingClientRect();"
+            "return [r.x, r.y, r.width] })()"
+        )
+        cell = side / 5  # the filters are 5 x 5
+        for kind in ("mousePressed", "mouseReleased"):
+            tab.mouse(kind, x + 3.5 * cell, y + 1.5 * cell)
+        assert tab.ask(PEEK).startswith("dW1[0, 0, 1, 3] = ")
+        assert state_of(tab)["at"] == "0,0,1,3"
+        tab.key("ArrowDown")
+        tab.key("ArrowLeft")
+        tab.key("PageDown")
+        assert tab.ask(PEEK).startswith("dW1[1, 0, 2, 2] = ")
+        assert "dW1[1, 0, 2, 2] = " in tab.wait(
+            "document.querySelector('#status').textContent.startsWith('dW1')"
+            " && document.querySelector('#status').textContent"
+        )
+        field = "document.querySelector('input[aria-label^=\"entry of dW1,\"]')"
+        tab.ask(f"({field}.value = '2, 0, 9, 0', {field}.dispatchEvent(new Event('change')))")
+        assert "Axis 2 goes from 0 to 4; got 9." in tab.ask("document.body.textContent")
+        tab.ask(f"({field}.value = '2, 0, 4, 0', {field}.dispatchEvent(new Event('change')))")
+        assert tab.ask(PEEK).startswith("dW1[2, 0, 4, 0] = ")
+
+
+def strokes(tab):
+    """A seven, as points of the window."""
+    x, y, side = tab.ask(
+        "(() => { const c = document.querySelector('.pad'); c.scrollIntoView({block: 'center'});"
+        "const r = c.getBoundingClientRect(); return [r.x, r.y, r.width] })()"
+    )
+    path = [(0.3, 0.25), (0.5, 0.25), (0.7, 0.25), (0.6, 0.45), (0.5, 0.65), (0.42, 0.85)]
+    return [(x + side * a, y + side * b) for a, b in path]
+
+
+@pytest.mark.parametrize("by", ["mouse", "touch", "keys"])
+def test_a_drawing_is_answered_at_once_and_passed_on(browser, shown, by):
+    path, _ = shown("4.4")
+    with browser.page(width=390, touch=by == "touch") as tab:
+        opened(tab, path, source="raw")
+        before = tab.ask(ANSWER)
+        if by == "mouse":
+            tab.drag(strokes(tab))
+        elif by == "touch":
+            tab.touch(strokes(tab))
+        else:
+            tab.ask("document.querySelector('.pad').focus()")
+            for key in (" ", *["ArrowRight"] * 6, *["ArrowDown"] * 10, " "):
+                tab.key(key)
+        after = tab.ask(ANSWER)
+        assert after["scores"] != before["scores"]
+        assert len(after["scores"]) == 10
+        tab.wait("location.hash.includes('raw=')")
+        address = tab.ask("location.hash")
+        press(tab, "Clear")
+        assert tab.ask(ANSWER) == before
+        tab.go(path, address)
+        tab.wait(READY)
+        assert tab.ask(ANSWER) == after
+        assert tab.complaints == []
+
+
+def test_sliders_move_the_answer(browser, shown):
+    path, _ = shown("table")
+    with browser.page() as tab:
+        opened(tab, path, row=3)
+        before = tab.ask(ANSWER)
+        tab.ask(
+            "(() => { const range = document.querySelector('.slider input[type=range]');"
+            "range.value = range.max; range.dispatchEvent(new Event('input')) })()"
+        )
+        assert tab.ask(ANSWER) != before
+        press(tab, "›")
+        tab.wait("location.hash.includes('row=4')")
+        assert state_of(tab).get("source") is None
+
+
+def test_a_mistake_changes_numbers_and_check_is_quoted(browser, shown):
+    path, _ = shown("5.4")
+    with browser.page() as tab:
+        opened(tab, path, view="break")
+        offered = tab.ask("[...document.querySelectorAll('#bar select')][0].options.length")
+        assert offered > 20
+        names = tab.ask("[...document.querySelector('#bar select').options].map(o => o.value)")
+        noticed = 0
+        for name in names[1:]:
+            choose(tab, "Mistake", name)
+            said = tab.ask("document.querySelector('#bar').textContent")
+            assert ("It changes" in said) or ("The loss is" in said) or ("no number" in said), name
+            noticed += "It changes" in said
+        assert noticed > 15
+        choose(tab, "Mistake", "relu-no-mask")
+        found = tab.ask(EXPLAINED)
+        assert found["chosen"].startswith("dx[")
+        rows = tab.ask("[...document.querySelectorAll('#bar tbody tr')].map(r => r.textContent)")
+        assert any(row.startswith("dx") for row in rows), rows
+        tab.click("#bar tbody button")
+        assert tab.ask(EXPLAINED)["differs"] == "They disagree."
+        choose(tab, "Mistake", "")
+        assert tab.ask(EXPLAINED)["agrees"] == "They agree."
+        assert tab.complaints == []
+
+
+def steps_done(tab, words, count):
+    """Press a button of training; wait until so many steps are done."""
+    press(tab, words)
+    tab.wait(f"location.hash.includes('steps={count}') && !document.querySelector('.stop:enabled')")
+    return tab.ask("[...document.querySelectorAll('.facts dd')].map(e => e.textContent)")
+
+
+@pytest.mark.parametrize("name", ["2.4", "5.4", "table"])
+def test_training_moves_on_and_an_address_repeats_it(browser, shown, name):
+    path, _ = shown(name)
+    with browser.page() as tab:
+        opened(tab, path, view="train", rule="adam", rate=0.003, size=10)
+        one = steps_done(tab, "One step", 1)
+        eleven = steps_done(tab, "Ten steps", 11)
+        assert one[0] == "1"
+        assert eleven[0] == "11"
+        assert minus(eleven[2]) < minus(one[2])
+        address = tab.ask("location.hash")
+        opened(tab, path)
+        tab.go(path, address)
+        tab.wait(READY)
+        tab.wait("document.querySelector('.facts dd')?.textContent === '11'")
+        assert tab.ask("[...document.querySelectorAll('.facts dd')].map(e => e.textContent)") == eleven
+        press(tab, "Look inside")
+        assert "trained here" in tab.ask("document.querySelector('#lead').textContent")
+        press(tab, "Back to the model")
+        assert tab.complaints == []
+
+
+def test_a_rate_too_high_is_said_to_diverge(browser, shown):
+    path, _ = shown("2.4")
+    with browser.page() as tab:
+        opened(tab, path, view="train", rule="sgd", rate=1e30, size=20)
+        press(tab, "Ten steps")
+        tab.wait("document.querySelector('#training .notice:not([hidden])')")
+        assert "Diverged" in tab.ask("document.querySelector('#training .notice').textContent")
+        assert tab.ask("[...document.querySelectorAll('button')].find(b => b.textContent === 'One step').disabled")
+        press(tab, "Start again")
+        assert not tab.ask("document.querySelector('#training .notice:not([hidden])')")
+
+
+def test_the_download_is_a_model(browser, shown, tmp_path):
+    path, network = shown("table")
+    with browser.page() as tab:
+        opened(tab, path, view="train", start="trained")
+        steps_done(tab, "Ten steps", 10)
+        tab.ask("(URL.createObjectURL = (blob) => { window.kept = blob; return 'data:,' }, 0)")
+        press(tab, "Download the model")
+        content = tab.ask(
+            "window.kept.arrayBuffer().then(b => btoa([...new Uint8Array(b)]"
+            ".map(c => String.fromCharCode(c)).join('')))"
+        )
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(base64.b64decode(content))
+    model = load(file)
+    assert model.network.params.keys() == network.params.keys()
+    moved = np.abs(model.network.params["W1"] - network.params["W1"]).max()
+    assert 0 < moved < 1
+
+
+@pytest.mark.parametrize("name", ["2.4", "5.4"])
+def test_each_question_leads_to_its_layer(browser, shown, name):
+    path, _ = shown(name)
+    kinds = {"1.1": "Dense", "1.2": "ReLU", "1.3": "Dropout", "1.4": "BatchNorm", "1.5": "Conv"}
+    with browser.page() as tab:
+        opened(tab, path)
+        numbers = tab.ask("[...document.querySelectorAll('.questions a')].map(a => a.dataset.question)")
+        assert numbers == [*kinds, "7.1", "7.2", "7.3"]
+        for number in numbers:
+            tab.ask(f"document.querySelector('[data-question=\"{number}\"]').click()")
+            assert number in tab.ask("document.querySelector('#guide h3').textContent")
+            if number in kinds:
+                assert tab.ask("document.querySelector('.inspector h3').textContent").startswith(kinds[number])
+                assert tab.ask(EXPLAINED)["formula"]
+            else:
+                assert tab.ask("!document.querySelector('#training').hidden")
+            href = tab.ask(f"document.querySelector('[data-question=\"{number}\"]').getAttribute('href')")
+            assert tab.ask("decodeURIComponent(location.hash)") == href
+        assert tab.complaints == []
+
+
+def test_the_keyboard_reaches_everything(browser, shown):
+    path, network = shown("5.4")
+    with browser.page() as tab:
+        opened(tab, path)
+        tab.ask("document.querySelector('.layers [tabindex=\"0\"]').focus()")
+        tab.key("End")
+        assert state_of(tab)["layer"] == str(len(network.layers) - 1)
+        tab.key("ArrowLeft")
+        assert state_of(tab)["layer"] == str(len(network.layers) - 2)
+        tab.ask("document.querySelector('#views [tabindex=\"0\"]').focus()")
+        tab.key("ArrowRight")
+        assert state_of(tab)["view"] == "backward"
+        assert tab.ask("document.activeElement.id") == "tab-backward"
+
+
+def test_a_strange_address_shows_the_page_all_the_same(browser, shown):
+    path, _ = shown("2.4")
+    strange = {"view": "sideways", "layer": "-3", "at": "9,9,9,9", "row": "1e9", "batch": "0.5",
+               "mistake": "__proto__", "net": "toString", "raw": "%5B1", "source": "raw", "label": "x"}  # fmt: skip
+    with browser.page() as tab:
+        opened(tab, path, **strange)
+        assert tab.ask(PEEK)
+        assert tab.complaints == []
