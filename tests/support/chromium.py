@@ -172,13 +172,13 @@ class Tab:
         return answer["result"].get("value")
 
     def wait(self, expression, seconds=20):
-        """Wait until an expression is true; give its value."""
+        """Wait until an expression is true, as JavaScript has it."""
         deadline = time.monotonic() + seconds
-        while not (found := self.ask(expression)):
+        while not self.ask(f"Boolean({expression})"):
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not within {seconds} s: {expression}")
+                said = "; ".join(self.complaints) or "nothing"
+                raise TimeoutError(f"not within {seconds} s: {expression}; the page said {said}")
             self._browser.listen(0.02)
-        return found
 
     def middle(self, selector):
         """Scroll an element into view; give the middle of it."""
