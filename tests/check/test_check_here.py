@@ -1,9 +1,11 @@
 """`here` judges functions as they are defined now, in a notebook, at a prompt, in a script."""
 
 import linecache
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from check_runs import GOOD, environment
@@ -156,6 +158,15 @@ def test_nothing_to_judge_is_one_line(capsys):
     names = {"__name__": "__main__", "here": here}
     exec("def fc_forward(x, w, b):\n    return 1\nhere()", names)
     assert "the source of fc_forward cannot be found: a plain Python" in capsys.readouterr().out
+
+
+def test_the_example_of_the_documentation(kernel, capsys):
+    page = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
+    (example,) = re.findall(
+        r"```python\n(from handgrad.check import here\n.*?)```", page, re.DOTALL
+    )
+    kernel.run(example)
+    assert "1 function: 1 passed." in capsys.readouterr().out
 
 
 def test_in_a_script(tmp_path):

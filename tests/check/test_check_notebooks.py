@@ -205,7 +205,9 @@ def test_of_two_definitions_that_counts_which_ran_last(tmp_path):
         at = 2 if passed == (first["source"] == CELLS[3]) else 3
         which = "was run last" if any(c["execution_count"] for c in (first, second)) else ""
         (note,) = submission.notes
-        assert note.startswith(f"relu_forward is defined in cell {at} and in cell {5 - at}; cell")
+        assert note.startswith(
+            f"cell {at}: relu_forward, which is defined in cell {5 - at}, too; this "
+        )
         assert which in note
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from handgrad.check.reading.cells import Cell, Document, notebook, script
 from handgrad.check.reading.definitions import Selection, select
-from handgrad.check.reading.magics import NOT_PARSED
+from handgrad.check.reading.magics import NOT_PARSED, parsed
 from handgrad.check.reading.names import unit_of_module
 from handgrad.errors import SubmissionError
 
@@ -55,7 +55,7 @@ class Program:
     def _nodes(self) -> Iterator[ast.AST]:
         for cell in self.document.cells if self.document is not None else ():
             try:
-                yield from ast.walk(ast.parse(cell.text))
+                yield from ast.walk(parsed(cell.text))
             except NOT_PARSED:
                 continue  # said of the cell already
 
@@ -68,7 +68,7 @@ class Program:
         used = sorted({statement.cell for statement in taken})
         kept = {number: place for place, number in enumerate(used)}
         shown: dict[str, str] = {}
-        for cell in cells:
+        for cell in (*(cells[number] for number in used), *(b.cell for b in self.selection.broken)):
             shown.setdefault(cell.label, cell.shown)
         content = {
             "shown": shown,
@@ -93,7 +93,7 @@ class Program:
         for name, places in selection.superseded.items():
             others = ", ".join(dict.fromkeys(places[1:]))
             which = "was run last" if self._runs() else "is the last"
-            notes.append(f"{name} is defined in {places[0]} and in {others}; {places[0]} {which}")
+            notes.append(f"{places[0]}: {name}, which is defined in {others}, too; this {which}")
         for name, (place, user) in selection.not_run.items():
             notes.append(
                 f"{place}: {name}, which {user} uses, is computed by code that is not run; "
