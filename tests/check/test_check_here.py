@@ -162,9 +162,7 @@ def test_nothing_to_judge_is_one_line(capsys):
 
 def test_the_example_of_the_documentation(kernel, capsys):
     page = (Path(__file__).parents[2] / "docs" / "check.md").read_text(encoding="utf-8")
-    (example,) = re.findall(
-        r"```python\n(from handgrad.check import here\n.*?)```", page, re.DOTALL
-    )
+    (example,) = re.findall(r"```python\n(from handgrad\.check import here.*?)```", page, re.S)
     kernel.run(example)
     assert "1 function: 1 passed." in capsys.readouterr().out
 
