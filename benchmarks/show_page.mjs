@@ -40,8 +40,8 @@ function rowsOf({ input_shape, loss }) {
 /** Median and quartiles of a call in milliseconds, after some that warm up. */
 async function timed(call, seconds) {
   const times = [], end = performance.now() + 1000 * seconds;
-  for (let i = 0; i < 10; i++) call();
-  while (performance.now() < end || times.length < 20) {
+  for (let i = 0; i < 3; i++) call();
+  while (performance.now() < end || times.length < 5) {
     const before = performance.now();
     let calls = 0; // a clock of a browser has steps of a tenth of a millisecond
     do {
@@ -49,7 +49,7 @@ async function timed(call, seconds) {
       calls += 1;
     } while (performance.now() - before < 2);
     times.push((performance.now() - before) / calls);
-    if (times.length % 20 === 0) await new Promise((done) => setTimeout(done));
+    if (times.length % 5 === 0) await new Promise((done) => setTimeout(done));
   }
   times.sort((a, b) => a - b);
   return [0.5, 0.25, 0.75].map((share) => times[Math.floor(share * times.length)]);

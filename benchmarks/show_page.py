@@ -75,7 +75,7 @@ def measured(folder: Path, browser: str, options: argparse.Namespace) -> dict[st
     address = f"http://127.0.0.1:{server.server_port}/index.html"
     process = subprocess.Popen([browser, *flags, address], stderr=subprocess.DEVNULL)
     try:
-        if not found["ready"].wait(60 + 40 * options.seconds):
+        if not found["ready"].wait(300 + 60 * options.seconds):
             raise SystemExit("the page sent nothing; open it by hand to see why")
     finally:
         process.terminate()

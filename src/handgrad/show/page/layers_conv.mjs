@@ -24,10 +24,10 @@ export const Conv = {
   forward(x, layer, { W, b }) {
     const { F, K, Q } = sizesOf(layer), N = x.shape[0];
     const out = zerosLike(x, [N, ...layer.shapeOut]);
-    const patches = zerosLike(x, [K, Q]);
+    const patches = zerosLike(x, [K, Q]), { byTap } = tableOf(layer);
     for (let n = 0; n < N; n++) {
-      readPatches(x, n, layer, patches);
-      if (b) for (let f = 0; f < F; f++) out.data.fill(b.data[f], (n * F + f) * Q, (n * F + f + 1) * Q);
+      readPatches(x, n, byTap, patches);
+      for (let f = 0, at = n * F * Q; b && f < F; f++, at += Q) out.data.fill(b.data[f], at, at + Q);
       const sizes = { rows: F, inner: K, columns: Q };
       product(sizes, matrix(W, K), matrix(patches, Q), matrix(out, Q, n * F * Q));
     }
@@ -37,15 +37,15 @@ export const Conv = {
   backward(dout, { x }, layer, { W, b }, needDx) {
     const { F, K, Q } = sizesOf(layer), N = x.shape[0];
     const dW = W.zeros(), dx = needDx ? x.zeros() : null;
-    const patches = zerosLike(x, [K, Q]);
+    const patches = zerosLike(x, [K, Q]), { byTap, byWindow } = tableOf(layer);
     for (let n = 0; n < N; n++) {
       const d = matrix(dout, Q, n * F * Q);
-      readPatches(x, n, layer, patches);
-      product({ rows: F, inner: Q, columns: K }, d, transposed(patches, Q), matrix(dW, K));
+      readPatches(x, n, byWindow, patches); // P^T
+      product({ rows: F, inner: Q, columns: K }, d, matrix(patches, K), matrix(dW, K));
       if (!needDx) continue;
       patches.data.fill(0);
       product({ rows: K, inner: F, columns: Q }, transposed(W, K), d, matrix(patches, Q));
-      addPatches(dx, n, layer, patches);
+      addPatches(dx, n, byTap, patches);
     }
     return b ? { dx, W: dW, b: sumOfFilters(dout, b) } : { dx, W: dW };
   },
@@ -55,43 +55,41 @@ function sizesOf({ shapeIn: [C], shapeOut: [F, OH, OW], settings: { size } }) {
   return { F, K: C * size * size, Q: OH * OW };
 }
 
+const tables = new WeakMap();
+
 /**
- * Call f(offset in the image, offset in the patches, how many) for each row of pixels that a tap
- * of the filter reads: the pixels are `stride` apart, and those outside the image are left out.
+ * Where in an image each number of its patches stands, -1 outside: {byTap: (K, Q), byWindow: (Q, K)}.
  */
-function eachRow({ shapeIn: [C, H, W], shapeOut: [, OH, OW], settings }, f) {
+function tableOf(layer) {
+  if (tables.has(layer)) return tables.get(layer);
+  const { shapeIn: [C, H, W], shapeOut: [, OH, OW], settings } = layer, { K, Q } = sizesOf(layer);
   const { size, stride, padding } = settings;
-  for (let c = 0, row = 0; c < C; c++) {
+  const byTap = new Int32Array(K * Q), byWindow = new Int32Array(K * Q);
+  for (let c = 0, tap = 0; c < C; c++) {
     for (let k = 0; k < size; k++) {
-      for (let l = 0; l < size; l++, row++) {
-        const first = Math.max(0, Math.ceil((padding - l) / stride));
-        const end = Math.min(OW, Math.floor((W - 1 + padding - l) / stride) + 1);
-        for (let i = 0; i < OH; i++) {
-          const y = i * stride + k - padding;
-          if (y < 0 || y >= H) continue;
-          const pixel = (c * H + y) * W + first * stride + l - padding;
-          f(pixel, (row * OH + i) * OW + first, end - first);
+      for (let l = 0; l < size; l++, tap++) {
+        for (let window = 0; window < Q; window++) {
+          const y = Math.floor(window / OW) * stride + k - padding;
+          const x = (window % OW) * stride + l - padding;
+          const inside = y >= 0 && y < H && x >= 0 && x < W;
+          byTap[tap * Q + window] = byWindow[window * K + tap] = inside ? (c * H + y) * W + x : -1;
         }
       }
     }
   }
+  tables.set(layer, { byTap, byWindow });
+  return tables.get(layer);
 }
 
-function readPatches(x, n, layer, patches) {
-  const image = n * (x.size / x.shape[0]), { stride, padding } = layer.settings;
-  if (padding) patches.data.fill(0);
-  const from = x.data, to = patches.data;
-  eachRow(layer, (pixel, at, count) => {
-    for (let j = 0; j < count; j++) to[at + j] = from[image + pixel + j * stride];
-  });
+function readPatches(x, n, table, patches) {
+  const image = n * (x.size / x.shape[0]), from = x.data, to = patches.data;
+  for (let i = 0; i < table.length; i++) to[i] = table[i] < 0 ? 0 : from[image + table[i]];
 }
 
-function addPatches(dx, n, layer, patches) {
-  const image = n * (dx.size / dx.shape[0]), { stride } = layer.settings;
-  const from = patches.data, to = dx.data;
-  eachRow(layer, (pixel, at, count) => {
-    for (let j = 0; j < count; j++) to[image + pixel + j * stride] += from[at + j];
-  });
+// A pixel stands in the patches once for each window that reads it.
+function addPatches(dx, n, table, patches) {
+  const image = n * (dx.size / dx.shape[0]), from = patches.data, to = dx.data;
+  for (let i = 0; i < table.length; i++) if (table[i] >= 0) to[image + table[i]] += from[i];
 }
 
 function sumOfFilters(dout, b) {

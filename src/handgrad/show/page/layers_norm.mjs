@@ -60,57 +60,59 @@ const BATCH_NORM = {
   // (dout - dbeta / m - x_hat dgamma / m), m numbers a channel; in testing the first term alone.
   backward(dout, { x, xHat, inverseStd, moved }, layer, { gamma, beta }) {
     const dgamma = gamma.zeros(), dbeta = beta.zeros(), dx = x.zeros();
-    const [N, C, P] = channelsOf(x.shape);
+    const [N, C, P] = channelsOf(x.shape), from = dout.data, hat = xHat.data, to = dx.data;
     for (let c = 0; c < C; c++) {
       let sum = 0, sumHat = 0;
-      eachOfChannel(N, C, P, c, (i) => {
-        sum += dout.data[i];
-        sumHat += dout.data[i] * xHat.data[i];
-      });
+      for (let n = 0; n < N; n++) {
+        for (let i = (n * C + c) * P, end = i + P; i < end; i++) {
+          sum += from[i];
+          sumHat += from[i] * hat[i];
+        }
+      }
       dgamma.data[c] = sumHat;
       dbeta.data[c] = sum;
       const factor = gamma.data[c] * inverseStd[c];
       const mean = moved ? sum / (N * P) : 0, meanHat = moved ? sumHat / (N * P) : 0;
-      eachOfChannel(N, C, P, c, (i) => {
-        dx.data[i] = factor * (dout.data[i] - mean - xHat.data[i] * meanHat);
-      });
+      for (let n = 0; n < N; n++) {
+        for (let i = (n * C + c) * P, end = i + P; i < end; i++) {
+          to[i] = factor * (from[i] - mean - hat[i] * meanHat);
+        }
+      }
     }
     return { dx, gamma: dgamma, beta: dbeta };
   },
 };
 
-/** Call f with the offset of each number of channel c, examples first. */
-export function eachOfChannel(N, C, P, c, f) {
-  for (let n = 0; n < N; n++) {
-    const start = (n * C + c) * P;
-    for (let i = start; i < start + P; i++) f(i);
-  }
-}
-
 /** Mean and variance of each channel. */
 export function channelStatistics(x) {
-  const [N, C, P] = channelsOf(x.shape);
+  const [N, C, P] = channelsOf(x.shape), from = x.data;
   const mean = new Float64Array(C), variance = new Float64Array(C);
   for (let c = 0; c < C; c++) {
     let sum = 0, squares = 0;
     // From the first number on: the mean of what is constant is then that, to the last bit.
-    const first = x.data[c * P];
-    eachOfChannel(N, C, P, c, (i) => (sum += x.data[i] - first));
-    mean[c] = first + sum / (N * P);
-    eachOfChannel(N, C, P, c, (i) => (squares += (x.data[i] - mean[c]) ** 2));
+    const first = from[c * P];
+    for (let n = 0; n < N; n++) {
+      for (let i = (n * C + c) * P, end = i + P; i < end; i++) sum += from[i] - first;
+    }
+    const centre = first + sum / (N * P);
+    for (let n = 0; n < N; n++) {
+      for (let i = (n * C + c) * P, end = i + P; i < end; i++) squares += (from[i] - centre) ** 2;
+    }
+    mean[c] = centre;
     variance[c] = squares / (N * P);
   }
   return { mean, variance };
 }
 
 function normalised(x, mean, inverseStd, { gamma, beta }) {
-  const [N, C, P] = channelsOf(x.shape);
-  const xHat = x.zeros(), out = x.zeros();
-  for (let c = 0; c < C; c++) {
-    eachOfChannel(N, C, P, c, (i) => {
-      xHat.data[i] = (x.data[i] - mean[c]) * inverseStd[c];
-      out.data[i] = gamma.data[c] * xHat.data[i] + beta.data[c];
-    });
+  const [N, C, P] = channelsOf(x.shape), xHat = x.zeros(), out = x.zeros();
+  const from = x.data, hat = xHat.data, to = out.data;
+  for (let row = 0; row < N * C; row++) {
+    const c = row % C, centre = mean[c], scale = inverseStd[c], g = gamma.data[c], b = beta.data[c];
+    for (let i = row * P, end = i + P; i < end; i++) {
+      hat[i] = (from[i] - centre) * scale;
+      to[i] = g * hat[i] + b;
+    }
   }
   return { xHat, out };
 }

@@ -21,27 +21,39 @@ export function eachWindow(N, { shapeIn: [C, H, W], shapeOut: [, OH, OW], settin
   }
 }
 
+/** Where the largest of size x size pixels stands; NaN is larger than all. */
+function largestOf(from, first, size, W) {
+  let winner = first, largest = from[first];
+  for (let k = 0; k < size; k++) {
+    for (let i = first + k * W, end = i + size; i < end; i++) {
+      const value = from[i];
+      if (value > largest || (value !== value && largest === largest)) {
+        winner = i;
+        largest = value;
+      }
+    }
+  }
+  return winner;
+}
+
 /** The largest pixel of each window; of several that are largest, the first in reading order. */
 export const MaxPool = {
   outputShape,
 
   forward(x, layer) {
-    const { size } = layer.settings, W = x.shape[3];
-    const out = zerosLike(x, [x.shape[0], ...layer.shapeOut]);
-    const winners = new Int32Array(out.size);
-    eachWindow(x.shape[0], layer, (at, first) => {
-      let winner = first;
-      for (let k = 0; k < size; k++) {
-        for (let i = first + k * W; i < first + k * W + size; i++) {
-          // NaN is larger than all.
-          if (x.data[i] > x.data[winner] || (x.data[i] !== x.data[i] && x.data[winner] === x.data[winner])) {
-            winner = i;
-          }
+    const { shapeIn: [C, H, W], shapeOut: [, OH, OW], settings: { size, stride } } = layer;
+    const step = stride ?? size, N = x.shape[0], from = x.data;
+    const out = zerosLike(x, [N, C, OH, OW]), winners = new Int32Array(out.size);
+    for (let channel = 0, at = 0; channel < N * C; channel++) {
+      for (let i = 0; i < OH; i++) {
+        for (let j = 0; j < OW; j++, at++) {
+          const first = (channel * H + i * step) * W + j * step;
+          const winner = largestOf(from, first, size, W);
+          winners[at] = winner;
+          out.data[at] = from[winner];
         }
       }
-      winners[at] = winner;
-      out.data[at] = x.data[winner];
-    });
+    }
     return { x, out, winners };
   },
 

@@ -30,8 +30,8 @@ export function plainProduct({ rows, inner, columns }, A, B, C) {
 
 const vectors = vectorProduct();
 
-// Below, copying to the vectors' memory costs more than they gain: a single row reads B just once.
-const FEW_ROWS = 4, FEW_PRODUCTS = 20_000;
+// Below, copying to the vectors' memory costs more than they gain.
+const FEW = 50_000;
 
 /**
  * The same, faster: by vectors where it is large and of float32; else four of B's rows at a time, or
@@ -39,8 +39,7 @@ const FEW_ROWS = 4, FEW_PRODUCTS = 20_000;
  */
 export function product(sizes, A, B, C) {
   const { rows, inner, columns } = sizes;
-  const large = rows >= FEW_ROWS && rows * inner * columns >= FEW_PRODUCTS;
-  if (vectors && large && C.data instanceof Float32Array) vectors(sizes, A, B, C);
+  if (vectors && rows * inner * columns >= FEW && C.data instanceof Float32Array) vectors(sizes, A, B, C);
   else plainlyFast(sizes, A, B, C);
 }
 

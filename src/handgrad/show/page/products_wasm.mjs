@@ -1,18 +1,20 @@
 /**
  * The matrix product of float32 in WebAssembly, four numbers an instruction: C += A B.
  *
- * It computes what `plainProduct` of `products.mjs` does, for rows in fours and columns in eights.
- * The instructions are assembled here, as a page brings no compiler; in plain words they are
+ * It computes what `plainProduct` of `products.mjs` does, for whole blocks of rows and columns. The
+ * instructions are assembled here, as a page brings no compiler; in plain words they are
  *
- *   for each eight columns j of B:
- *     copy them to a panel, so that what is read over and over lies together
- *     for each four rows i of A:
- *       sums = C[i .. i + 3, j .. j + 7]            (eight vectors, which stay in registers)
- *       for each k: for each of the rows r: sums[r] += A[i + r, k] * panel[k]
- *       C[i .. i + 3, j .. j + 7] = sums
+ *   for each block of columns j of B:
+ *     for each block of rows i of A:
+ *       sums = C[i ..., j ...]               (eight vectors, which stay in registers)
+ *       for each k: for each of the rows r: sums[r] += A[i + r, k] * B[k, j ...]
+ *       C[i ..., j ...] = sums
+ *
+ * A block is four rows and eight columns, and B's columns are copied to a panel first, so that what
+ * is read over and over lies together; or, where B is read just once, one row and 32 columns.
  */
 
-const I32 = 0x7f, V128 = 0x7b, ROWS = 4, COLUMNS = 8, WIDTH = 4 * COLUMNS; // a panel's row in bytes
+const I32 = 0x7f, V128 = 0x7b;
 
 // Numbers as the format has them: seven bits a byte, the last byte's highest bit 0.
 function unsigned(value) {
@@ -42,65 +44,72 @@ const until = (local, end, body) => [0x03, 0x40, ...body, ...get(local), ...get(
 
 // Parameters: addresses and steps in bytes. Then the locals.
 const NAMES = [
-  "a", "b", "c", "panel", "rowsEnd", "panelEnd", "rowBytes", "aRow", "aColumn",
-  "jEnd", "i", "at", "source", "a0", "a1", "a2", "a3", "c0", "c1", "c2", "c3",
+  "a", "b", "c", "panel", "rowsEnd", "bEnd", "rowBytes", "aRow", "aColumn",
+  "jEnd", "i", "at", "end", "source", "a0", "a1", "a2", "a3", "c0", "c1", "c2", "c3",
 ];
 const L = Object.fromEntries(NAMES.map((name, i) => [name, i]));
-const PARAMETERS = 9, FIRST_SUM = NAMES.length, LEFT = FIRST_SUM + 2 * ROWS, RIGHT = LEFT + 1, ONE = LEFT + 2;
-const rows = [0, 1, 2, 3];
-const sum = (row, half) => FIRST_SUM + 2 * row + half;
+const PARAMETERS = 9, SUMS = 8, FIRST_SUM = NAMES.length, ONE = FIRST_SUM + SUMS, OF_B = ONE + 1;
+const VECTORS = SUMS + 1 + SUMS;
+const range = (count) => Array.from({ length: count }, (_, i) => i);
 
-const packPanel = [
-  ...copy(L.b, L.source),
-  ...copy(L.panel, L.at),
-  ...until(L.at, L.panelEnd, [
-    ...[0, 16].flatMap((half) => [...get(L.at), ...get(L.source), ...load(half), ...store(half)]),
-    ...advance(L.source, get(L.rowBytes)),
-    ...advance(L.at, constant(WIDTH)),
-  ]),
-];
+/** The function for blocks of so many rows, each of so many vectors of four columns. */
+function blocksOf({ rows: ROWS, vectors, packed }) {
+  const width = 16 * vectors; // a block's row in bytes
+  const rows = range(ROWS), each = range(vectors), sum = (row, vector) => FIRST_SUM + row * vectors + vector;
+  const eachSum = (f) => rows.flatMap((row) => each.flatMap((vector) => f(row, vector)));
 
-const eachSum = (f) => rows.flatMap((row) => [0, 1].flatMap((half) => f(row, half)));
+  const packPanel = [
+    ...copy(L.b, L.source),
+    ...copy(L.panel, L.at),
+    ...until(L.source, L.bEnd, [
+      ...each.flatMap((vector) => [...get(L.at), ...get(L.source), ...load(16 * vector), ...store(16 * vector)]),
+      ...advance(L.source, get(L.rowBytes)),
+      ...advance(L.at, constant(width)),
+    ]),
+    ...copy(L.at, L.end),
+  ];
 
-const fourRows = [
-  ...eachSum((row, half) => [...get(L.c0 + row), ...load(16 * half), ...set(sum(row, half))]),
-  ...copy(L.panel, L.at),
-  ...until(L.at, L.panelEnd, [
-    ...get(L.at), ...load(0), ...set(LEFT),
-    ...get(L.at), ...load(16), ...set(RIGHT),
-    ...rows.flatMap((row) => [
-      ...get(L.a0 + row), ...SPLAT, ...set(ONE),
-      ...[LEFT, RIGHT].flatMap((vector, half) => [
-        ...get(ONE), ...get(vector), ...TIMES, ...get(sum(row, half)), ...PLUS, ...set(sum(row, half)),
+  const oneBlock = [
+    ...eachSum((row, vector) => [...get(L.c0 + row), ...load(16 * vector), ...set(sum(row, vector))]),
+    ...copy(packed ? L.panel : L.b, L.at),
+    ...until(L.at, packed ? L.end : L.bEnd, [
+      ...each.flatMap((vector) => [...get(L.at), ...load(16 * vector), ...set(OF_B + vector)]),
+      ...rows.flatMap((row) => [
+        ...get(L.a0 + row), ...SPLAT, ...set(ONE),
+        ...each.flatMap((vector) => [
+          ...get(ONE), ...get(OF_B + vector), ...TIMES, ...get(sum(row, vector)), ...PLUS, ...set(sum(row, vector)),
+        ]),
+        ...advance(L.a0 + row, get(L.aColumn)),
       ]),
-      ...advance(L.a0 + row, get(L.aColumn)),
+      ...advance(L.at, packed ? constant(width) : get(L.rowBytes)),
     ]),
-    ...advance(L.at, constant(WIDTH)),
-  ]),
-  ...eachSum((row, half) => [...get(L.c0 + row), ...get(sum(row, half)), ...store(16 * half)]),
-];
+    ...eachSum((row, vector) => [...get(L.c0 + row), ...get(sum(row, vector)), ...store(16 * vector)]),
+  ];
 
-// The addresses of four rows, each a step behind the one before.
-const following = (first, start, step) => rows.flatMap((row) =>
-  (row ? [...get(first + row - 1), ...step, ...ADD, ...set(first + row)] : copy(start, first)));
+  // The addresses of the block's rows, each a step behind the one before.
+  const following = (first, start, step) => rows.flatMap((row) =>
+    (row ? [...get(first + row - 1), ...step, ...ADD, ...set(first + row)] : copy(start, first)));
+  const times = (local) => [...get(local), ...constant(ROWS), ...MULTIPLY];
 
-const BODY = [
-  ...get(L.b), ...get(L.rowBytes), ...ADD, ...set(L.jEnd),
-  ...until(L.b, L.jEnd, [
-    ...packPanel,
-    ...copy(L.a, L.i),
-    ...copy(L.c, L.c3),
-    ...until(L.i, L.rowsEnd, [
-      ...following(L.a0, L.i, get(L.aRow)),
-      ...following(L.c0, L.c3, get(L.rowBytes)),
-      ...fourRows,
-      ...advance(L.c3, get(L.rowBytes)),
-      ...advance(L.i, [...get(L.aRow), ...constant(ROWS), ...MULTIPLY]),
+  return [
+    ...get(L.b), ...get(L.rowBytes), ...ADD, ...set(L.jEnd),
+    ...until(L.b, L.jEnd, [
+      ...(packed ? packPanel : []),
+      ...copy(L.a, L.i),
+      ...copy(L.c, L.source),
+      ...until(L.i, L.rowsEnd, [
+        ...following(L.a0, L.i, get(L.aRow)),
+        ...following(L.c0, L.source, get(L.rowBytes)),
+        ...oneBlock,
+        ...advance(L.source, times(L.rowBytes)),
+        ...advance(L.i, times(L.aRow)),
+      ]),
+      ...[L.b, L.bEnd, L.c].flatMap((local) => advance(local, constant(width))),
     ]),
-    ...advance(L.c, constant(WIDTH)),
-    ...advance(L.b, constant(WIDTH)),
-  ]),
-];
+  ];
+}
+
+const MANY_ROWS = { rows: 4, vectors: 2, packed: true }, ONE_ROW = { rows: 1, vectors: 8, packed: false };
 
 function section(id, content) {
   return [id, ...unsigned(content.length), ...content];
@@ -108,15 +117,18 @@ function section(id, content) {
 const text = (word) => [word.length, ...new TextEncoder().encode(word)];
 
 function moduleBytes() {
-  const locals = [2, ...unsigned(NAMES.length - PARAMETERS), I32, ...unsigned(2 * ROWS + 3), V128];
-  const code = [...locals, ...BODY, 0x0b];
+  const locals = [2, ...unsigned(NAMES.length - PARAMETERS), I32, ...unsigned(VECTORS), V128];
+  const functions = [MANY_ROWS, ONE_ROW].map((block) => {
+    const code = [...locals, ...blocksOf(block), 0x0b];
+    return [...unsigned(code.length), ...code];
+  });
   return Uint8Array.from([
     0, 0x61, 0x73, 0x6d, 1, 0, 0, 0,
     ...section(1, [1, 0x60, PARAMETERS, ...new Array(PARAMETERS).fill(I32), 0]),
     ...section(2, [1, ...text("page"), ...text("memory"), 2, 0, 1]),
-    ...section(3, [1, 0]),
-    ...section(7, [1, ...text("multiply"), 0, 0]),
-    ...section(10, [1, ...unsigned(code.length), ...code]),
+    ...section(3, [2, 0, 0]),
+    ...section(7, [2, ...text("manyRows"), 0, 0, ...text("oneRow"), 0, 1]),
+    ...section(10, [2, ...functions.flat()]),
   ]);
 }
 
@@ -129,28 +141,29 @@ function moduleBytes() {
 export function vectorProduct() {
   if (typeof WebAssembly === "undefined") return null;
   const memory = new WebAssembly.Memory({ initial: 1 });
-  let multiply;
   try {
     const instance = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes()), { page: { memory } });
-    ({ multiply } = instance.exports);
+    const { manyRows, oneRow } = instance.exports;
+    return (sizes, A, B, C) => (sizes.rows < MANY_ROWS.rows
+      ? multiplied(memory, oneRow, ONE_ROW, sizes, A, B, C)
+      : multiplied(memory, manyRows, MANY_ROWS, sizes, A, B, C));
   } catch (error) {
     if (error instanceof WebAssembly.CompileError || error instanceof EvalError) return null;
     throw error;
   }
-  return (sizes, A, B, C) => multiplied(memory, multiply, sizes, A, B, C);
 }
 
 const upTo = (multiple, value) => Math.ceil(value / multiple) * multiple;
 
 /** Copy the arrays in, with zeros up to whole blocks, run, and copy C out. */
-function multiplied(memory, multiply, { rows: count, inner, columns }, A, B, C) {
-  const high = upTo(ROWS, count), wide = upTo(COLUMNS, columns);
+function multiplied(memory, run, block, { rows: count, inner, columns }, A, B, C) {
+  const high = upTo(block.rows, count), wide = upTo(4 * block.vectors, columns);
   // A keeps its order where it stands transposed: its steps are arguments.
   const turned = A.rowStep === 1 && A.columnStep !== 1;
   const [aRow, aColumn] = turned ? [1, high] : [inner, 1];
   const at = { A: 0, B: high * inner, C: (high + wide) * inner };
   at.panel = at.C + high * wide;
-  const numbers = at.panel + inner * COLUMNS, missing = 4 * numbers - memory.buffer.byteLength;
+  const numbers = at.panel + inner * 4 * block.vectors, missing = 4 * numbers - memory.buffer.byteLength;
   if (missing > 0) memory.grow(Math.ceil(missing / 65536));
   const all = new Float32Array(memory.buffer);
   if (turned) copyRows(A, inner, count, A.columnStep, all, at.A, high);
@@ -160,9 +173,9 @@ function multiplied(memory, multiply, { rows: count, inner, columns }, A, B, C) 
   else copyTurned(B, inner, columns, all, at.B, wide);
   copyRows(C, count, columns, columns, all, at.C, wide);
   const bytes = (address) => 4 * address;
-  multiply(
+  run(
     bytes(at.A), bytes(at.B), bytes(at.C), bytes(at.panel), bytes(at.A + high * aRow),
-    bytes(numbers), bytes(wide), bytes(aRow), bytes(aColumn),
+    bytes(at.C), bytes(wide), bytes(aRow), bytes(aColumn),
   );
   for (let i = 0; i < count; i++) {
     const start = at.C + i * wide;

@@ -48,8 +48,8 @@ export class Tensor {
 
   /** A new tensor with f of each entry. */
   map(f) {
-    const out = this.zeros();
-    for (let i = 0; i < out.data.length; i++) out.data[i] = f(this.data[i], i);
+    const out = this.zeros(), from = this.data, to = out.data;
+    for (let i = 0; i < to.length; i++) to[i] = f(from[i], i);
     return out;
   }
 }
