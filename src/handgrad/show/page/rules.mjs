@@ -39,8 +39,9 @@ const STEPS = {
   sgd_momentum(w, dw, { learning_rate: rate, momentum }, state) {
     const velocity = kept(state, "velocity", w);
     for (let i = 0; i < w.length; i++) {
-      velocity[i] = momentum * velocity[i] - rate * dw[i];
-      w[i] += velocity[i];
+      const next = momentum * velocity[i] - rate * dw[i];
+      velocity[i] = next;
+      w[i] += next;
     }
   },
 
@@ -48,8 +49,9 @@ const STEPS = {
   nesterov(w, dw, { learning_rate: rate, momentum }, state) {
     const velocity = kept(state, "velocity", w);
     for (let i = 0; i < w.length; i++) {
-      velocity[i] = momentum * velocity[i] + dw[i];
-      w[i] -= rate * (dw[i] + momentum * velocity[i]);
+      const next = momentum * velocity[i] + dw[i];
+      velocity[i] = next;
+      w[i] -= rate * (dw[i] + momentum * next);
     }
   },
 
@@ -57,8 +59,9 @@ const STEPS = {
   rmsprop(w, dw, { learning_rate: rate, decay_rate: decay, epsilon }, state) {
     const cache = kept(state, "cache", w);
     for (let i = 0; i < w.length; i++) {
-      cache[i] = decay * cache[i] + (1 - decay) * dw[i] * dw[i];
-      w[i] -= (rate * dw[i]) / (Math.sqrt(cache[i]) + epsilon);
+      const next = decay * cache[i] + (1 - decay) * dw[i] * dw[i];
+      cache[i] = next;
+      w[i] -= (rate * dw[i]) / (Math.sqrt(next) + epsilon);
     }
   },
 
@@ -69,9 +72,11 @@ const STEPS = {
     const t = (state.t = (state.t ?? 0) + 1);
     const ofM = 1 / (1 - beta1 ** t), ofV = 1 / (1 - beta2 ** t);
     for (let i = 0; i < w.length; i++) {
-      m[i] = beta1 * m[i] + (1 - beta1) * dw[i];
-      v[i] = beta2 * v[i] + (1 - beta2) * dw[i] * dw[i];
-      w[i] -= rate * ((m[i] * ofM) / (Math.sqrt(v[i] * ofV) + epsilon) + decay * w[i]);
+      const nextM = beta1 * m[i] + (1 - beta1) * dw[i];
+      const nextV = beta2 * v[i] + (1 - beta2) * dw[i] * dw[i];
+      m[i] = nextM;
+      v[i] = nextV;
+      w[i] -= rate * ((nextM * ofM) / (Math.sqrt(nextV * ofV) + epsilon) + decay * w[i]);
     }
   },
 };
