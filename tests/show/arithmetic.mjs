@@ -47,6 +47,7 @@ const RUNS = {
   // Some entries of every array of a pass, explained; of the gradients with the differences.
   explain(given) {
     const { right, network, trace, y, gradients } = passOf(given);
+    const rightGradients = right.backward(trace, y);
     const some = (tensor) => Array.from({ length: Math.min(given.some, tensor.size) }, (_, i) =>
       indexOf(tensor.shape, Math.floor(((i + 0.5) * tensor.size) / Math.min(given.some, tensor.size))));
     const forward = trace.steps.flatMap(({ out }, position) =>
@@ -55,7 +56,7 @@ const RUNS = {
       ["x", ...trained].map((which) => ({ position, which })));
     places.push({ position: network.layers.length, which: "x" });
     const backward = places.flatMap(({ position, which }) =>
-      some(gradientOf(network, gradients, position, which)).map((index) => {
+      some(gradientOf(right, rightGradients, position, which)).map((index) => {
         const entry = { position, which, index };
         const explained = explainBackward(network, trace, gradients, y, entry);
         return { ...explained, ...differenceOf(right, trace, y, entry), kind: network.layers[position]?.kind ?? "loss" };
@@ -64,8 +65,8 @@ const RUNS = {
     return { forward, backward, losses, loss: network.loss(trace, y), penalty: network.penalty() };
   },
 
-  train({ description, arrays, batches, rule, settings, draws = [] }) {
-    const network = new Network(description, arrays);
+  train({ description, arrays, batches, rule, settings, mistake, draws = [] }) {
+    const right = new Network(description, arrays), network = mistake ? planted(right, mistake) : right;
     const trainer = new Trainer(network, batches[0].X, batches[0].y, { rule, settings });
     trainer.random = drawn(draws);
     const losses = batches.map(({ X, y }) => kept(trainer.stepOn(X, y)));

@@ -214,3 +214,18 @@ def test_a_mistake_below_changes_what_is_above_it_alone(known):
     assert right["outs"] == wrong["outs"]
     assert right["params"]["W2"] == wrong["params"]["W2"]
     assert not np.allclose(array(right["params"]["W1"]), array(wrong["params"]["W1"]))
+
+
+def test_a_gradient_of_another_shape_is_told():
+    """A db summed over the wrong axis: it is explained, and no step can be made with it."""
+    network = Network([Dense(5), ReLU(), Dense(3)], (4,), rng=np.random.default_rng(0))
+    X, y = np.random.default_rng(1).standard_normal((6, 4)), [0, 1, 2] * 2
+    given = {**described(network), "X": X.ravel(), "y": y, "mistake": "fc-db-wrong-axis"}
+    explained, trained = answers([
+        {"run": "explain", **given, "mode": "train", "some": 2},
+        {"run": "train", **given, "batches": [{"X": X.ravel(), "y": y}]},
+    ])  # fmt: skip
+    of_b = {each["name"]: each for each in explained["backward"] if each["name"].startswith("db2")}
+    assert {each["value"] for each in of_b.values()} == {None}
+    assert all(each["total"] == pytest.approx(each["numeric"]) for each in of_b.values())
+    assert trained["error"] == "db1 has the shape (6) and b1 (5): no step can be made"

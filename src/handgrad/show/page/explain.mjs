@@ -7,7 +7,8 @@
  *
  * @typedef {object} Factor  A number that the formula reads.
  * @property {string} array  which: "x", "out", "dout", "x_hat", "mask", "p", "y", a parameter's
- *   name in the network ("W1", "b1", "gamma1"), or "" for a plain constant
+ *   name in the network ("W1", "b1", "gamma1"), "slope" for an activation's derivative at its x, or ""
+ *   for a plain constant
  * @property {number} [position]  of the layer whose x, out, dout or x_hat it is; the x of layer i
  *   is the out of layer i - 1, and the dout of layer i is the dx of layer i + 1
  * @property {number[]} [index]  its entry there
@@ -41,8 +42,8 @@
  * @property {Value[]} values  the numbers on the way
  * @property {Box[]} boxes
  * @property {number} total  by the formula
- * @property {number} value  the entry as the network's arithmetic gave it: total up to rounding,
- *   unless a mistake is planted
+ * @property {?number} value  the entry as the network's arithmetic gave it: total up to rounding,
+ *   unless a mistake is planted; null where that has given the array another shape
  * @property {{page: string, formula: string}} theory  a name in `handgrad.theory.pages.ORDER` and a
  *   label of a formula on it: {page: "fully_connected", formula: "fc-gradients"}
  * @property {string} says  one sentence in plain words
@@ -88,11 +89,12 @@ export function explainForward(network, trace, position, index) {
  * @returns {Explanation}
  */
 export function explainBackward(network, trace, gradients, y, { position, which, index }) {
-  const value = gradientOf(network, gradients, position, which).at(index);
+  const found = gradientOf(network, gradients, position, which);
+  const value = String(found.shape) === String(shapeOf(network, trace, position, which)) ? found.at(index) : null;
   if (position === network.layers.length) {
     const [n, m] = index;
-    const found = lossGradient(network.lossName, lossAt(network, trace, y, n), m);
-    return { name: `dx[${index.join(", ")}]`, ...found, value };
+    const explained = lossGradient(network.lossName, lossAt(network, trace, y, n), m);
+    return { name: `dx[${index.join(", ")}]`, ...explained, value };
   }
   const layer = network.layers[position], step = trace.steps[position];
   const dout = upstreamOf(gradients, position);
@@ -104,6 +106,12 @@ export function explainBackward(network, trace, gradients, y, { position, which,
 /** The gradient of a layer's output: what the layer above, or the loss, sends back. */
 export function upstreamOf(gradients, position) {
   return gradients.inputs[position + 1] ?? gradients.scores;
+}
+
+/** The shape that an array of gradients must have: that of what it is the gradient of. */
+function shapeOf(network, trace, position, which) {
+  if (position === network.layers.length) return trace.scores.shape;
+  return which === "x" ? trace.steps[position].x.shape : network.own(position)[which].shape;
 }
 
 /** The array of gradients that an entry is of, as explainBackward takes it. */

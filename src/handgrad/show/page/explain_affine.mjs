@@ -162,8 +162,10 @@ function convDx(at, [n, c, a, b]) {
       for (const [j, l] of columns) terms.push(term([doutOf(at, [n, f, i, j]), parameter(at, "W", [f, c, k, l])]));
     }
   }
-  const back = (pixel, tap) => (stride > 1 || padding
-    ? `(${pixel}${padding ? ` + ${padding}` : ""} − ${tap})${stride > 1 ? `/${stride}` : ""}` : `${pixel} − ${tap}`);
+  const back = (pixel, tap) => {
+    const moved = `${pixel}${padding ? ` + ${padding}` : ""} − ${tap}`;
+    return stride > 1 ? `(${moved})/${stride}` : moved;
+  };
   return sumOf({
     formula: `dx[n, c, a, b] = Σ_fkl dout[n, f, ${back("a", "k")}, ${back("b", "l")}] · ${names.W}[f, c, k, l]`,
     terms,

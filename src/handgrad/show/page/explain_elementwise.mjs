@@ -46,6 +46,7 @@ const ACTIVATIONS = {
     slopeFormula: "out · (1 − out)",
     theory: ["sigmoid_networks", "sigmoid-forward", "sigmoid-backward"],
     says: "The number is squeezed into (0, 1).",
+    backOn: (x) => [value("out", "1 / (1 + exp(−x))", sigmoid(x))],
     saysBack: () => "The slope is at most 1/4: each sigmoid makes the gradient smaller.",
   },
   Tanh: {
@@ -56,6 +57,7 @@ const ACTIVATIONS = {
     slopeFormula: "(1 − out²)",
     theory: ["activations", "tanh-forward", "tanh-backward"],
     says: "The number is squeezed into (−1, 1).",
+    backOn: (x) => [value("out", "tanh(x)", Math.tanh(x))],
     saysBack: () => "The slope is 1 at 0 and falls to 0 on both sides.",
   },
   GELU: {
@@ -108,7 +110,7 @@ function explained(kind) {
       return sumOf({
         formula: `dx = dout · ${one.slopeFormula}`,
         terms: [term([doutOf(at, index), slope])],
-        values: [value("x", "the forward pass's input", x.value), ...(one.on?.(x.value, settings) ?? [])],
+        values: [value("x", "the forward pass's input", x.value), ...((one.backOn ?? one.on)?.(x.value, settings) ?? [])],
         theory: theory(settings, 1),
         says: one.saysBack(x.value),
       });

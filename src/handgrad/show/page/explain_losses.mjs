@@ -11,14 +11,14 @@ import { constant, functionOf, shown, shownFactor, sumOf, term } from "handgrad-
 
 const score = (at, m) => ({ array: "out", position: at.position - 1, index: [at.n, m], value: at.x[m] });
 const target = (at, m, value = at.y[m]) => ({ array: "y", index: [at.n, m], value });
-const overN = (at) => constant("1/N", 1 / at.N);
+const over = (count) => constant(`1/${count}`, 1 / count);
 
 function softmaxGradient(at, m) {
   const { label_smoothing: s = 0 } = at.options, p = softmax(at.x);
   const q = smoothedTarget(at.M, at.y[0], s)[m];
   return sumOf({
     formula: s ? "dx[n, c] = 1/N · (p[n, c] − q[n, c])" : "dx[n, c] = 1/N · (p[n, c] − onehot(y)[n, c])",
-    scale: [overN(at)],
+    scale: [over(at.N)],
     terms: [term([{ array: "p", index: [at.n, m], value: p[m] }]), term([constant("−1", -1), target(at, m, q)], "the label")],
     values: [{ symbol: "p", formula: "exp(x[n, c]) / Σ exp(x[n, ·])", value: p[m] }],
     theory: s ? { page: "weighted_losses", formula: "smoothing-gradient" } : { page: "losses", formula: "softmax-gradient" },
@@ -70,7 +70,7 @@ function signedGradient(name) {
   const one = SIGNED[name];
   return (at, m) => {
     const sign = signOf(at.y[m]), margin = sign * at.x[m];
-    const scale = at.M > 1 ? [overN(at), constant("1/L", 1 / at.M)] : [overN(at)];
+    const scale = at.M > 1 ? [over(at.N), over(at.M)] : [over(at.N)];
     return sumOf({
       formula: one.gradient,
       scale,
@@ -99,7 +99,7 @@ function residualGradient(name) {
     const residual = at.x[m] - at.y[m];
     return sumOf({
       formula: `dx[n, m] = 1/(N · M) · ${one.gradient}`,
-      scale: [overN(at), constant("1/M", 1 / at.M)],
+      scale: [over(at.N), over(at.M)],
       terms: [term([constant("slope", one.slope(residual, at.options))])],
       values: [
         { symbol: "x", formula: "the prediction", value: at.x[m] },
@@ -144,5 +144,7 @@ export function lossGradient(name, at, m) {
 
 /** The loss of an example. */
 export function lossOf(name, at) {
-  return name === "softmax" ? sumOf(softmaxLoss(at)) : lossInParts(at, name);
+  if (name !== "softmax") return lossInParts(at, name);
+  const found = sumOf(softmaxLoss(at)), p = softmax(at.x)[at.y[0]];
+  return found.terms.length > 1 ? found : { ...found, numbers: `−ln ${shown(p)} = ${shown(found.total)}` };
 }

@@ -3,7 +3,7 @@
  */
 
 import {
-  channelBox, constant, doutOf, exampleBox, parameter, sumOf, term, xOf,
+  channelBox, constant, doutOf, exampleBox, parameter, shown, sumOf, term, xOf,
 } from "handgrad-page/explain_parts";
 import { channelsOf, indexOf, offsetOf, sizeOf } from "handgrad-page/tensor";
 
@@ -112,7 +112,9 @@ function parameterGradient(own) {
       values: shared ? values(at, first, shared) : [],
       boxes: layered ? [] : [channelBox("upstream", "dout", at.position, shape, index[0])],
       theory: theoryOf(at, "parameters"),
-      says: `${own} ${own === "gamma" ? "scales" : "shifts"} ${offsets.length} numbers: its gradient is their sum.`,
+      says: own === "gamma"
+        ? `gamma multiplies x_hat in ${offsets.length} numbers: its gradient is the sum of dout · x_hat over them.`
+        : `beta is added to ${offsets.length} numbers: its gradient is the sum of dout over them.`,
     });
   };
 }
@@ -128,7 +130,7 @@ function dx(at, index) {
   const sum = found.offsets.reduce((total, offset) => total + g(offset), 0);
   const sumHat = found.offsets.reduce((total, offset) => total + g(offset) * found.hat(offset), 0);
   const gamma = parameter(at, "gamma", parameterIndex(at, index));
-  const std = constant("1/std", found.inverseStd), hat = xHat(at, index, found.hat(i));
+  const std = constant(`1/${shown(1 / found.inverseStd)}`, found.inverseStd), hat = xHat(at, index, found.hat(i));
   const through = found.tested ? [] : [
     term([constant("−1/m", -1 / m), constant(layered ? "Σ g" : "dbeta", sum)], "through the mean"),
     term([constant("−1/m", -1 / m), hat, constant(layered ? "Σ g · x_hat" : "dgamma", sumHat)], "through the variance"),

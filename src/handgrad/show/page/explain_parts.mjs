@@ -99,6 +99,8 @@ function sumInNumbers(scale, terms) {
   const largest = [...terms].sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
   const chosen = new Set(terms.length > LONGEST ? largest.slice(0, LONGEST - 2) : terms);
   const written = terms.filter((one) => chosen.has(one)).map(termInNumbers);
+  // A minus at the very front needs no brackets.
+  if (written.length && !factors.length) written[0] = written[0].replace(/^\((−[^)]*)\)/, "$1");
   const left = terms.length - chosen.size;
   if (left) written.push(`${left} smaller ${left === 1 ? "term" : "terms"}`);
   const sum = written.length ? written.join(" + ") : "0";

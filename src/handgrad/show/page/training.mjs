@@ -85,7 +85,10 @@ export class Trainer {
     for (const [name, w] of Object.entries(network.params)) {
       // As the Solver: biases and scales do not decay.
       const settings = /^W\d/.test(name) ? this.settings : { ...this.settings, weight_decay: 0 };
-      const state = (this._states[name] ??= {});
+      const state = (this._states[name] ??= {}), { shape } = params[name];
+      if (String(shape) !== String(w.shape)) {
+        throw new Error(`d${name} has the shape (${shape}) and ${name} (${w.shape}): no step can be made`);
+      }
       stepOf(this.rule, w.data, params[name].data, settings, state);
     }
     this.steps += 1;
