@@ -144,6 +144,15 @@ def test_an_archive_is_judged(tmp_path):
                             "the others are judged",)  # fmt: skip
 
 
+def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
+    lay(tmp_path, {"elsewhere/layers.py": GOOD, "sub/real.py": GOOD, "sub/optim.py": SGD})
+    (tmp_path / "sub/layers.py").symlink_to(tmp_path / "elsewhere/layers.py")
+    assert set(find_submission(tmp_path / "sub").modules) == {"optim"}
+    (tmp_path / "sub/layers.py").unlink()
+    (tmp_path / "sub/layers.py").symlink_to("real.py")
+    assert set(find_submission(tmp_path / "sub").modules) == {"layers", "optim"}
+
+
 def test_a_notebook_beside_the_module_is_said(tmp_path):
     lay(
         tmp_path, {"layers.py": GOOD, "homework.ipynb": NOTEBOOK, "driver.ipynb": notebook("x = 1")}

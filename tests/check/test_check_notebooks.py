@@ -82,6 +82,17 @@ def test_the_hash_is_of_the_code_that_is_judged(tmp_path):
     assert find_submission(file).sha256 != plain
 
 
+@pytest.mark.parametrize(
+    "source", ["from {} import *\n", "from {} import __getattr__\n", "import {}.sub as s\ns.go()\n"]
+)
+def test_what_makes_functions_for_a_file_is_in_its_hash(tmp_path, source):
+    hashes = set()
+    for helper in ("first", "second"):
+        (tmp_path / "layers.py").write_text(source.format(helper))
+        hashes.add(find_submission(tmp_path / "layers.py").sha256)
+    assert len(hashes) == 2
+
+
 def test_a_file_that_looks_names_up_is_hashed_whole(tmp_path):
     file = tmp_path / "layers.py"
     dynamic = GOOD.replace("return np.maximum(x, 0), x", "return globals()['hidden'](x), x")
@@ -139,6 +150,18 @@ def test_one_notebook_holds_several_modules(tmp_path):
     assert {c.status for c in report.cases} == {"passed"}
     made = check_submission(submission, only=["solver"])
     assert not [c for c in made.cases if "ImportError" in c.detail or "NameError" in c.detail]
+
+
+@pytest.mark.parametrize("library", ["torch.optim", "sklearn.svm"])
+def test_a_library_is_no_module_of_the_course(tmp_path, library):
+    """A module of the course's name in it is not the notebook itself."""
+    root = library.partition(".")[0]
+    using = CELLS[3].replace("np.maximum(x, 0)", f"{root}.maximum(x, 0)")
+    cells = [f"import {library}\nfrom {library} import nothing_of_ours", f"import {root}", using]
+    submission = found(tmp_path, CELLS[0], *cells)
+    content = submission.sources[f"parent/{tmp_path.name}/notebook_homework.py"]
+    assert b"'own': []" in content
+    assert refused(tmp_path, *cells[:1]).endswith("(affine_backward, affine_forward, ...)")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import pytest
 from handgrad.models import load
 
 READY = "document.querySelector('#page:not([hidden])')"
-RESTING = "document.querySelector('.line button:disabled') && !document.querySelector('.stop:enabled')"
+RESTING = (
+    "document.querySelector('.line button:disabled') && !document.querySelector('.stop:enabled')"
+)
 ARRAYS = "[...document.querySelectorAll('.array .detail')].map(c => c.getAttribute('aria-label'))"
 PEEK = "document.querySelector('.peek h3').textContent"
 EXPLAINED = """
@@ -88,9 +90,7 @@ def test_every_gradient_agrees_with_central_differences(browser, shown, name):
                 own = label.split(",")[0]
                 if not own.startswith("d"):
                     continue
-                tab.ask(
-                    f"document.querySelector('.detail[aria-label^=\"{own},\"]').focus()"
-                )
+                tab.ask(f"document.querySelector('.detail[aria-label^=\"{own},\"]').focus()")
                 tab.key("End")
                 found = tab.ask(EXPLAINED)
                 assert found["chosen"].startswith(f"{own}["), found
@@ -228,7 +228,9 @@ def test_training_moves_on_and_an_address_repeats_it(browser, shown, name):
         tab.go(path, address)
         tab.wait(READY)
         tab.wait("document.querySelector('.facts dd')?.textContent === '11'")
-        assert tab.ask("[...document.querySelectorAll('.facts dd')].map(e => e.textContent)") == eleven
+        assert (
+            tab.ask("[...document.querySelectorAll('.facts dd')].map(e => e.textContent)") == eleven
+        )
         press(tab, "Look inside")
         assert "trained here" in tab.ask("document.querySelector('#lead').textContent")
         press(tab, "Back to the model")
@@ -242,7 +244,9 @@ def test_a_rate_too_high_is_said_to_diverge(browser, shown):
         press(tab, "Ten steps")
         tab.wait("document.querySelector('#training .notice:not([hidden])')")
         assert "Diverged" in tab.ask("document.querySelector('#training .notice').textContent")
-        assert tab.ask("[...document.querySelectorAll('button')].find(b => b.textContent === 'One step').disabled")
+        assert tab.ask(
+            "[...document.querySelectorAll('button')].find(b => b.textContent === 'One step').disabled"
+        )
         press(tab, "Start again")
         assert not tab.ask("document.querySelector('#training .notice:not([hidden])')")
 
@@ -272,17 +276,23 @@ def test_each_question_leads_to_its_layer(browser, shown, name):
     kinds = {"1.1": "Dense", "1.2": "ReLU", "1.3": "Dropout", "1.4": "BatchNorm", "1.5": "Conv"}
     with browser.page() as tab:
         opened(tab, path)
-        numbers = tab.ask("[...document.querySelectorAll('.questions a')].map(a => a.dataset.question)")
+        numbers = tab.ask(
+            "[...document.querySelectorAll('.questions a')].map(a => a.dataset.question)"
+        )
         assert numbers == [*kinds, "7.1", "7.2", "7.3"]
         for number in numbers:
             tab.ask(f"document.querySelector('[data-question=\"{number}\"]').click()")
             assert number in tab.ask("document.querySelector('#guide h3').textContent")
             if number in kinds:
-                assert tab.ask("document.querySelector('.inspector h3').textContent").startswith(kinds[number])
+                assert tab.ask("document.querySelector('.inspector h3').textContent").startswith(
+                    kinds[number]
+                )
                 assert tab.ask(EXPLAINED)["formula"]
             else:
                 assert tab.ask("!document.querySelector('#training').hidden")
-            href = tab.ask(f"document.querySelector('[data-question=\"{number}\"]').getAttribute('href')")
+            href = tab.ask(
+                f"document.querySelector('[data-question=\"{number}\"]').getAttribute('href')"
+            )
             assert tab.ask("decodeURIComponent(location.hash)") == href
         assert tab.complaints == []
 

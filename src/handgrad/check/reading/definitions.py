@@ -109,7 +109,10 @@ def select(
     known = program.closed([s for name in roots for s in program.counting(name)])
     not_run = program.not_run(known)
     if runs_all:
-        known = program.closed([*known, *(s for s in program.found if s.kind == "other")])
+        # What finds a module's names for others makes its functions, too.
+        named = [s for name in ("__getattr__", "__dir__") for s in program.counting(name)]
+        doing = [s for s in program.found if s.kind == "other" or s.is_for_all]
+        known = program.closed([*known, *named, *doing])
     taken = sorted(known, key=program.at)
     superseded = {
         name: program.places(name)

@@ -13,6 +13,12 @@ from handgrad.check.reading.magics import NOT_PARSED, parsed
 from handgrad.check.reading.names import unit_of_module
 from handgrad.errors import SubmissionError
 
+# Their 'torch.optim' and 'sklearn.svm' are no modules of a course.
+_LIBRARIES = frozenset({
+    "chainer", "cupy", "flax", "handgrad", "haiku", "jax", "keras", "mxnet", "numpy", "optax",
+    "paddle", "scipy", "sklearn", "statsmodels", "tensorflow", "theano", "thinc", "tinygrad",
+    "torch", "torchvision",
+})  # fmt: skip
 _MAX_CODE = 2 * 2**20  # of what is parsed in this process
 Wanted = Mapping[str, Collection[str]]  # a module of the course to what it holds
 
@@ -43,14 +49,15 @@ class Program:
         return [unit for unit, names in wanted.items() if not defined.isdisjoint(names)]
 
     def imported(self) -> list[str]:
-        """The modules of the course that it imports, as it names them."""
+        """The modules of the course that it imports, as it names them; no library's."""
         found: dict[str, None] = {}
         for node in self._nodes():
             if isinstance(node, ast.Import):
                 found.update((alias.name, None) for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 found[node.module] = None
-        return [name for name in found if unit_of_module(name) is not None]
+        own = [name for name in found if name.partition(".")[0] not in _LIBRARIES]
+        return [name for name in own if unit_of_module(name) is not None]
 
     def _nodes(self) -> Iterator[ast.AST]:
         for cell in self.document.cells if self.document is not None else ():

@@ -95,13 +95,14 @@ class Tree:
 
 
 def from_folder(place: Path, shown: str) -> Tree:
-    """Take a folder's files; links to folders are not followed."""
+    """Take a folder's files; links that lead out of it are not followed."""
     files: dict[str, Callable[[], bytes]] = {}
     for above, folders, names in os.walk(place):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(names):
             file = Path(above, name)
-            if not is_hidden(name) and _is_wanted(name) and file.is_file():
+            inside = file.resolve().is_relative_to(place.resolve())
+            if inside and not is_hidden(name) and _is_wanted(name) and file.is_file():
                 files[file.relative_to(place).as_posix()] = file.read_bytes
     return Tree(shown, place.resolve().name, files)
 
