@@ -16,14 +16,13 @@ import handgrad
 from handgrad.check.classroom import lecture, misconceptions, table
 from handgrad.check.classroom.audience import View
 from handgrad.check.classroom.finding import Submission
-from handgrad.check.classroom.kept import Found, Records
+from handgrad.check.classroom.kept import Found, Records, content_of
 from handgrad.check.classroom.processes import Processes
 from handgrad.check.classroom.rubric import Rubric
 from handgrad.check.formats.html import as_html
 from handgrad.check.records import CheckReport
-from handgrad.check.sandbox.submission import find_submission
 from handgrad.claimed_folder import alone_in
-from handgrad.errors import BatchError, SubmissionError
+from handgrad.errors import BatchError
 from handgrad.files import write_atomically
 
 
@@ -37,17 +36,6 @@ class Outcome:
     problem: str = ""
     fault: bool = False  # the checker's, not the submission's
     reused: bool = False
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    """A submission to be judged: from which folder, and its path there."""
-
-    submission: Submission
-    sha256: str
-    place: Path  # to work in
-    folder: Path
-    path: str
 
 
 @dataclass(frozen=True)
@@ -109,12 +97,13 @@ def run(batch: Batch, on_done: Callable[[Outcome], None]) -> list[Outcome]:
         results = _Results(batch)
         waiting = []
         for submission in batch.submissions:
-            known = _known(batch, submission)
-            if isinstance(known, Outcome):
+            content = "" if submission.problem else _content(batch, submission)
+            known = _known(batch, submission, content)
+            if known is None:
+                waiting.append((submission, content))
+            else:
                 results.take(known)
                 on_done(known)
-            else:
-                waiting.append(known)
         results.write()
         _judge_all(batch, waiting, results, on_done)
         return results.finish()
@@ -140,14 +129,14 @@ def _writing(batch: Batch) -> Iterator[None]:
 
 def _judge_all(
     batch: Batch,
-    waiting: Sequence[_Waiting],
+    waiting: Sequence[tuple[Submission, str]],
     results: "_Results",
     on_done: Callable[[Outcome], None],
 ) -> None:
     running = Processes()
     with ThreadPoolExecutor(batch.jobs) as pool:
         futures: set[Future[Outcome]] = {
-            pool.submit(_judge, batch, item, running) for item in waiting
+            pool.submit(_judge, batch, *item, running) for item in waiting
         }
         try:
             while futures:
@@ -206,46 +195,50 @@ class _Results:
         return outcomes
 
 
-def _known(batch: Batch, submission: Submission) -> Outcome | _Waiting:
-    """What is known of a submission without running it; else it is laid out to be judged."""
+def _known(batch: Batch, submission: Submission, content: str) -> Outcome | None:
+    """What is known of a submission without running it."""
     if submission.problem:
         return Outcome(submission, problem=submission.problem)
-    place = Path(tempfile.mkdtemp(prefix="", dir=batch.work))
-    folder, path = submission.alone(batch.folder, place / "alone")
-    try:
-        sha256 = find_submission(folder / path).sha256
-    except SubmissionError as error:
-        return Outcome(submission, problem=str(error).removeprefix(f"{folder / path}: "))
-    found = batch.records.load(submission.name, sha256)
+    found = batch.records.load(submission.name, content)
     if found is None:
-        return _Waiting(submission, sha256, place, folder, path)
-    shutil.rmtree(place, ignore_errors=True)
+        return None
+    sha256 = found.report.sha256 if found.report is not None else ""
     return Outcome(submission, found.report, sha256, found.problem, reused=True)
 
 
-def _judge(batch: Batch, item: _Waiting, running: Processes) -> Outcome:
+def _content(batch: Batch, submission: Submission) -> str:
+    """The mark of all that was handed in."""
+    if submission.files:
+        return content_of([file for _, file in submission.files])
+    first = submission.path.relative_to(batch.folder).parts[0]
+    return content_of([batch.folder / first])
+
+
+def _judge(batch: Batch, submission: Submission, content: str, running: Processes) -> Outcome:
     """Judge a submission in a process of its own, and keep what was found."""
-    result, submission = item.place / "report.json", item.submission
+    place = Path(tempfile.mkdtemp(prefix="", dir=batch.work))
+    folder, path = submission.alone(batch.folder, place / "alone")
+    result = place / "report.json"
     # -P: no file of that folder can pass for a library of the checker's.
-    words = [sys.executable, "-P", "-m", "handgrad", "check", item.path]
+    words = [sys.executable, "-P", "-m", "handgrad", "check", path]
     words += ["--format", "json", "--no-timing", "--for", "instructor", "--output", str(result)]
-    variables = {**_environment(), **batch.variables, "TMPDIR": str(item.place)}
-    code, said = running.call([*words, *batch.options], item.folder, variables)
+    variables = {**_environment(), **batch.variables, "TMPDIR": str(place)}
+    code, said = running.call([*words, *batch.options], folder, variables)
     last = said.strip().splitlines()[-1] if said.strip() else f"exit code {code}"
     try:
         written = json.loads(result.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         written = {"note": "there is none"}
-    shutil.rmtree(item.place, ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)
     if code == 2 and "note" in written:
-        problem = last.removeprefix("handgrad: error: ").removeprefix(f"{item.path}: ")
-        batch.records.save(submission.name, item.sha256, Found(None, problem), None)
-        return Outcome(submission, sha256=item.sha256, problem=problem)
+        problem = last.removeprefix("handgrad: error: ").removeprefix(f"{path}: ")
+        batch.records.save(submission.name, content, Found(None, problem), None)
+        return Outcome(submission, problem=problem)
     if code not in (0, 1, 2) or "note" in written:
-        return Outcome(submission, sha256=item.sha256, problem=f"not judged: {last}", fault=True)
+        return Outcome(submission, problem=f"not judged: {last}", fault=True)
     report = CheckReport.from_record(written)
     found = Found(report, "; ".join(report.problems))
-    batch.records.save(submission.name, report.sha256, found, written)
+    batch.records.save(submission.name, content, found, written)
     return Outcome(submission, report, report.sha256, found.problem)
 
 

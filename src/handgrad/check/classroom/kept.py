@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import handgrad.check
+from handgrad.check.reading.tree import from_folder
 from handgrad.check.records import CheckReport
 from handgrad.files import write_atomically
 
@@ -33,14 +34,14 @@ class Records:
     folder : Path
         It must exist.
     settings : mapping
-        What a record must share to hold again, beside the hash of the submission: options,
+        What a record must share to hold again, beside what was handed in: options,
         versions. A rubric is none of it: points are given to what was found.
     """
 
     folder: Path
     settings: Mapping[str, Any]
 
-    def load(self, name: str, sha256: str) -> Found | None:
+    def load(self, name: str, content: str) -> Found | None:
         """Give what was found of a submission; None where it must be judged (again).
 
         Where a package was missing, or nothing could be judged, it holds only while the same
@@ -48,7 +49,7 @@ class Records:
         """
         try:
             kept = json.loads(self._path(name).read_text(encoding="utf-8"))
-            if kept["settings"] != {**self.settings, "sha256": sha256}:
+            if kept["settings"] != {**self.settings, "content": content}:
                 return None
             if kept.get("packages", "") not in ("", packages()):
                 return None
@@ -59,9 +60,9 @@ class Records:
             return None  # absent or damaged
         return Found(report, "; ".join(report.problems))
 
-    def save(self, name: str, sha256: str, found: Found, report: Mapping[str, Any] | None) -> None:
+    def save(self, name: str, content: str, found: Found, report: Mapping[str, Any] | None) -> None:
         """Keep what was found of a submission; ``report`` is its record, as JSON has it."""
-        kept: dict[str, Any] = {"settings": {**self.settings, "sha256": sha256}}
+        kept: dict[str, Any] = {"settings": {**self.settings, "content": content}}
         kept |= {"refused": found.problem} if report is None else {"report": report}
         if found.problem:
             kept["packages"] = packages()
@@ -70,6 +71,20 @@ class Records:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.json"
+
+
+def content_of(places: Sequence[Path]) -> str:
+    """Give a mark of the files and folders of one submission, without reading what they mean."""
+    digest = hashlib.sha256()
+    for place in places:
+        files = from_folder(place, "").files if place.is_dir() else {place.name: place.read_bytes}
+        for name, read in files.items():
+            try:
+                text = read()
+            except OSError as error:  # whoever judges it says so
+                text = str(error.strerror).encode()
+            digest.update(f"{name}\0{len(text)}\0".encode("utf-8", "surrogateescape") + text)
+    return digest.hexdigest()
 
 
 @cache
