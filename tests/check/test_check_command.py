@@ -129,7 +129,7 @@ def test_an_interrupted_run_leaves_what_was_found(place):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "name what to judge: a layers.py, a folder with one, or a module"),
+        ([], "name what to judge: a layers.py, a notebook, a folder, an archive or a module"),
         (["nowhere.py"], "nowhere.py: no such file, folder or module"),
         (["layers.py", "--only", "dense"], "there is no group or function 'dense'"),
         (["layers.py", "--format", "pdf"], "'pdf' is not one of"),

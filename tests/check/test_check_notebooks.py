@@ -113,6 +113,14 @@ def test_outputs_and_numbers_of_runs_are_not_in_the_hash(tmp_path):
     assert found(tmp_path, *[cell.replace("\n", "\r\n") for cell in CELLS]).sha256 == first
 
 
+def test_marks_of_the_byte_order_and_unknown_fields_do_no_harm(tmp_path):
+    record = json.loads(notebook(*CELLS))
+    record["metadata"] = None
+    record["cells"][0]["execution_count"] = "x"
+    (tmp_path / "bom.ipynb").write_bytes(b"\xef\xbb\xbf" + json.dumps(record).encode())
+    assert find_submission(tmp_path / "bom.ipynb").sha256 == found(tmp_path, *CELLS).sha256
+
+
 def test_format_3(tmp_path):
     cells = [
         {"cell_type": "code", "input": cell.splitlines(keepends=True), "prompt_number": n,
@@ -303,13 +311,14 @@ def test_a_file_beside_it_can_be_imported(tmp_path):
     (tmp_path / "helper.py").write_text("def larger(x):\n    return x * (x > 0)\n")
     cell = "def relu_forward(x):\n    from helper import larger\n    return larger(x), x"
     top = "from helper import larger\ndef relu_forward(x):\n    return larger(x), x"
-    for each in (cell, top):
+    star = "from helper import *\ndef relu_forward(x):\n    return larger(x), x"
+    for each in (cell, top, star):
         assert check_submission(found(tmp_path, each), only=["relu_forward"]).passed
 
 
 def test_annotations_that_are_not_evaluated(tmp_path):
     relu = "def relu_forward(x: NoSuchType) -> AnotherOne:\n    return np.maximum(x, 0), x"
-    cells = ["from __future__ import annotations\nimport numpy as np", relu]
+    cells = ["from __future__ import annotations", "import numpy as np", relu]
     assert check_submission(found(tmp_path, *cells), only=["relu_forward"]).passed
 
 
@@ -342,6 +351,8 @@ def test_a_cell_with_a_syntax_error_is_named_and_the_others_are_judged(tmp_path)
     assert "3 passed, 1 failed. 1 mistake to fix" in said
     assert "(cell 3, line 4: dw = = x.reshape(len(x), -1).T @ dout)" in said
     assert "fc_forward passed" in said
+    other = found(tmp_path, *CELLS[:2], f"{broken}\n", *CELLS[3:]).sha256
+    assert other != found(tmp_path, *CELLS[:2], broken, *CELLS[3:]).sha256
 
 
 def test_a_cell_that_fails_as_it_is_run_costs_its_own_functions(tmp_path):

@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "check": (
         "check:check_command",
-        "Judge PATH: a layers.py, a folder with one, or a module; say what is wrong and why.",
+        "Judge PATH: a layers.py, a notebook, a folder, an archive or a module; say what is wrong.",
     ),
     "data": ("data:data_group", "Find, fetch, verify and import the data sets."),
     "export": (

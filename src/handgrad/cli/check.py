@@ -163,7 +163,7 @@ def check_command(
     rubric: Path | None,
     **options: Any,
 ) -> int:
-    """Judge PATH: a layers.py, a folder with one, or a module; say what is wrong and why.
+    """Judge PATH: a layers.py, a notebook, a folder, an archive or a module; say what is wrong.
 
     Each function of the assignment that is there runs against independent references, in a child
     process with limits (containment, not a security boundary). Exit code: 0 all passed, 1 some
@@ -179,7 +179,9 @@ def check_command(
     if mode.starter is not None:
         return _starter(mode.starter, path)
     if path is None and mode.autograder is None:
-        raise click.UsageError("name what to judge: a layers.py, a folder with one, or a module")
+        raise click.UsageError(
+            "name what to judge: a layers.py, a notebook, a folder, an archive or a module"
+        )
     if options["style"] == "html" or mode.batch is not None:
         need_jinja2()  # before the judging, not after it
     asked = Asked(
