@@ -250,6 +250,12 @@ def test_a_definition_that_is_used_before_the_next_is_kept(tmp_path):
     assert find_submission(tmp_path / "layers.py").sha256 == found(tmp_path, *wrapped).sha256
 
 
+def test_that_which_ran_last_counts_where_both_are_kept(tmp_path):
+    wrong = CELLS[3].replace("np.maximum", "np.minimum")
+    cells = [code(CELLS[0], 1), code(CELLS[3], 9), code(wrong, 4), code("same = relu_forward", 5)]
+    assert check_submission(found(tmp_path, *cells), only=["relu_forward"], case="value").passed
+
+
 def test_methods_given_to_a_class_later(tmp_path):
     cells = [
         "class SVM:\n    def __init__(self, *args, **kwargs):\n        self.params = {'W1': 1}",
