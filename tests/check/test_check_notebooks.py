@@ -113,6 +113,13 @@ def test_outputs_and_numbers_of_runs_are_not_in_the_hash(tmp_path):
     assert found(tmp_path, *[cell.replace("\n", "\r\n") for cell in CELLS]).sha256 == first
 
 
+def test_statements_on_one_line_and_on_two_have_the_same_hash(tmp_path):
+    uses = "def relu_forward(x):\n    return np.maximum(x, ZERO), x"
+    one = found(tmp_path, "import numpy as np; ZERO = 'é' and 0; OTHER = 1  # one", uses)
+    two = found(tmp_path, "import numpy as np\n# two\nZERO = 'é' and 0", "OTHER = 1", uses)
+    assert one.sha256 == two.sha256
+
+
 def test_marks_of_the_byte_order_and_unknown_fields_do_no_harm(tmp_path):
     record = json.loads(notebook(*CELLS))
     record["metadata"] = None
