@@ -22,7 +22,7 @@ CORE = [
     "network.py",
     "optim.py",
     "solver.py",
-    "gradcheck.py",
+    "gradcheck/passes.py",
     "classifiers.py",
     "logistic.py",
     "svm.py",

@@ -83,6 +83,8 @@ class CaseResult:
         that it needs is not there, which is nobody's mistake.
     diagnosis : str or None
         The key of the likely cause (``diagnosis.CAUSES``), only when the numbers support it.
+    second : str or None
+        That of a second mistake, where only the two together give the numbers.
     remark : str
         What there is to say of the cause in this case: 'N = 3 here'.
     seen : Observation
@@ -105,6 +107,7 @@ class CaseResult:
     status: Status
     diagnosis: str | None = None
     remark: str = ""
+    second: str | None = None
     seen: Observation = NOTHING
     convention: str = ""
     read: str = ""

@@ -23,10 +23,12 @@ from handgrad.check.reference import reference
 from handgrad.check.sandbox.runner import IMPORT_SECONDS, Outcome, Runner, RunnerFault
 from handgrad.check.sandbox.submission import UNITS, Submission, find_submission
 from handgrad.check.verdict.judge import Judgement, judge
+from handgrad.check.verdict.releases import changed_by_numpy
 from handgrad.check.words import lacking, not_judged
 from handgrad.errors import CheckerFault, SubmissionError
 
 _PACKAGE = Path(handgrad.__file__).parent
+_LIMITED = ("memory", "processor time", "file size")
 _FORM = ("error", "values")  # of what the child says of a variant
 _CUT_OFF = {
     "network": "network",
@@ -114,7 +116,7 @@ def check_submission(
         seed=seed,
         convention=rules.name,
         recognised=dict(sorted(recognised.items())),
-        environment={**versions(), "containment": judged.containment()},
+        environment={**versions(), **judged.containment()},
         cases=tuple(results),
         timings=timings,
         problems=not_judged(results),
@@ -172,10 +174,13 @@ class _Judged:
         self.reference = reference(convention)
         self.names: dict[str, set[str]] = {}
         self.broken: dict[str, str] = {}
+        self.changed: dict[str, str] = {}  # of these: which release of NumPy broke them
         self.lacking: dict[str, str] = {}  # module to the package that it needs, and why not
         self.timings: dict[str, float] = {}
         self._confined = True
         self._patience = Patience(submission.sources)
+        self._limits = set(_LIMITED)  # that every import was held in
+        self._shared = False  # whether the cases share a process
         self._request: dict[str, Any] = {
             "modules": dict(submission.modules),
             "aliases": ALIASES,
@@ -205,7 +210,7 @@ class _Judged:
                 self.broken[unit] = f"{who} cannot be imported: {said}"
                 continue
             outcome = self._ask({"list": True, "modules": {unit: module}}, limit)
-            self._confined = self._confined and outcome.reply.get("confined") is True
+            self._note_containment(outcome.reply)
             modules = outcome.reply.get("modules")
             found = modules.get(unit) if isinstance(modules, dict) else None
             names = found.get("names") if isinstance(found, dict) else None
@@ -222,6 +227,7 @@ class _Judged:
             if isinstance(error, dict):
                 place = f"{error.get('file')}, line {error.get('line')}: {error.get('code')}"
                 said = f"{error.get('type')}: {error.get('text')} ({place})"
+                self.changed[unit] = changed_by_numpy(error)
             else:
                 said = _ending(outcome, limit)
             said = f"{self.submission.called(unit)} cannot be imported: {said}"
@@ -231,7 +237,8 @@ class _Judged:
             for unit, lack in self.lacking.items():
                 needed.setdefault(lack, []).append(self.submission.called(unit))
             absent = [lacking(lack, units) for lack, units in needed.items()]
-            reasons = [*absent, *self.broken.values()]
+            changed = [text for text in self.changed.values() if text]
+            reasons = [*absent, *self.broken.values(), *changed]
             raise SubmissionError(f"{self.submission.file}: {'; '.join(reasons)}")
 
     def _lacking_for(self, case: Case) -> list[str]:
@@ -264,14 +271,28 @@ class _Judged:
         """Whether the submission defines a function, by any of its names."""
         return any(alias in self.names.get(unit, ()) for alias in ALIASES.get(name, [name]))
 
-    def containment(self) -> str:
-        """What this platform let the child process be cut off from, beside its rlimits."""
+    def _note_containment(self, reply: Mapping[str, Any]) -> None:
+        """Take down what the child process says of its own limits."""
+        self._confined = self._confined and reply.get("confined") is True
+        limits = reply.get("limits")
+        self._limits &= set(limits) if isinstance(limits, list) else set()
+        self._shared = self._shared or reply.get("shared") is True
+
+    def containment(self) -> dict[str, str]:
+        """What the child process was held in and cut off from, and what it was not."""
         if self.submission.trusted:
-            return "limits only, for handgrad itself"
-        kept_from = [_CUT_OFF[name] for name in self.runner.separated if name in _CUT_OFF]
-        if self._confined:
-            kept_from.append("other processes")
-        return ", ".join(["limits", *(f"no {name}" for name in kept_from)])
+            return {"containment": "limits only, for handgrad itself"}
+        cut_off = {text: name in self.runner.separated for name, text in _CUT_OFF.items()}
+        cut_off["other processes"] = self._confined
+        kept_from = [f"no {name}" for name, done in cut_off.items() if done]
+        limits = ["limits"] if self._limits else ["a limit of time"]
+        found = {"containment": ", ".join([*limits, *kept_from])}
+        lacking = [name for name in _LIMITED if name not in self._limits]
+        lacking += [name for name, done in cut_off.items() if not done]
+        lacking += ["one case from the next"] * self._shared
+        if lacking:
+            found["not contained"] = ", ".join(lacking)
+        return found
 
     def other_names(self) -> dict[str, str]:
         """Say under which other names functions were found."""
@@ -291,7 +312,9 @@ class _Judged:
         for unit, name in case.needs:
             if unit in self.broken:
                 seen = Observation(said=_clean(self.broken[unit]), module=unit)
-                return self._result(case, Judgement("error", "raises", seen=seen))
+                change = self.changed.get(unit, "")
+                cause = "numpy-changed" if change else "raises"
+                return self._result(case, Judgement("error", cause, change, seen))
             if not self.has(unit, name):
                 file = self.submission.called(unit)
                 has = unit in self.names
@@ -367,6 +390,7 @@ class _Judged:
             status=judgement.status,
             diagnosis=judgement.cause,
             remark=judgement.remark,
+            second=judgement.second,
             seen=replace(seen, said=_clean(seen.said)),
             convention=convention,
             read="" if passed else case.read,

@@ -45,6 +45,9 @@ def likely_cause(case: CaseResult) -> str:
         return ""
     if case.diagnosis is None:
         return "No known mistake gives these numbers."
+    if case.second is not None:
+        both = (CAUSES[case.diagnosis], CAUSES[case.second])
+        return f"Likely two mistakes at once: first, {both[0]}; second, {both[1]}."
     text = ""
     if case.diagnosis not in _SAID:
         remark = f" ({case.remark})" if case.remark else ""

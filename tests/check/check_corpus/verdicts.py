@@ -108,7 +108,7 @@ def of_mistake(mistake: Mistake) -> list[Verdict]:
     for sources in mistake.planted(right.sources):
         causes = []
         for case in _asked(mistake, convention):
-            judgement = judge(case, _replies(case, right.context(sources)), right)
+            judgement = judge(case, replies(case, right.context(sources)), right)
             if judgement.status != "passed":
                 causes.append(judgement.cause)
         found.append(Verdict(tuple(causes)))
@@ -128,7 +128,7 @@ def _asked(mistake: Mistake, convention: Convention) -> list[Case]:
     return [case for case in cases if case.group == mistake.group]
 
 
-def _replies(case: Case, context: Context) -> list[dict[str, Any]]:
+def replies(case: Case, context: Context) -> list[dict[str, Any]]:
     """What a child would send of a case."""
     state = np.random.get_state()  # noqa: NPY002
     variants = [

@@ -102,16 +102,19 @@ def findings(cases: Iterable[CaseResult]) -> list[Finding]:
     bad = [case for case in cases if case.status in ("failed", "error")]
     heads: dict[tuple[str, ...], Finding] = {}
     unexplained: list[CaseResult] = []
-    for case in bad:
+    for case in sorted(bad, key=lambda case: case.second is not None):  # two mistakes come last
         key = _cause(case)
-        if key is None:
+        if case.second is not None:
+            _join_two(case, heads)
+        elif key is None:
             unexplained.append(case)
         elif key in heads:
             heads[key].also.append(case)
         else:
             heads[key] = Finding(case)
-    found = [finding for finding in heads.values() if not _is_symptom(finding.case)]
-    for finding in heads.values():
+    each = list({id(finding): finding for finding in heads.values()}.values())
+    found = [finding for finding in each if not _is_symptom(finding.case)]
+    for finding in each:
         if _is_symptom(finding.case):
             reason = _explanation(finding.case, found)
             if reason is None:
@@ -158,6 +161,18 @@ def _explanation(case: CaseResult, found: Iterable[Finding]) -> Finding | None:
         if case.function.startswith("spatial_"):
             candidates += of("batchnorm_forward", known=False)
     return candidates[0] if candidates else None
+
+
+def _join_two(case: CaseResult, heads: dict[tuple[str, ...], Finding]) -> None:
+    """Put a case with two causes to the mistakes that are known, or make it the one that is not."""
+    keys = [_cause(case), _cause(replace(case, diagnosis=case.second))]
+    known = [heads[key] for key in keys if key in heads]
+    finding = known[-1] if len(known) == 2 else Finding(case)
+    if len(known) == 2:
+        finding.also.append(case)
+    for key in keys:
+        if key is not None:
+            heads.setdefault(key, finding)
 
 
 def _cause(case: CaseResult) -> tuple[str, ...] | None:
@@ -261,12 +276,15 @@ def detail_lines(case: CaseResult) -> list[str]:
 
 def repeatable(report: CheckReport) -> str:
     """The versions of a report in one line."""
-    return ", ".join(f"{name} {version}" for name, version in report.environment.items())
+    shown = {k: text for k, text in report.environment.items() if k != "not contained"}
+    return ", ".join(f"{name} {version}" for name, version in shown.items())
 
 
-def containment() -> str:
-    """What the sandbox is and what it is not, and how to go further."""
-    return f"{_CONTAINMENT}. For code you do not trust, use a container (docs/check.md):"
+def containment(report: CheckReport) -> str:
+    """What the sandbox is and what it is not, what it lacks here, and how to go further."""
+    lacking = report.environment.get("not contained")
+    here = f" Not contained on this computer: {lacking}." if lacking else ""
+    return f"{_CONTAINMENT}.{here} For code you do not trust, use a container (docs/check.md):"
 
 
 CONTAINER = (

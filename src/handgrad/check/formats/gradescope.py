@@ -109,4 +109,4 @@ def about(report: CheckReport) -> str:
         seen = "; ".join(f"{name}: {how}" for name, how in report.recognised.items())
         lines.append(f"Conventions recognised in it: {seen}")
     lines += notes(report)
-    return printable("\n".join([*lines, f"Safety: {containment()}\n{CONTAINER}"]))
+    return printable("\n".join([*lines, f"Safety: {containment(report)}\n{CONTAINER}"]))

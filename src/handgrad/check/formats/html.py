@@ -77,6 +77,6 @@ def as_html(
             for finding in findings(report.cases)
         ],
         versions=repeatable(report),
-        containment=containment(),
+        containment=containment(report),
         container=CONTAINER,
     )

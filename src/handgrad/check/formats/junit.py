@@ -52,7 +52,7 @@ def _suite(
     )
     _properties(suite, report)
     _cases(suite, summary.cases, seconds)
-    ET.SubElement(suite, "system-out").text = f"{note}\n{containment()}\n{CONTAINER}".strip()
+    ET.SubElement(suite, "system-out").text = f"{note}\n{containment(report)}\n{CONTAINER}".strip()
     ET.SubElement(suite, "system-err")
 
 

@@ -134,7 +134,7 @@ class TextPrinter:
         if report.recognised:
             seen = "; ".join(f"{name}: {how}" for name, how in report.recognised.items())
             self._wrapped(f"Conventions recognised in it: {printable(seen)}", style="dim")
-        self._wrapped(f"Safety: {containment()}", style="dim")
+        self._wrapped(f"Safety: {containment(report)}", style="dim")
         self._line(Text(f"   {CONTAINER}", style="dim"))  # as one line, to be copied
         self._line()
 

@@ -7,6 +7,7 @@ planted in it (``handgrad.check.mistakes``) they are what that mistake gives.
 
 import builtins
 import copy
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,6 +58,15 @@ class Reference:
             planted = mistake.planted(self.sources)
             known[mistake.name] = [self._of(variant, sources) for sources in planted]
         yield from known[mistake.name]
+
+    def both(self, variant: Variant, first: Mistake, second: Mistake) -> Iterator[Values]:
+        """Give what a variant's outputs are with two mistakes in it, each made in its ways.
+
+        There are none where they change the same text.
+        """
+        for one in first.planted(self.sources):
+            for other in second.planted({**self.sources, **one}):
+                yield self._of(variant, {**one, **other})
 
     def mistakes(self, variant: Variant) -> list[Mistake]:
         """Give the known mistakes in what a variant's steps call, in the table's order."""
@@ -139,9 +149,15 @@ def _held_to(convention: Convention) -> dict[str, str]:
     return sources
 
 
+@lru_cache(maxsize=1024)
+def _compiled(unit: str, source: str) -> list[CodeType]:
+    """Compile a source by its functions: one with a mistake in it differs in one or two."""
+    return [_piece(unit, piece) for piece in re.split(r"\n(?=(?:def|class) )", source)]
+
+
 @lru_cache(maxsize=4096)
-def _compiled(unit: str, source: str) -> CodeType:
-    return compile(source, f"{unit}.py", "exec")
+def _piece(unit: str, text: str) -> CodeType:
+    return compile(text, f"{unit}.py", "exec")
 
 
 def _load(sources: Mapping[str, str]) -> dict[str, ModuleType]:
@@ -154,7 +170,8 @@ def _load(sources: Mapping[str, str]) -> dict[str, ModuleType]:
     for unit, source in sources.items():
         module = ModuleType(unit)
         vars(module)["__builtins__"] = {**vars(builtins), "__import__": find}
-        exec(_compiled(unit, source), vars(module))
+        for code in _compiled(unit, source):
+            exec(code, vars(module))
         loaded[unit] = module
     return loaded
 

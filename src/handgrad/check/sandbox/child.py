@@ -4,11 +4,15 @@ It imports NumPy once and nothing of handgrad, then forks one child a case: fork
 the submission, run the case's steps, send the outputs back through a pipe. The import has a time
 limit of its own; a byte in front of the outputs says that it has ended. It knows inputs and never
 answers. Requests come on standard input, replies leave on standard output (``wire``).
+
+Where nothing can be forked, it runs the cases itself, one after the other, with the submission's
+modules imported afresh for each; its parent ends it when one takes too long.
 """
 
 import contextlib
 import ctypes
 import importlib.util
+import linecache
 import os
 import select
 import shutil
@@ -92,11 +96,11 @@ def _case(request: dict[str, Any], result_fd: int, folder: Path, tools: dict[str
         sys.dont_write_bytecode = not request["trusted"]
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         seconds = request["import_timeout"] + request["timeout"]
-        containment.limit(int(seconds) + 2, request["memory"])
+        limits = containment.limit(int(seconds) + 2, request["memory"])
         confined = True if request["trusted"] else containment.confine()
         if not request["trusted"]:
             sys.meta_path.insert(0, _NoHandgrad())
-        reply = {"confined": confined, **steps.run(request, ready)}
+        reply = {"confined": confined, "limits": limits, **steps.run(request, ready)}
         encoded = wire.encode(reply)
     except MemoryError:
         encoded = wire.encode({"fault": "memory"})
@@ -182,6 +186,42 @@ def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> d
     }
 
 
+def _run_here(
+    request: dict[str, Any], folder: Path, tools: dict[str, Any], control_out: int
+) -> dict[str, Any]:
+    """Run a case in this process, and leave no module of it; say on the channel when imports end."""
+    wire, steps = tools["wire"], tools["steps"]
+    modules, path, finders = set(sys.modules), list(sys.path), list(sys.meta_path)
+    folder.mkdir(mode=0o700)
+    home = os.getcwd()  # noqa: PTH109
+    try:
+        os.chdir(folder)
+        _lay_out(request, folder)
+        if not request["trusted"]:
+            sys.meta_path.insert(0, _NoHandgrad())
+
+        def ready() -> None:
+            _send(control_out, wire.encode({"ready": True}))
+
+        encoded = wire.encode(
+            {"confined": False, "limits": [], "shared": True, **steps.run(request, ready)}
+        )
+    except MemoryError:
+        encoded = wire.encode({"fault": "memory"})
+    except BaseException as error:
+        encoded = wire.encode({"fault": f"{type(error).__name__}: {error}"})
+    finally:
+        os.chdir(home)
+        sys.path[:], sys.meta_path[:] = path, finders
+        for name in set(sys.modules) - modules:
+            del sys.modules[name]
+        linecache.clearcache()
+        shutil.rmtree(folder, ignore_errors=True)
+    oversized = len(encoded) > MAX_REPLY
+    end = {"timed_out": False, "imported": True, "oversized": oversized, "code": 0}
+    return {**end, "reply": b"" if oversized else encoded}
+
+
 def main() -> None:
     """Serve requests until standard input ends."""
     control_in, control_out = os.dup(0), os.dup(1)
@@ -189,8 +229,9 @@ def main() -> None:
     os.dup2(null, 0)
     os.dup2(null, 1)
     private, hidden, numpy_place = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    forks = sys.argv[4] == "fork"
     sys.path.append(numpy_place)
-    preload = sys.argv[4:]  # path entries, then '--', then modules: only for handgrad itself
+    preload = sys.argv[5:]  # path entries, then '--', then modules: only for handgrad itself
     tools: dict[str, Any] = {
         name: _sibling(name)
         for name in ("wire", "containment", "probe", "failures", "cells", "steps")
@@ -205,7 +246,7 @@ def main() -> None:
     done = containment.separate(str(private), _answers(hidden))
     containment.drop_capabilities()
     containment.set_dumpable(False)  # a case does not look into this process, its parent
-    with contextlib.suppress(OSError, AttributeError):
+    with contextlib.suppress(OSError, AttributeError, TypeError):
         ctypes.CDLL(None).prctl(1, 9, 0, 0, 0)  # dies with the checker
     _send(control_out, wire.encode({"separated": done}))
     count = 0
@@ -216,7 +257,11 @@ def main() -> None:
         except EOFError:
             return
         count += 1
-        end = _run_case(request, private / f"case{count}", tools)
+        folder = private / f"case{count}"
+        if forks:
+            end = _run_case(request, folder, tools)
+        else:
+            end = _run_here(request, folder, tools, control_out)
         raw = end.pop("reply")
         _send(control_out, wire.encode(end))
         _send(control_out, raw)

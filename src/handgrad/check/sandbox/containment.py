@@ -123,24 +123,29 @@ def drop_capabilities() -> None:
     libc.capset(header, (ctypes.c_uint32 * 6)())
 
 
-def limit(seconds: int, memory_bytes: int) -> None:
-    """Set this process's rlimits; the memory is on top of what it has already."""
-    import resource  # only where there is fork; this file is imported anywhere
-
+def limit(seconds: int, memory_bytes: int) -> list[str]:
+    """Set this process's rlimits and name those that took; the memory is on top of what it has."""
+    try:
+        import resource  # not everywhere; this file is imported anywhere
+    except ImportError:
+        return []
     limits = {
-        resource.RLIMIT_CPU: seconds,
-        resource.RLIMIT_CORE: 0,
-        resource.RLIMIT_FSIZE: 16 * 2**20,
-        resource.RLIMIT_NOFILE: 128,
+        "processor time": (resource.RLIMIT_CPU, seconds),
+        "core files": (resource.RLIMIT_CORE, 0),
+        "file size": (resource.RLIMIT_FSIZE, 16 * 2**20),
+        "open files": (resource.RLIMIT_NOFILE, 128),
     }
     with contextlib.suppress(OSError), open("/proc/self/statm") as file:  # noqa: PTH123
         pages = int(file.read().split()[0])
-        limits[resource.RLIMIT_AS] = pages * resource.getpagesize() + memory_bytes
-    for kind, value in limits.items():
+        limits["memory"] = resource.RLIMIT_AS, pages * resource.getpagesize() + memory_bytes
+    done = []
+    for name, (kind, value) in limits.items():
         hard = resource.getrlimit(kind)[1]
         capped = value if hard == resource.RLIM_INFINITY else min(value, hard)
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(kind, (capped, capped))
+            done.append(name)
+    return done
 
 
 def confine() -> bool:
@@ -165,9 +170,9 @@ def confine() -> bool:
 
 
 def _no_more_processes() -> None:
-    import resource
+    with contextlib.suppress(ImportError, OSError, ValueError):
+        import resource
 
-    with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 
 

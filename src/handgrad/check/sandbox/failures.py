@@ -3,10 +3,14 @@
 Imports nothing of handgrad: the child loads this file by its path.
 """
 
+import ast
 import linecache
 import os
 import traceback
+from types import FrameType, TracebackType
 from typing import Any
+
+import numpy as np
 
 
 class Absent(Exception):
@@ -50,7 +54,65 @@ def described(error: BaseException) -> dict[str, Any]:
         "file": place.replace("\\", "/").rpartition("/")[2],
         "line": line,
         "code": code[:200],
+        "one_element": _is_of_one_element(error, where.lineno if where else None),
     }
+
+
+def _is_of_one_element(error: BaseException, line: int | None) -> bool:
+    """Whether a statement failed on an array of one element that was to become a number.
+
+    Looked for in the last frame at this line: what it converts by float() and the like, and what it
+    assigns to an element. Of larger arrays it is a mistake under every NumPy.
+    """
+    if not isinstance(error, TypeError | ValueError):
+        return False
+    frame = _frame_at(error.__traceback__, line)
+    if frame is None:
+        return False
+    text = linecache.getline(frame.f_code.co_filename, line or 0).strip()
+    try:
+        tree = ast.parse(text if not text.endswith(":") else f"{text} pass")
+    except SyntaxError:  # one line of a longer statement
+        return False
+    sizes = [_size(node, frame) for node in _converted(tree)]
+    found = [size for size in sizes if size is not None]
+    return bool(found) and all(size == 1 for size in found)
+
+
+def _frame_at(trace: TracebackType | None, line: int | None) -> FrameType | None:
+    found = None
+    while trace is not None:
+        if trace.tb_lineno == line:
+            found = trace.tb_frame
+        trace = trace.tb_next
+    return found
+
+
+def _converted(tree: ast.AST) -> list[ast.expr]:
+    """What a line makes a number of: arguments of float, int and math's functions; elements."""
+    found: list[ast.expr] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            function = node.func
+            name = function.id if isinstance(function, ast.Name) else ""
+            if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+                name = function.value.id
+            if name in ("float", "int", "complex", "math"):
+                found += node.args
+        elif isinstance(node, ast.Assign):
+            if any(isinstance(target, ast.Subscript) for target in node.targets):
+                found.append(node.value)
+    return found
+
+
+def _size(node: ast.expr, frame: FrameType) -> int | None:
+    """How many elements an expression's array has; None where it is no array with an axis."""
+    try:
+        code = compile(ast.fix_missing_locations(ast.Expression(node)), "<element>", "eval")
+        value = eval(code, frame.f_globals, frame.f_locals)
+    except BaseException:  # it is the submission's, and may raise anything
+        return None
+    return int(value.size) if isinstance(value, np.ndarray) and value.ndim else None
 
 
 def _asked_for(error: ImportError) -> str | None:

@@ -1,30 +1,40 @@
 """The parent's end of the child process: start it, hand it a case, get back what came of it."""
 
+import contextlib
 import os
-import select
+import queue
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import numpy as np
 
 from handgrad.check.sandbox import containment, wire
-from handgrad.errors import SubmissionError
 
 MEMORY_BYTES = 2**30  # beyond what Python and NumPy take
 IMPORT_SECONDS = 10.0  # at least; a case's own limit begins when its modules are imported
+_PARTS = 16  # of a reply, that wait to be taken
 _GRACE_SECONDS = 20.0  # beyond a case's own limit: then the child itself is stuck
 
 
 class RunnerFault(Exception):
     """The child process cannot be started, or does not answer."""
+
+
+class _Late(RunnerFault):
+    """It does not answer in time."""
+
+
+class _Ended(RunnerFault):
+    """It ended."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +67,16 @@ class Runner:
         For handgrad itself: imported once, before the cases fork.
     """
 
+    script = Path(__file__).parent / "child.py"
+
     def __init__(
         self, *, hidden: Path | None = None, preload: tuple[Sequence[str], Sequence[str]] = ((), ())
     ) -> None:
         self._hidden, self._preload = hidden, preload
+        self._forks = hasattr(os, "fork")
+        self._listener = threading.Thread()
+        self._parts: queue.Queue[bytes] = queue.Queue()
+        self._rest = bytearray()
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         self.separated: tuple[str, ...] = ()
@@ -81,19 +97,10 @@ class Runner:
         containment.set_dumpable(self._was_dumpable)
 
     def start(self) -> None:
-        """Start the child, with an environment of nothing but what it needs.
-
-        Raises
-        ------
-        SubmissionError
-            Where the platform has no fork: submissions cannot be held in limits there.
-        """
-        if not hasattr(os, "fork"):
-            raise SubmissionError(
-                "handgrad check needs fork and resource limits, which only a POSIX system has "
-                f"(Linux, macOS); this is {sys.platform}"
-            )
-        self._folder = tempfile.TemporaryDirectory(prefix="handgrad-check-")
+        """Start the child, with an environment of nothing but what it needs."""
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="handgrad-check-", ignore_cleanup_errors=True
+        )
         private = self._folder.name
         environment = {
             "PATH": "/usr/bin:/bin",
@@ -102,9 +109,10 @@ class Runner:
             "LC_ALL": "C.UTF-8",
             "PYTHONHASHSEED": "0",
             **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"),
+            # Without it Python does not start on Windows.
+            **{name: os.environ[name] for name in ("SYSTEMROOT",) if name in os.environ},
         }
         entries, modules = self._preload
-        here = Path(__file__).parent
         self._process = subprocess.Popen(
             [
                 sys.executable,
@@ -112,10 +120,11 @@ class Runner:
                 "-B",
                 "-X",
                 "utf8",
-                str(here / "child.py"),
+                str(self.script),
                 private,
                 str(self._hidden or ""),
                 str(Path(np.__file__).parent.parent),
+                "fork" if self._forks else "alone",
                 *([*entries, "--", *modules] if modules else []),
             ],
             stdin=subprocess.PIPE,
@@ -125,6 +134,11 @@ class Runner:
             env=environment,
             start_new_session=True,
         )
+        # A thread that reads, and not select: that knows no pipes on Windows.
+        self._parts, self._rest = queue.Queue(maxsize=_PARTS), bytearray()
+        given = (self._process.stdout, self._parts)
+        self._listener = threading.Thread(target=_listen, args=given, daemon=True)
+        self._listener.start()
         hello = wire.decode(self._receive(time.monotonic() + 60))
         self.separated = tuple(str(name) for name in hello["separated"])
 
@@ -136,11 +150,14 @@ class Runner:
     def stop(self) -> None:
         """Kill the child and all of its session; remove the folder."""
         if self._process is not None:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                self._process.kill()
+            self._process.kill()
+            if hasattr(os, "killpg"):
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+            while self._listener.is_alive():  # it may be waiting to hand over what nobody wants
+                with contextlib.suppress(queue.Empty):
+                    self._parts.get(timeout=0.01)
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     pipe.close()
@@ -156,20 +173,17 @@ class Runner:
         return self._read(size, deadline)
 
     def _read(self, size: int, deadline: float) -> bytes:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        fd = self._process.stdout.fileno()
-        parts = []
-        while size:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([fd], [], [], left)[0]:
-                raise RunnerFault("the child process does not answer")
-            part = os.read(fd, min(size, 2**20))
+        while len(self._rest) < size:
+            try:
+                part = self._parts.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise _Late("the child process does not answer") from None
             if not part:
-                raise RunnerFault("the child process ended")
-            parts.append(part)
-            size -= len(part)
-        return b"".join(parts)
+                raise _Ended("the child process ended")
+            self._rest += part
+        found = bytes(self._rest[:size])
+        del self._rest[:size]
+        return found
 
     def run(self, request: Mapping[str, Any], timeout: float) -> Outcome:
         """Run one case; if the child itself dies of it, try once more in a new one.
@@ -182,14 +196,11 @@ class Runner:
         importing = max(float(timeout), IMPORT_SECONDS)
         limits = {"timeout": float(timeout), "import_timeout": importing, "memory": MEMORY_BYTES}
         message = wire.encode({**request, **limits})
+        if not self._forks:
+            return self._run_alone(message, importing, float(timeout))
         for attempt in (1, 2):
             try:
-                if self._process is None:
-                    self.start()
-                assert self._process is not None
-                assert self._process.stdin is not None
-                self._process.stdin.write(len(message).to_bytes(8, "little") + message)
-                self._process.stdin.flush()
+                self._send(message)
                 deadline = time.monotonic() + importing + timeout + _GRACE_SECONDS
                 end = wire.decode(self._receive(deadline))
                 raw = self._receive(deadline)
@@ -200,10 +211,51 @@ class Runner:
                     raise
         raise AssertionError
 
+    def _send(self, message: bytes) -> None:
+        if self._process is None:
+            self.start()
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(len(message).to_bytes(8, "little") + message)
+        self._process.stdin.flush()
+
+    def _run_alone(self, message: bytes, importing: float, timeout: float) -> Outcome:
+        """Run a case in a child that cannot fork: what ends the case ends the child."""
+        imported = False
+        try:
+            self._send(message)
+            end = wire.decode(self._receive(time.monotonic() + importing))
+            if end == {"ready": True}:
+                imported = True
+                end = wire.decode(self._receive(time.monotonic() + timeout))
+            return _outcome(end, self._receive(time.monotonic() + _GRACE_SECONDS))
+        except _Late:
+            outcome = Outcome("timeout", how="" if imported else "importing")
+        except _Ended:
+            assert self._process is not None
+            code = self._process.wait()
+            outcome = Outcome("crashed", how=f"exit code {code}")
+        except (RunnerFault, OSError, ValueError, KeyError, TypeError):
+            outcome = Outcome("crashed", how="what came through the channel is no answer")
+        self.stop()
+        return outcome
+
+
+def _listen(pipe: IO[bytes], parts: "queue.Queue[bytes]") -> None:
+    """Read what the child says until it ends, which is an empty part."""
+    while True:
+        try:
+            part = os.read(pipe.fileno(), 2**20)
+        except (OSError, ValueError):  # closed
+            part = b""
+        parts.put(part)
+        if not part:
+            return
+
 
 def _outcome(end: Mapping[str, Any], raw: bytes) -> Outcome:
     code = int(end["code"])
-    if end["timed_out"] or code == -signal.SIGXCPU:
+    if end["timed_out"] or (code < 0 and code == -signal.SIGXCPU):
         return Outcome("timeout", how="" if end["imported"] else "importing")
     if end["oversized"]:
         return Outcome("crashed", how="it sent more than a case may")

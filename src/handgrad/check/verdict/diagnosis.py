@@ -173,6 +173,7 @@ CAUSES: dict[str, str] = {
     "backward-of-another-forward": "the gradient is not that of its own forward pass",
     # Not an answer at all.
     "raises": "it raised an exception",
+    "numpy-changed": "a newer NumPy refuses what older ones took, which is no mistake in the maths",
     "crashed": "it ended the process",
     "timeout": "it did not finish in time",
     "memory": "it ran out of the memory allowed",

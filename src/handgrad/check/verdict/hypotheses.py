@@ -47,7 +47,7 @@ def explain(
     entry, and must be told apart from the right answer by more than ten times that.
     """
     tolerance = max(_TIGHT, want.tolerance)
-    causes = _as_mistaken(got, value, want, mistaken, tolerance)
+    causes = _as_mistaken(got, value, want, mistaken)
     if got.shape != value.shape:
         return causes + _of_another_shape(got, value, tolerance)
     if not np.isfinite(got).all():
@@ -58,7 +58,7 @@ def explain(
 
 
 def _as_mistaken(
-    got: Array, value: Array, want: Want, mistaken: Mistaken, tolerance: float
+    got: Array, value: Array, want: Want, mistaken: Mistaken
 ) -> list[Explanation]:
     """The known mistakes that give these numbers; where some give the very same, those alone."""
     same: dict[str, Explanation] = {}
@@ -72,10 +72,21 @@ def _as_mistaken(
             candidate = candidate.reshape(())
         if close(got, candidate, _SAME) and not close(candidate, value, want.tolerance):
             same[cause] = Explanation(cause)
-        apart = candidate.shape != value.shape or not close(candidate, value, 10 * tolerance)
-        if apart and (close(got, candidate, tolerance) or _same_nonfinite(got, candidate)):
+        if gives(got, candidate, value, want.tolerance):
             near[cause] = Explanation(cause)
     return list((same or near).values())
+
+
+def gives(got: Array, candidate: Array, value: Array, wanted: float) -> bool:
+    """Whether a mistake that gives ``candidate`` in place of ``value`` explains ``got``.
+
+    wanted : the tolerance of the right value
+    """
+    tolerance = max(_TIGHT, wanted)
+    if value.ndim == 0 and candidate.size == 1:
+        candidate = candidate.reshape(())
+    apart = candidate.shape != value.shape or not close(candidate, value, 10 * tolerance)
+    return apart and (close(got, candidate, tolerance) or _same_nonfinite(got, candidate))
 
 
 def _same_nonfinite(got: Array, candidate: Array) -> bool:

@@ -20,6 +20,8 @@ from handgrad.check.verdict.hypotheses import (
     dtype_cause,
     explain,
 )
+from handgrad.check.verdict.releases import changed_by_numpy
+from handgrad.check.verdict.two_mistakes import Wrong, two_causes
 from handgrad.check.words import place
 
 
@@ -31,6 +33,7 @@ class Problem:
     seen: Observation
     causes: tuple[Explanation, ...] = ()
     status: Status = "failed"
+    wrong: Wrong | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Judgement:
     cause: str | None = None
     remark: str = ""
     seen: Observation = NOTHING
+    second: str | None = None  # the cause of another mistake, without which the first is none
 
 
 @np.errstate(all="ignore")  # of NaN and infinity the observation speaks
@@ -65,6 +69,15 @@ def judge(case: Case, results: Sequence[Mapping[str, Any]], reference: Reference
         return Judgement("missing", "not-written", seen=problems[0].seen)
     problems = [problem for problem in problems if problem.status != "missing"]
     found = _common(case, problems)
+    hard_first = sorted(problems, key=lambda problem: not _WEAK.issuperset(
+        item.cause for item in problem.causes
+    ))  # fmt: skip
+    wrong = [problem.wrong for problem in hard_first if problem.wrong is not None]
+    if len(wrong) == len(problems) and not _explains_all(found, problems):
+        pair = two_causes(case, wrong, results, reference)
+        if pair is not None:
+            seen = _among(case, problems, problems[0])
+            return Judgement("failed", pair[0], seen=seen, second=pair[1])
     status: Status = "error" if all(problem.status == "error" for problem in problems) else "failed"
     seen = _among(case, problems, _clearest(problems, found))
     return Judgement(status, found.cause if found else None, found.remark if found else "", seen)
@@ -88,7 +101,10 @@ def _problems(
         else:
             mistaken = _mistaken(variant, want.name, reference)
             causes = tuple(causes_of(difference, want, variant.numbers, mistaken))
-            found.append(Problem(variant, difference.seen, causes))
+            wrong = None
+            if difference.got is not None and difference.kind != "dtype":
+                wrong = Wrong(variant, want, difference.got.astype(np.float64))
+            found.append(Problem(variant, difference.seen, causes, wrong=wrong))
     for name in variant.unmodified:
         found += _modified(variant, name, values.get(name))
     verdict = variant.judge(values) if variant.judge is not None else None
@@ -124,8 +140,12 @@ def _raised(variant: Variant, error: Mapping[str, Any]) -> Problem:
         code = f": {error.get('code')}" if error.get("code") else ""
         where = f" ({error.get('file')}, line {error.get('line')}{code})"
     said = f"{doing} raised {type_name}{': ' if text else ''}{text}{where}"
-    cause = kind if kind in ("memory", "crashed") else "raises"
-    return Problem(variant, Observation(said=said, error=type_name), (Explanation(cause),), "error")
+    change = changed_by_numpy(error)
+    if change:
+        found = Explanation("numpy-changed", change)
+    else:
+        found = Explanation(kind if kind in ("memory", "crashed") else "raises")
+    return Problem(variant, Observation(said=said, error=type_name), (found,), "error")
 
 
 def causes_of(
@@ -196,6 +216,14 @@ def _common(case: Case, problems: Sequence[Problem]) -> Explanation | None:
     best = max(order, key=lambda cause: (cause not in _WEAK, counts[cause]))
     # What fits less than half of the failures fits by chance: it explains nothing.
     return remarks[best] if 2 * counts[best] >= len(problems) else None
+
+
+def _explains_all(found: Explanation | None, problems: Sequence[Problem]) -> bool:
+    """Whether a cause that says something is that of every problem, or one of its pattern."""
+    if found is None or found.cause in _WEAK:
+        return False
+    named = [any(item.cause == found.cause for item in problem.causes) for problem in problems]
+    return all(named) or not any(named)
 
 
 _WEAK = {"raises", "wrong-shape", "nonfinite", "borders-wrong", "factor-other"}
