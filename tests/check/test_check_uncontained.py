@@ -1,4 +1,4 @@
-"""Where the platform cannot contain a submission, it is judged all the same, and the report says so.
+"""Where the platform cannot contain a submission, it is judged all the same; the report says so.
 
 Played on any system: no `resource` module in the child, no namespaces, no fork.
 """
@@ -59,8 +59,9 @@ def test_it_judges_as_elsewhere_and_says_what_is_not_contained(tmp_path, bare, f
     assert report.environment["containment"] == "a limit of time"
     for style in FORMATS:
         content = render(style, report, None)
-        assert "ot contained" in content
-        assert "network" in content
+        said = " ".join(content.split())
+        assert "ot contained" in said
+        assert "network" in said
 
 
 def test_nothing_is_said_where_all_is_contained(tmp_path):
@@ -95,7 +96,7 @@ def test_an_endless_import_is_ended_without_fork(tmp_path, bare, monkeypatch):
     monkeypatch.setattr("handgrad.check.session.IMPORT_SECONDS", 0.5)
     monkeypatch.setattr(runner, "IMPORT_SECONDS", 0.5)
     path = write(tmp_path, GOOD + "\nwhile True: pass\n")
-    with pytest.raises(Exception, match="could not be imported within 0.5 seconds"):
+    with pytest.raises(Exception, match=r"could not be imported within 0\.5 seconds"):
         check_submission(path, only=["relu"], timeout=0.5)
 
 
@@ -113,7 +114,9 @@ def test_without_fork_modules_are_fresh_in_every_case(tmp_path, bare):
 
 def test_a_channel_of_nonsense_is_the_submission_s_mistake(tmp_path, bare):
     bare(fork=False)
-    body = "import os\n    for fd in range(3, 9):\n        try: os.write(fd, bytes(range(256)) * 9)\n"
+    body = (
+        "import os\n    for fd in range(3, 9):\n        try: os.write(fd, bytes(range(256)) * 9)\n"
+    )
     text = GOOD + f"\ndef relu_backward(dout, cache):\n    {body}        except OSError: pass\n"
     report = check_submission(write(tmp_path, text), only=["relu"], timeout=2)
     assert {c.function for c in report.cases if c.status != "passed"} == {"relu_backward"}

@@ -65,11 +65,12 @@ demb = dembcat.reshape(emb.shape)
 dC = np.zeros_like(C)
 np.add.at(dC, Xb, demb)
 """
-GRADIENTS = (
-    "dlogprobs dprobs dcounts_sum_inv dcounts_sum dcounts dnorm_logits dlogit_maxes dlogits db2 dW2 "
-    "dh dhpreact dbnbias dbngain dbnraw dbnvar_inv dbnvar dbndiff2 dbndiff dbnmeani dhprebn db1 dW1 "
-    "dembcat demb dC"
-).split()
+GRADIENTS = [
+    *("dlogprobs", "dprobs", "dcounts_sum_inv", "dcounts_sum", "dcounts", "dnorm_logits"),
+    *("dlogit_maxes", "dlogits", "db2", "dW2", "dh", "dhpreact", "dbnbias", "dbngain", "dbnraw"),
+    *("dbnvar_inv", "dbnvar", "dbndiff2", "dbndiff", "dbnmeani", "dhprebn", "db1", "dW1"),
+    *("dembcat", "demb", "dC"),
+]
 
 
 def values(n=5, letters=6, block=2, width=3, hidden=4):
@@ -105,7 +106,7 @@ def test_the_right_chain_passes_in_the_order_of_the_chain_rule():
 
 # What is in BACKWARD, what stands there instead, whose gradient is then wrong, what is said of it.
 PLANTED = [
-    ("= -1 / n", "= -1", "dlogprobs", "missing: with `-1 / n`"),
+    ("= -1 / n", "= -1", "dlogprobs", "missing: `-1 / n`"),
     ("= -1 / n", "= 1 / n", "dlogprobs", "a sign is wrong"),
     ("dprobs = dlogprobs / probs", "dprobs = dlogprobs * probs", "dprobs", "operation"),
     ("(counts * dprobs).sum(axis=1, keep", "(counts * dprobs).sum(axis=0, keep",
@@ -134,7 +135,8 @@ PLANTED = [
     ("dbnbias = dhpreact.sum(axis=0, keepdims=True)", "dbnbias = dhpreact.sum()", "dbnbias",
      "wrong axis"),
     ("dbnraw = bngain * dhpreact", "dbnraw = dhpreact.copy()", "dbnraw", "left out"),
-    ("dbndiff += 2 * bndiff * dbndiff2", "pass", "dbndiff", "`bndiff2 = bndiff ** 2` (forward, line 7) is missing"),
+    ("dbndiff += 2 * bndiff * dbndiff2", "pass", "dbndiff",
+     "`bndiff2 = bndiff ** 2` (forward, line 7) is missing"),
     ("(bndiff * dbnraw)", "(bnraw * dbnraw)", "dbnvar_inv", "`bndiff` in place of `bnraw`"),
     ("dbnvar = -0.5", "dbnvar = 0.5", "dbnvar", "sign"),
     ("** -1.5", "** -0.5", "dbnvar", "number"),
@@ -165,3 +167,175 @@ def test_one_wrong_line_is_found_and_nobody_below_it_is_blamed(right, wrong, nam
 
 def test_many_places_are_planted():
     assert len({name for _, _, name, _ in PLANTED}) >= 15
+
+
+# The forms that statements come in ------------------------------------------------------------
+
+
+def small():
+    rng = np.random.default_rng(1)
+    return {
+        "x": rng.standard_normal((4, 3)),
+        "W": rng.standard_normal((3, 2)),
+        "b": rng.standard_normal(2),
+        "t": rng.standard_normal((4, 2)),
+    }
+
+
+def test_functions_are_taken_by_their_bodies():
+    def forward(x, W, b, t):
+        """Two layers in one."""
+        h = x @ W + b
+        a = np.maximum(h, 0)
+        loss = ((a - t) ** 2).sum()
+        return loss
+
+    def backward(a, h, t, x):
+        da = 2 * (a - t)
+        dh = da * (h >= 1)
+        dW = x.T @ dh
+        return dW
+
+    found = first_wrong(forward, backward, small())
+    assert found.first is not None
+    assert found.first.name == "dh"
+    (statement,) = found.first.statements
+    assert statement.endswith("dh = da * (h >= 1)")
+    assert found.right == ("da", "dW")
+
+
+def test_lists_of_statements_and_other_names():
+    forward = ["h = x @ W + b", "total = (h * t).sum()"]
+    backward = ["g_h = t.copy()", "g_W = x.T @ g_h", "g_b = g_h.sum(0)"]
+    found = first_wrong(forward, backward, small(), loss="total", named="g_{}")
+    assert found.right == ("g_h", "g_W", "g_b")
+    assert not found
+
+
+def test_a_name_bound_twice_has_a_gradient_at_each():
+    forward = "h = x @ W\nh += b\nh = np.tanh(h)\nloss = (h * t).sum()"
+    right = "dh = t.copy()\ndh = dh * (1 - h ** 2)\ndW = x.T @ dh\ndb = dh.sum(0)"
+    assert not first_wrong(forward, right, small())
+    wrong = right.replace("dh = dh * (1 - h ** 2)", "dh = dh * (1 + h ** 2)")
+    found = first_wrong(forward, wrong, small())
+    assert [finding.name for finding in found.wrong] == ["dh"]
+    assert "sign" in found.first.cause
+    missing = right.replace("dh = dh * (1 - h ** 2)\n", "")
+    found = first_wrong(forward, missing, small())
+    assert found.first.name == "dh"
+
+
+def test_a_forward_in_place_is_run_again_from_what_it_was():
+    forward = "h = x @ W\nh[h < 0] *= 0.1\nh += b\nloss = (h * t).sum()"
+    backward = "dh = t.copy()\ndb = dh.sum(0)\ndh[h - b < 0] *= 0.1\ndW = x.T @ dh"
+    values = small()
+    kept = {name: value.copy() for name, value in values.items()}
+    assert not first_wrong(forward, backward, values)
+    for name, value in values.items():
+        np.testing.assert_array_equal(value, kept[name])
+
+
+def test_loops_and_integer_indices():
+    forward = "e = C[ix]\nloss = (e * t).sum()"
+    backward = "de = t\ndC = np.zeros_like(C)\nfor k in range(len(ix)):\n    dC[ix[k]] = dC[ix[k]] + de[k]\n"
+    values = {"C": np.arange(6.0).reshape(3, 2), "ix": np.array([0, 2, 0, 1]), **small()}
+    assert not first_wrong(forward, backward, values)
+    found = first_wrong(forward, backward.replace("+ de[k]", "- de[k]"), values)
+    assert found.first.name == "dC"
+    assert "sign" in found.first.cause
+
+
+def test_a_gradient_used_before_it_is_complete():
+    early = BACKWARD.replace("dnorm_logits = counts * dcounts\n", "").replace(
+        "dcounts_sum = -counts", "dnorm_logits = counts * dcounts\ndcounts_sum = -counts"
+    )
+    found = first_wrong(FORWARD, early, values())
+    assert found.first.name == "dnorm_logits"
+    assert "uses dcounts before line 9" in found.first.cause
+    assert len(found.wrong) == 1
+
+
+def test_two_mistakes_are_both_found():
+    both = spoilt("dprobs = dlogprobs / probs", "dprobs = dlogprobs * probs")
+    both = both.replace("dbnraw = bngain * dhpreact", "dbnraw = dhpreact")
+    found = first_wrong(FORWARD, both, values())
+    assert [finding.name for finding in found.wrong] == ["dprobs", "dbnraw"]
+    assert "Wrong of themselves, too: dbnraw." in str(found)
+
+
+def test_a_statement_that_raises_ends_the_backward_and_is_said():
+    found = first_wrong(FORWARD, spoilt("dh = dlogits @ W2.T", "dh = dlogits @ W2"), values())
+    assert found
+    assert found.wrong == ()
+    assert "line 13: dh = dlogits @ W2, which raised ValueError: matmul" in found.stopped
+    assert "dlogits" in found.right
+    assert "dh" in found.not_judged
+    assert "The backward ends at line 13" in str(found)
+
+
+def test_what_is_not_written_yet_is_not_asked_for():
+    half = BACKWARD[: BACKWARD.index("dhpreact")]
+    found = first_wrong(FORWARD, half, values())
+    assert not found
+    assert "dhpreact" not in found.right
+
+
+def test_entries_at_a_kink_are_no_mistakes():
+    forward = "a = np.maximum(h, 0)\nloss = (a * t).sum()"
+    given = {"h": np.array([-1.0, 0.0, 2.0]), "t": np.array([1.0, 2.0, 3.0])}
+    assert not first_wrong(forward, "da = t\ndh = da * (h > 0)", given)
+    assert first_wrong(forward, "da = t\ndh = da", given)
+
+
+def test_some_entries_of_each():
+    found = first_wrong(FORWARD, spoilt("** -1.5", "** -0.5"), values(), samples=2)
+    assert found.first.name == "dbnvar"
+    assert found.first.entries == 2
+
+
+def test_a_notebooks_names_may_all_be_given():
+    given = {**values(), "loss": "of an earlier cell", "emb": np.ones(3), "np": np, "_": print}
+    assert not first_wrong(FORWARD, BACKWARD, given)
+
+
+def test_print_is_left_out(capsys):
+    first_wrong("print('x')\nloss = (x * x).sum()", "dx = 2 * x\nprint(dx)", small())
+    assert capsys.readouterr().out == ""
+
+
+class FromElsewhere:
+    """An array of another library, as far as its name."""
+
+
+FromElsewhere.__module__ = "torch"
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "more", "said"),
+    [
+        (
+            "loss = (x * q).sum()",
+            "dx = q",
+            {},
+            r"line 1: loss .*raised NameError.*among the values",
+        ),
+        ("loss = (x *", "dx = 1", {}, r"line 1 of the forward is no Python"),
+        ("loss = x.sum()", "if dx", {}, r"line 1 of the backward is no Python"),
+        ("loss = x", "dx = 1", {}, r"one finite number; got an array of shape \(4, 3\)"),
+        ("loss = np.log(-1.0 - (x * x).sum())", "dx = 1", {}, "one finite number; got nan"),
+        ("total = x.sum()", "dx = 1", {}, "sets no loss; name its last number"),
+        ("loss = (x * np.random.rand()).sum()", "dx = 1", {}, "another at every run"),
+        ("loss = x.sum()", "grad = 1", {}, "no gradient of anything in the forward"),
+        ("loss = x.sum()", "", {}, "the backward has no statement"),
+        ("h = x.astype('float32')\nloss = float((h * h).sum())", "dh = 2 * h", {}, "h is float32"),
+        ("loss = x.sum(1, keepdim=True).sum()", "dx = 1", {}, "must be NumPy's"),
+        ("loss = x.sum()", "dx = 1", {"x": FromElsewhere()}, "x is torch's; give a NumPy array"),
+        ("loss = x.sum()", "dx = 1", {"named": "grad"}, "named must be like"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:invalid value")
+def test_what_cannot_be_judged_is_refused_in_one_sentence(forward, backward, more, said):
+    options = {name: more[name] for name in more if name == "named"}
+    given = {**small(), **{name: more[name] for name in more if name != "named"}}
+    with pytest.raises(ValueError, match=rf"(?s)^first_wrong: .*{said}"):
+        first_wrong(forward, backward, given, **options)

@@ -349,12 +349,12 @@ def _passed_on(trouble: Trouble) -> str:
         for written in chain.forward.statements[number].writes:
             upstream = chain.named.format(written)
             arrived = trouble.run.space.get(upstream)
-            if upstream in chain.gradients and isinstance(arrived, np.ndarray):
-                if said is not None and agree(said, arrived) and arrived.any():
-                    return (
-                        f"it is {upstream} as it came in: the derivative of "
-                        f"{trouble.line(number)} is left out"
-                    )
+            known = upstream in chain.gradients and upstream != trouble.gradient
+            if known and agree(said, np.asarray(arrived)) and np.any(arrived):
+                return (
+                    f"it is {upstream} as it came in: the derivative of {trouble.line(number)} is "
+                    "left out"
+                )
     return ""
 
 

@@ -91,10 +91,11 @@ def first_wrong(
     ... db = dh.sum(axis=1)
     ... dW = x.T @ dh
     ... '''
-    >>> print(first_wrong(forward, backward, values))
+    >>> print(first_wrong(forward, backward, values))  # doctest: +NORMALIZE_WHITESPACE
     db is wrong: it has shape (4,), but b has (2,).
       line 4: db = dh.sum(axis=1)
-      Likely cause: it is summed over the wrong axis: with `axis=0` in place of `axis=1` it is right.
+      Likely cause: a sum goes over the wrong axis: `dh.sum(axis=0)` in place of
+      `dh.sum(axis=1)` would be right.
     Right with the wrong ones put right: da, dh, dW.
     """
     with contextlib.redirect_stdout(io.StringIO()):  # the statements run thousands of times
@@ -149,7 +150,7 @@ class _Judging:
         if version.first:
             answers = [(writers[-1], run.space[gradient])]
         else:
-            after = [i for i in writers if i > self.met.get(gradient, -1)]
+            after = [i for i in writers if i >= self.met.get(gradient, 0)]
             answers = [(i, run.seen[i][gradient]) for i in after if gradient in run.seen[i]]
         found = [self._compare(version, gradient, run, *answer) for answer in answers]
         for (place, _), trouble in zip(answers, found, strict=True):
@@ -203,8 +204,8 @@ class _Judging:
 
     def _described(self, trouble: Trouble) -> WrongGradient:
         chain, said = self.chain, trouble.said
-        index, received, expected = (), None, None
-        text = ""
+        index: kinks.Index = ()
+        received, expected, text = None, None, ""
         if said is None:
             text = f"it is {trouble.answer!r:.60}, no array of numbers"
         elif said.shape == trouble.right.shape:

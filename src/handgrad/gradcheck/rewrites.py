@@ -12,7 +12,7 @@ import numpy as np
 _SENTENCES = {
     "overwritten": "what was there is overwritten, and the gradient of what is used twice is a sum",
     "repeated": "where an index occurs more than once, += on an indexed array keeps one of them",
-    "axis": "it is summed over the wrong axis",
+    "axis": "a sum goes over the wrong axis",
     "keepdims": "the sum loses an axis, or keeps one",
     "reduction": "a sum and a mean have changed places",
     "transposed": "a matrix is transposed where it should not be, or the reverse",
@@ -62,7 +62,7 @@ class Rewrite:
     @property
     def sentence(self) -> str:
         """The likely cause, and the place."""
-        return f"{_SENTENCES[self.kind]}: with `{self.new}` in place of `{self.old}` it is right"
+        return f"{_SENTENCES[self.kind]}: `{self.new}` in place of `{self.old}` would be right"
 
 
 def rewrites(
@@ -135,11 +135,11 @@ def _of_value(
     """Changes of all that is assigned: its sign, a factor more."""
     yield "sign", ast.UnaryOp(ast.USub(), value)
     for name, known in space.items():
-        if name != gradient and isinstance(known, np.ndarray | np.generic | int | float):
-            if np.asarray(known).dtype.kind in "biuf":
-                factor = ast.Name(name, ast.Load())
-                yield "missing", ast.BinOp(value, ast.Mult(), factor)
-                yield "missing", ast.BinOp(value, ast.Div(), factor)
+        counts = isinstance(known, np.ndarray | np.generic | int | float)
+        if name != gradient and counts and np.asarray(known).dtype.kind in "biuf":
+            factor = ast.Name(name, ast.Load())
+            yield "missing", ast.BinOp(value, ast.Mult(), factor)
+            yield "missing", ast.BinOp(value, ast.Div(), factor)
     for number in (2, 0.5):
         yield "missing", ast.BinOp(ast.Constant(number), ast.Mult(), value)
 

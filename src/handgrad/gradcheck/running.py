@@ -73,7 +73,9 @@ class Chain:
         named: str,
     ) -> None:
         if named.count("{}") != 1 or not named.replace("{}", "x").isidentifier():
-            raise ValueError(f"first_wrong: named must be like 'd{{}}' or 'grad_{{}}'; got {named!r}")
+            raise ValueError(
+                f"first_wrong: named must be like 'd{{}}' or 'grad_{{}}'; got {named!r}"
+            )
         self.forward, self.backward, self.loss, self.named = forward, backward, loss, named
         self.states: dict[int, Namespace] = {}  # after each statement; -1: before the first
         self.repaired: dict[str, Array] = {}  # gradients put right, set after their last statement
@@ -202,7 +204,7 @@ class Chain:
         found = []
         for name in self.gradients.values():
             places, reads = self.forward.writers(name), self.forward.readers(name)
-            if name in self.states[-1] and (not places or reads[:1] and reads[0] <= places[0]):
+            if name in self.states[-1] and (not places or (reads[:1] and reads[0] <= places[0])):
                 places = [-1, *places]
             for place in places:
                 depth = min(reads, default=0) - 0.5 if place == -1 else float(place)

@@ -189,7 +189,7 @@ def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> d
 def _run_here(
     request: dict[str, Any], folder: Path, tools: dict[str, Any], control_out: int
 ) -> dict[str, Any]:
-    """Run a case in this process, and leave no module of it; say on the channel when imports end."""
+    """Run a case in this process, and leave no module of it; say when its imports have ended."""
     wire, steps = tools["wire"], tools["steps"]
     modules, path, finders = set(sys.modules), list(sys.path), list(sys.meta_path)
     folder.mkdir(mode=0o700)

@@ -99,9 +99,10 @@ def _converted(tree: ast.AST) -> list[ast.expr]:
                 name = function.value.id
             if name in ("float", "int", "complex", "math"):
                 found += node.args
-        elif isinstance(node, ast.Assign):
-            if any(isinstance(target, ast.Subscript) for target in node.targets):
-                found.append(node.value)
+        elif isinstance(node, ast.Assign) and any(
+            isinstance(target, ast.Subscript) for target in node.targets
+        ):
+            found.append(node.value)
     return found
 
 

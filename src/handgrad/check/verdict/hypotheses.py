@@ -57,9 +57,7 @@ def explain(
     return causes + _by_number(got, value, want, numbers, tolerance)
 
 
-def _as_mistaken(
-    got: Array, value: Array, want: Want, mistaken: Mistaken
-) -> list[Explanation]:
+def _as_mistaken(got: Array, value: Array, want: Want, mistaken: Mistaken) -> list[Explanation]:
     """The known mistakes that give these numbers; where some give the very same, those alone."""
     same: dict[str, Explanation] = {}
     near: dict[str, Explanation] = {}

@@ -51,9 +51,11 @@ def two_causes(
         if first.causes[0] == second.causes[0]:
             continue
         for way, values in enumerate(reference.both(hardest.variant, first, second)):
-            if _explains(values, hardest, reference):
-                if _fits(case, wrong, results, reference, (first, second), way):
-                    return first.causes[0], second.causes[0]
+            pair = first, second
+            if _explains(values, hardest, reference) and _fits(
+                case, wrong, results, reference, pair, way
+            ):
+                return first.causes[0], second.causes[0]
     return None
 
 
