@@ -237,7 +237,7 @@ def test_a_forward_in_place_is_run_again_from_what_it_was():
 
 def test_loops_and_integer_indices():
     forward = "e = C[ix]\nloss = (e * t).sum()"
-    backward = "de = t\ndC = np.zeros_like(C)\nfor k in range(len(ix)):\n    dC[ix[k]] = dC[ix[k]] + de[k]\n"
+    backward = "de = t\ndC = 0 * C\nfor k in range(len(ix)):\n    dC[ix[k]] = dC[ix[k]] + de[k]\n"
     values = {"C": np.arange(6.0).reshape(3, 2), "ix": np.array([0, 2, 0, 1]), **small()}
     assert not first_wrong(forward, backward, values)
     found = first_wrong(forward, backward.replace("+ de[k]", "- de[k]"), values)

@@ -152,15 +152,16 @@ class _Judging:
         else:
             after = [i for i in writers if i >= self.met.get(gradient, 0)]
             answers = [(i, run.seen[i][gradient]) for i in after if gradient in run.seen[i]]
-        found = [self._compare(version, gradient, run, *answer) for answer in answers]
-        for (place, _), trouble in zip(answers, found, strict=True):
+        troubles = []
+        for place, answer in answers:
+            trouble = self._compare(version, gradient, run, place, answer)
             if trouble is None:
                 self.met[gradient] = place
                 return None
-        if not found:  # every value that it had was that of a later version: one step is missing
-            last = writers[-1]
-            return self._compare(version, gradient, run, last, run.space[gradient])
-        return min(found, key=lambda trouble: trouble.distance if trouble else 0.0)
+            troubles.append(trouble)
+        # What was right for a later version is not meant for this one.
+        own = [trouble for trouble in troubles if trouble.place > self.met.get(gradient, -1)]
+        return min(own or troubles, key=lambda trouble: trouble.distance)
 
     def _compare(
         self, version: Version, gradient: str, run: Backward, place: int, answer: Any
