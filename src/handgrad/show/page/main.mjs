@@ -83,7 +83,9 @@ class Page {
   _listen() {
     window.addEventListener("hashchange", () => {
       // What this page has written itself is no news.
-      if (location.hash !== this._written) this.session.update(read(location.hash));
+      if (location.hash === this._written) return;
+      clearTimeout(this._rest);
+      this.session.update(read(location.hash));
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
       this.palette.read();
@@ -157,9 +159,11 @@ class Page {
       this.inspector.render();
     }
     if (pending.has("example")) at("status").textContent = this.answer.text;
-    this._write();
+    clearTimeout(this._rest);
+    this._rest = setTimeout(() => this._write(), PAUSE);
   }
 
+  /** Browsers refuse an address that changes with each key of a held arrow. */
   _write() {
     this._written = address(this.session.state);
     if (location.hash !== this._written) history.replaceState(null, "", this._written);

@@ -1,5 +1,6 @@
 /** What the network says to the example: scores, probabilities, and the loss for a label. */
 
+import { explainLoss } from "handgrad-page/explain";
 import { sigmoid } from "handgrad-page/layers_activations";
 import { softmax } from "handgrad-page/losses";
 import { fill, make, number, percent } from "handgrad-page/views/text";
@@ -15,7 +16,10 @@ export class AnswerView {
     this.table = make("table", { class: "scores" });
     this.labels = make("div", { class: "line" });
     this.loss = make("p", {});
-    element.append(this.verdict, this.table, this.labels, this.loss);
+    this.how = make("div", {});
+    this.details = make("details", { ontoggle: () => this._explainLoss() },
+      make("summary", {}, "How the loss came about"), this.how);
+    element.append(this.verdict, this.table, this.labels, this.loss, this.details);
     this.rows = [];
   }
 
@@ -38,6 +42,7 @@ export class AnswerView {
       make("thead", {}, make("tr", {}, make("td", { colspan: "2" }),
         ...heads.map((title) => make("th", { scope: "col", class: "n" }, title)))),
       make("tbody", {}, ...this.rows.map(({ row }) => row)));
+    this.penalty = this.session.network.penalty();
     this._buildLabels();
   }
 
@@ -139,15 +144,24 @@ export class AnswerView {
     return null;
   }
 
+  /** The formula with its numbers; computed while somebody looks at it. */
+  _explainLoss() {
+    if (!this.details.open) return;
+    const { session } = this;
+    const { formula, numbers, says } = explainLoss(session.network, session.answer(), session.target(), 0);
+    fill(this.how, make("p", {}, says), make("p", { class: "formula" }, formula),
+      make("p", { class: "formula filled" }, numbers));
+  }
+
   _showLoss(trace) {
     const { session } = this;
     const { subject, network } = session;
     const target = session.target();
-    const penalty = network.penalty();
-    const loss = network.loss(trace, target) - penalty;
+    const loss = network.lossFunction.forward(trace.scores, target, network.lossOptions);
     fill(this.loss, "Loss ", make("strong", { class: "mono" }, number(loss)),
       make("span", { class: "soft" }, ` (${network.lossName}, this example`
-        + `${network.reg ? `; the L2 term adds ${number(penalty, 3)}` : ""})`));
+        + `${network.reg ? `; the L2 term adds ${number(this.penalty, 3)}` : ""})`));
+    this._explainLoss();
     if (subject.task === "classify") this.select.value = String(target[0]);
     else if (subject.task === "multilabel") {
       this.boxes.forEach((box, i) => { box.checked = target[i] === 1; });

@@ -70,7 +70,7 @@ export class ControlsView {
     this.select = make("select", {
       onchange: () => this._plant(this.select.value, -1),
     }, make("option", { value: "" }, "none: all is right"),
-    ...names.map((name) => make("option", { value: name }, this.mistakes[name]?.what ?? name)));
+    ...this._groups(names));
     this.places = make("select", {
       onchange: () => this._plant(session.state.mistake, Number(this.places.value)),
     });
@@ -78,6 +78,18 @@ export class ControlsView {
     this.verdict.style.flexBasis = "100%";
     return [make("label", { class: "field" }, "Mistake", this.select),
       make("label", { class: "field" }, "In", this.places), this.verdict];
+  }
+
+  /** The mistakes as options, by the layer that they are made in. */
+  _groups(names) {
+    const groups = new Map();
+    for (const name of names) {
+      const { kind, penalty } = MISTAKES[name];
+      const group = kind ?? (penalty ? "L2 term" : "Loss");
+      groups.set(group, [...(groups.get(group) ?? []), name]);
+    }
+    return [...groups].map(([group, members]) => make("optgroup", { label: group },
+      ...members.map((name) => make("option", { value: name }, this.mistakes[name]?.what ?? name))));
   }
 
   /** Make a mistake, and look at the first number of its layer that it changes. */

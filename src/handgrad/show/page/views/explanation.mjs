@@ -126,7 +126,7 @@ export class ExplanationView {
     if (e.operation === "sum" && scales.length) {
       return make("tfoot", {}, line("sum", sum), ...scales, line("total", e.total));
     }
-    return make("tfoot", {}, line("total", e.total));
+    return make("tfoot", {}, line(e.operation === "sum" ? "total" : "result", e.total));
   }
 
   _toggle() {

@@ -1,6 +1,6 @@
 /** The example: drawn, chosen among rows, or set by sliders. */
 
-import { thumbnail } from "handgrad-page/views/row";
+import { painter } from "handgrad-page/views/colours";
 import { Pad } from "handgrad-page/views/pad";
 import { fill, make, number } from "handgrad-page/views/text";
 
@@ -54,8 +54,9 @@ export class InputView {
   }
 
   _rows(rows) {
-    const names = Array.from({ length: rows.count }, (_, row) => (
-      `${row < rows.mistakes ? "mistaken: " : ""}${rows.name(row)}`));
+    const regress = this.session.subject.task === "regress";
+    this.wrong = regress ? "far off: " : "mistaken: ";
+    const names = Array.from({ length: rows.count }, (_, row) => this._name(rows, row));
     this.select = make("select", {
       "aria-label": "Which one", onchange: () => this._go(Number(this.select.value)),
     }, ...names.map((name, row) => make("option", { value: String(row) }, name)));
@@ -63,11 +64,16 @@ export class InputView {
       type: "button", "aria-label": name, onclick: () => this._go((this.session.state.row + by + rows.count) % rows.count),
     }, sign);
     const about = [rows.source ? `From ${rows.source}.` : "",
-      rows.mistakes ? `The first ${rows.mistakes} are those that the model gets wrong${this.pictures ? ", with a dot" : ""}.` : ""];
+      rows.mistakes ? `The first ${rows.mistakes} are those that the model ${regress ? "is farthest off on" : "gets wrong"}`
+        + `${this.pictures ? ", with a dot" : ""}.` : ""];
     this.gallery = make("div", { class: "gallery", role: "group", "aria-label": "Pictures to choose from" });
     return make("div", {}, this.pictures ? this.gallery : null,
       make("div", { class: "which" }, step(-1, "‹", "Previous"), this.select, step(1, "›", "Next")),
       make("p", { class: "soft" }, about.filter(Boolean).join(" ")));
+  }
+
+  _name(rows, row) {
+    return `${row < rows.mistakes ? this.wrong : ""}${rows.name(row)}`;
   }
 
   _go(row) {
@@ -84,10 +90,10 @@ export class InputView {
       const shown = Array.from({ length: Math.min(PAGE, rows.count - first) }, (_, i) => first + i);
       fill(this.gallery, ...shown.map((row) => {
         const canvas = make("canvas", { "aria-hidden": "true" });
-        this._paint(canvas, rows.input(row));
+        this._paint(canvas, rows.raw(row));
         return make("button", {
           type: "button", class: row < rows.mistakes ? "wrong" : null, "data-row": String(row),
-          "aria-label": `${row < rows.mistakes ? "mistaken: " : ""}${rows.name(row)}`, "aria-pressed": "false",
+          "aria-label": this._name(rows, row), "aria-pressed": "false",
           onclick: () => this._go(row),
         }, canvas);
       }));
@@ -97,10 +103,19 @@ export class InputView {
     }
   }
 
-  _paint(canvas, input) {
+  /** Paint levels from 0 to 255: ink on the page's ground, or colours. */
+  _paint(canvas, levels) {
     const { channels, height, width } = this.session.subject.inputs;
-    thumbnail(canvas, this.palette, { shape: [1, channels, height, width], data: input }, "ink");
-    canvas.style.width = "";
+    Object.assign(canvas, { width, height });
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(width, height);
+    const [size, ink] = [height * width, new Int32Array(image.data.buffer)];
+    const paint = painter(this.palette, "ink", { low: 0, high: 255 });
+    for (let at = 0; at < size; at++) {
+      if (channels !== 3) ink[at] = paint(levels[at]);
+      else image.data.set([levels[at], levels[size + at], levels[2 * size + at], 255], 4 * at);
+    }
+    context.putImageData(image, 0, 0);
   }
 
   _sliders(columns) {
@@ -158,7 +173,7 @@ export class InputView {
     if (this.select) this.select.value = String(row);
     if (pictures && source === "row") this._turn();
     if (pictures) {
-      this._paint(this.seen, session.example());
+      this._paint(this.seen, session.raw());
       const { subject } = session;
       this.seenText.textContent = source === "row" ? subject.rows.name(row)
         : "What the network is given: the drawing, scaled and centred as its training pictures were.";

@@ -32,7 +32,7 @@ export class InspectorView {
     Object.assign(this, { element, session, palette, announce });
     this.explanation = new ExplanationView(palette, theory, report);
     this.head = make("div", { class: "inspector" });
-    this.arrays = make("div", {});
+    this.arrays = make("div", { class: "groups" });
     // It stays in sight at the bottom while the arrays are, and heads what explains it.
     this.peek = make("div", { class: "peek" });
     element.append(this.head, this.arrays, this.peek, this.explanation.element);
@@ -68,8 +68,9 @@ export class InspectorView {
     }]));
     const made = new Set(entries.filter(({ own, role }) => own === "out" || role === "gradient").map(({ own }) => own));
     const of = (which) => [...this.views].filter(([own]) => made.has(own) === which).map(([, { view }]) => view.element);
-    fill(this.arrays, make("h4", {}, "What the layer computes"), make("div", { class: "arrays" }, ...of(true)),
-      make("h4", {}, "What it is made of"), make("div", { class: "arrays" }, ...of(false)));
+    const group = (title, elements) => make("section", { "aria-label": title },
+      make("h4", {}, title), make("div", { class: "arrays" }, ...elements));
+    fill(this.arrays, group("What the layer computes", of(true)), group("What it is made of", of(false)));
   }
 
   /** What an entry of the network's input or of its scores is called. */
@@ -130,16 +131,18 @@ export class InspectorView {
     this._peek(place, found?.explanation);
   }
 
-  _peek({ name, shape, index, id }, explanation) {
-    const title = explanation?.name ?? `${name}[${coordinates(shape, index).join(", ")}]`;
-    const value = explanation?.value ?? this.session.array(id).data[index];
+  _peek({ own, name, shape, index, id }, explanation) {
+    const title = `${name}[${coordinates(shape, index).join(", ")}]`;
+    const value = this.session.array(id).data[index];
+    const elsewhere = { x: "as the layer before computes it", dout: "as the next layer computes it" }[own];
     const how = explanation ? make("button", {
       type: "button", onclick: () => {
         this.explanation.element.scrollIntoView({ block: "start" });
         this.explanation.element.focus({ preventScroll: true });
       },
     }, "How it came about") : null;
-    fill(this.peek, make("h3", {}, make("span", { class: "mono" }, title), ` = ${number(value)}`), how);
+    fill(this.peek, make("h3", {}, make("span", { class: "mono" }, title), ` = ${number(value)}`,
+      explanation && elsewhere ? make("span", { class: "aside" }, elsewhere) : null), how);
   }
 
   /** The entries of an array that the planted mistake has changed. */

@@ -33,7 +33,7 @@ export class PlaneView {
     this.canvas = make("canvas", { role: "img" });
     this.text = make("figcaption", {});
     this.key = make("ul", { class: "key" });
-    this.element = make("figure", {}, make("h4", {}, "What it says, by two features"),
+    this.element = make("figure", {}, make("h3", {}, "What it says, by two features"),
       make("div", { class: "line" }, xField, yField), this.canvas, this.key, this.text);
   }
 

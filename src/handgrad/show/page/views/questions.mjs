@@ -1,5 +1,6 @@
 /** The assignment's questions that can be answered by pointing, each a state of this page. */
 
+import { DEFAULTS } from "handgrad-page/views/session";
 import { SMALL_KINDS } from "handgrad-page/views/small";
 import { fill, make } from "handgrad-page/views/text";
 
@@ -93,8 +94,9 @@ export function stateOf({ number, kinds, own, state }, network) {
   const position = network.layers.findIndex(({ kind }) => kinds.includes(kind));
   const here = !kinds.length || position >= 0;
   const found = here ? position : SMALL_KINDS.indexOf(kinds[0]);
+  const { source, row, raw, label, ...usual } = DEFAULTS; // the example stays
   return {
-    ...state, question: number, net: here ? "model" : "small", layer: Math.max(0, found),
+    ...usual, ...state, question: number, net: here ? "model" : "small", layer: Math.max(0, found),
     array: own || "out", at: "",
   };
 }

@@ -69,6 +69,7 @@ export class RowView {
     const arrows = this.buttons.flatMap(({ button }, i) => (i
       ? [make("span", { "aria-hidden": "true" }, "→"), button] : [button]));
     fill(this.list, ...arrows);
+    this.shown = -1;
     this.select();
   }
 
@@ -79,8 +80,10 @@ export class RowView {
       const chosen = position === layer;
       button.setAttribute("aria-checked", String(chosen));
       button.tabIndex = chosen ? 0 : -1;
-      if (chosen) this._scrollTo(button);
+      // Asking where it lies makes the browser lay the page out: once a choice, not once a number.
+      if (chosen && this.shown !== position) this._scrollTo(button);
     });
+    this.shown = layer;
   }
 
   _scrollTo(button) {
@@ -118,7 +121,7 @@ export class RowView {
 }
 
 /** Paint the first example of a batch small. */
-export function thumbnail(canvas, palette, tensor, kind = "signed") {
+function thumbnail(canvas, palette, tensor) {
   const shape = [1, ...tensor.shape.slice(1)];
   const size = tensor.data.length / tensor.shape[0];
   const layout = layoutOf(shape);
@@ -132,7 +135,7 @@ export function thumbnail(canvas, palette, tensor, kind = "signed") {
   const context = canvas.getContext("2d");
   const image = context.createImageData(w, h);
   const pixels = new Int32Array(image.data.buffer);
-  const paint = painter(palette, kind, rangeOf(tensor.data.subarray(0, size)));
+  const paint = painter(palette, "signed", rangeOf(tensor.data.subarray(0, size)));
   for (let tile = 0; tile < layout.tiles; tile++) {
     const corner = Math.floor(tile / across) * (layout.rows + 1) * w
       + (tile % across) * (layout.cols + 1);

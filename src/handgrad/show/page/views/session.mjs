@@ -194,7 +194,7 @@ export class Session {
   raw() {
     const { source, row, raw } = this.state;
     if (source === "row") return this.subject.rows.raw(row);
-    return (raw && this.subject.read(raw)) ?? this.subject.blank;
+    return (raw ? this.subject.read(raw) : null) ?? this.subject.blank;
   }
 
   /** The example as the network takes it. */

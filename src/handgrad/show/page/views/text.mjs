@@ -10,7 +10,7 @@ export function number(value, digits = 4) {
   const size = Math.abs(value);
   if (Number.isInteger(value) && size < 1e6) return (value < 0 ? MINUS : "") + size;
   let text;
-  if (size >= 1e5 || size < 1e-4) {
+  if (size >= 1e7 || size < 1e-4) {
     const [mantissa, exponent] = size.toExponential(digits - 1).split("e");
     text = `${mantissa}e${exponent.replace("+", "")}`;
   } else {

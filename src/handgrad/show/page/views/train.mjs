@@ -121,10 +121,10 @@ export class TrainView {
       ...weights.map((name) => make("option", { value: name }, name)));
     if (weights.length) this._showWeights(weights[0]);
     return make("div", { class: "training" },
-      make("figure", {}, make("h4", {}, "Loss"), this.curve, this.curveText),
+      make("figure", {}, make("h3", {}, "Loss"), this.curve, this.curveText),
       this.plane?.element,
-      make("figure", {}, make("h4", {}, "How large each gradient is"), this.sizes),
-      make("figure", {}, make("h4", {}, "Weights, as they change"),
+      make("figure", {}, make("h3", {}, "How large each gradient is"), this.sizes),
+      make("figure", {}, make("h3", {}, "Weights, as they change"),
         make("label", { class: "field" }, "Which", select), this.weightsHome));
   }
 
