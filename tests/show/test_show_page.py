@@ -227,6 +227,7 @@ def test_each_mistake_says_what_it_changes(browser, shown):
         others = [text for name, text in said.items() if name not in changed]
         assert len(changed) > 0.75 * len(said), said.keys() - changed
         assert all("The loss is" in text or "no number" in text for text in others)
+        assert any("shape 4, not" in text for text in said.values())
         assert tab.complaints == []
 
 

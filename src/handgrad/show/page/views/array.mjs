@@ -85,8 +85,8 @@ export class ArrayView {
       this.overview.hidden = this.layout.tiles === 1;
       this.detail.setAttribute("aria-valuemin", "0");
       this.detail.setAttribute("aria-valuemax", String(tensor.data.length - 1));
-      if (this.index >= tensor.data.length) this.index = 0;
     }
+    this.index = Math.min(this.index, tensor.data.length - 1);
     const seen = `${revision} ${this.palette.version}`;
     if (this.data !== tensor.data || this.seen !== seen) {
       this.data = tensor.data;

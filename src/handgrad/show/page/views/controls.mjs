@@ -4,7 +4,7 @@ import { MISTAKES, placesOf } from "handgrad-page/mistakes";
 import { differing } from "handgrad-page/views/inspector";
 import { coordinates } from "handgrad-page/views/layout";
 import { shortNames } from "handgrad-page/views/row";
-import { count, fill, make, number } from "handgrad-page/views/text";
+import { count, fill, make, number, shapeText } from "handgrad-page/views/text";
 
 export class ControlsView {
   /**
@@ -99,14 +99,11 @@ export class ControlsView {
     const found = this._found();
     const there = (position) => found.find(({ layer }) => layer === position);
     const first = there(session.state.where) ?? there(found.at(-1)?.layer);
-    if (first) this._go(first.layer, first.own, first.indices[0]);
+    if (first) this._go(first);
   }
 
-  _go(layer, own, index) {
-    const { session } = this;
-    const { id } = session.arrays(layer).find((entry) => entry.own === own);
-    const at = coordinates(session.array(id).shape, index).join(",");
-    session.update({ layer, array: own, at });
+  _go({ layer, own, first }) {
+    this.session.update({ layer, array: own, at: first.join(",") });
   }
 
   _showBroken() {
@@ -140,10 +137,8 @@ export class ControlsView {
       for (const { own, id, name, role } of session.arrays(layer.position)) {
         if (role !== "gradient" && own !== "out") continue;
         const [wrong, right] = [session.array(id), session.array(id, { right: true })];
-        const indices = differing(wrong, right);
-        if (!indices.length) continue;
-        const largest = indices.reduce((most, i) => Math.max(most, Math.abs(wrong.data[i] - right.data[i])), 0);
-        found.push({ layer: layer.position, own, name, indices, size: wrong.data.length, largest });
+        const change = changeOf(wrong, right);
+        if (change) found.push({ layer: layer.position, own, name, ...change });
       }
     }
     Object.assign(this, { found, foundIn: session.broken() });
@@ -164,10 +159,9 @@ export class ControlsView {
         make("table", {}, make("thead", {}, make("tr", {}, ...["array", "layer"].map((title) => make("th", { scope: "col" }, title)),
           ...["numbers changed", "largest change"].map((title) => make("th", { scope: "col", class: "n" }, title)))),
         make("tbody", {}, ...found.map((each) => make("tr", {},
-          make("td", {}, make("button", { type: "button", class: "mono", onclick: () => this._go(each.layer, each.own, each.indices[0]) }, each.name)),
-          make("td", {}, names[each.layer]),
-          make("td", { class: "n" }, `${count(each.indices.length)} of ${count(each.size)}`),
-          make("td", { class: "n mono" }, number(each.largest, 3)))))))));
+          make("td", {}, make("button", { type: "button", class: "mono", onclick: () => this._go(each) }, each.name)),
+          make("td", {}, names[each.layer]), make("td", { class: "n" }, each.numbers),
+          make("td", { class: "n mono" }, each.largest))))))));
   }
 
   /** The loss, where the mistake changes it. */
@@ -180,4 +174,19 @@ export class ControlsView {
     return make("p", {}, "The loss is ", make("b", { class: "mono differ" }, number(wrong)),
       `, and should be ${number(right)}.`);
   }
+}
+
+/** How a wrong array differs from the right one, in words, and the first entry that does; or null. */
+function changeOf(wrong, right) {
+  const first = right.shape.map(() => 0);
+  if (wrong.shape.join() !== right.shape.join()) {
+    return { first, numbers: `shape ${shapeText(wrong.shape)}, not ${shapeText(right.shape)}`, largest: "" };
+  }
+  const indices = differing(wrong, right);
+  if (!indices.length) return null;
+  const largest = indices.reduce((most, i) => Math.max(most, Math.abs(wrong.data[i] - right.data[i])), 0);
+  return {
+    first: coordinates(right.shape, indices[0]), largest: number(largest, 3),
+    numbers: `${count(indices.length)} of ${count(wrong.data.length)}`,
+  };
 }

@@ -64,10 +64,10 @@ export class ExplanationView {
 
   _difference(e, { numeric, h, crossesKink }, broken) {
     const scale = Math.max(Math.abs(e.value), Math.abs(numeric), 1e-6);
-    const agrees = Math.abs(e.value - numeric) <= AGREE * scale + 1e-7;
-    const verdict = agrees ? make("span", { class: "agree" }, "They agree.")
-      : make("span", { class: "differ" }, crossesKink ? "A kink lies between the two passes."
-        : "They disagree.");
+    const agrees = e.value !== null && Math.abs(e.value - numeric) <= AGREE * scale + 1e-7;
+    const fault = e.value === null ? "The mistake has given the array another shape."
+      : crossesKink ? "A kink lies between the two passes." : "They disagree.";
+    const verdict = make("span", { class: agrees ? "agree" : "differ" }, agrees ? "They agree." : fault);
     const rows = [
       ["backward pass", e.value], ["by the formula", e.total], ["central differences", numeric],
     ];

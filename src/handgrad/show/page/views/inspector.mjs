@@ -133,7 +133,7 @@ export class InspectorView {
 
   _peek({ own, name, shape, index, id }, explanation) {
     const title = `${name}[${coordinates(shape, index).join(", ")}]`;
-    const value = this.session.array(id).data[index];
+    const value = explanation ? explanation.value : this.session.array(id).data[index];
     const elsewhere = { x: "as the layer before computes it", dout: "as the next layer computes it" }[own];
     const how = explanation ? make("button", {
       type: "button", onclick: () => {

@@ -335,7 +335,8 @@ export class Session {
   /** The chosen array and the flat index of the chosen entry. */
   place() {
     const entry = this.arrays().find(({ own }) => own === this.state.array);
-    const { shape } = this.array(entry.id);
+    // A mistake may have given it another shape; what is explained is the entry that should be there.
+    const { shape } = this.array(entry.id, { right: true });
     const read = parseCoordinates(shape, this.state.at);
     return { ...entry, shape, index: read.error ? 0 : read.index };
   }

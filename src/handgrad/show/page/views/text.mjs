@@ -2,8 +2,9 @@
 
 const MINUS = "\u2212";
 
-/** A number in four significant digits, as one would write it by hand. */
+/** A number in four significant digits, as one would write it by hand; null is one that is missing. */
 export function number(value, digits = 4) {
+  if (value === null) return "missing";
   if (Number.isNaN(value)) return "nan";
   if (!Number.isFinite(value)) return value > 0 ? "inf" : `${MINUS}inf`;
   if (value === 0) return "0";
