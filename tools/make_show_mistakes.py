@@ -7,18 +7,16 @@ Run from the root of the repository; needs Node, which lists the mistakes that t
 
 import json
 import sys
-import tempfile
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in ("support", "check")]
 
+from check_corpus.verdicts import judgements
 from node import in_node
 
 import handgrad
-from handgrad.check import check_submission, words
-from handgrad.check.conventions import parse
+from handgrad.check import words
 from handgrad.check.mistakes import Mistake, all_mistakes
-from handgrad.check.reference import reference
 from handgrad.check.verdict.diagnosis import CAUSES
 
 OUT = Path(handgrad.__file__).parent / "show/mistakes.json"
@@ -32,38 +30,29 @@ def names() -> list[str]:
     return found
 
 
-def words_of(mistake: Mistake, folder: Path) -> dict[str, str]:
-    """Plant a mistake in the plain submission, check it, and keep what is said of its cause.
+def words_of(mistake: Mistake) -> dict[str, str]:
+    """Plant a mistake in the plain submission, judge it, and keep what is said of its cause.
 
     Raises
     ------
     ValueError
         Where the checker does not name the mistake.
     """
-    right = reference(parse(mistake.convention))
-    planted = {**right.sources, **next(mistake.planted(right.sources))}
-    folder.mkdir()
-    for name, source in planted.items():
-        (folder / f"{name}.py").write_text(source, encoding="utf-8")
-    report = check_submission(
-        folder, only=[mistake.group], convention=mistake.convention, timeout=60
-    )
-    for case in report.cases:
-        if case.status == "failed" and case.diagnosis in mistake.causes:
+    for case, found in next(judgements(mistake)):
+        if found.status == "failed" and found.cause in mistake.causes:
             return {
                 "what": mistake.what,
-                "cause": str(case.diagnosis),
-                "sentence": CAUSES[str(case.diagnosis)],
-                "seen": f"{case.function}, {case.name}: {words.seen(case.seen)}",
+                "cause": str(found.cause),
+                "sentence": CAUSES[str(found.cause)],
+                "seen": f"{case.function}, {case.name}: {words.seen(found.seen)}",
             }
     raise ValueError(f"check does not name {mistake.name}")
 
 
 def main() -> None:
-    """Check each, and write the file."""
+    """Judge each, and write the file."""
     known = {mistake.name: mistake for mistake in all_mistakes()}
-    with tempfile.TemporaryDirectory() as folder:
-        found = {name: words_of(known[name], Path(folder) / name) for name in names()}
+    found = {name: words_of(known[name]) for name in names()}
     OUT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{OUT}: {len(found)} mistakes")
 

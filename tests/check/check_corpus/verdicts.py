@@ -23,7 +23,7 @@ from handgrad.check.reference import reference
 from handgrad.check.sandbox import wire
 from handgrad.check.sandbox.runner import Runner
 from handgrad.check.sandbox.steps import Context
-from handgrad.check.verdict.judge import judge
+from handgrad.check.verdict.judge import Judgement, judge
 
 PAGE = Path(__file__).parents[3] / "docs" / "check_tables.md"
 
@@ -97,22 +97,26 @@ def of_alternative(alternative: Alternative, folder: Path) -> Verdict:
 
 
 def of_mistake(mistake: Mistake) -> list[Verdict]:
-    """Plant a mistake of the table in the plain submission, in each of its ways.
+    """Plant a mistake of the table in the plain submission, in each of its ways."""
+    return [
+        Verdict(tuple(found.cause for _, found in judged if found.status != "passed"))
+        for judged in judgements(mistake)
+    ]
+
+
+def judgements(mistake: Mistake) -> Iterator[Iterator[tuple[Case, Judgement]]]:
+    """Judge the plain submission with a mistake of the table, for each of the ways to make it.
 
     The steps run in this process, on what a child would import; what they give goes over the wire
     all the same.
     """
     convention = parse(mistake.convention)
     right = reference(convention)
-    found = []
     for sources in mistake.planted(right.sources):
-        causes = []
-        for case in _asked(mistake, convention):
-            judgement = judge(case, replies(case, right.context(sources)), right)
-            if judgement.status != "passed":
-                causes.append(judgement.cause)
-        found.append(Verdict(tuple(causes)))
-    return found
+        yield (
+            (case, judge(case, replies(case, right.context(sources)), right))
+            for case in _asked(mistake, convention)
+        )
 
 
 # These share no code: a mistake in one of their functions is no other's.
