@@ -9,7 +9,8 @@ import json
 import sys
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / part) for part in ("support", "check")]
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "check"))
 
 from check_corpus.verdicts import judgements
 from node import in_node
