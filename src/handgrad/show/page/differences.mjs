@@ -32,7 +32,8 @@ export function differenceOf(network, trace, y, { position, which, index }) {
   const around = (h) => {
     const above = lossAt(start + h), below = lossAt(start - h);
     const crossesKink = kinksDiffer(exact, above.pass, below.pass, y);
-    return { numeric: (above.loss - below.loss) / (2 * h), above: above.loss, below: below.loss, h, crossesKink };
+    const numeric = (above.loss - below.loss) / (2 * h);
+    return { numeric, above: above.loss, below: below.loss, h, crossesKink };
   };
   // The error is of the order h^2 (with large factors, such as 1 / eps of a norm whose variance is
   // near 0) and rounding / h: the smaller step is taken where the two differ by more than rounding.

@@ -90,7 +90,8 @@ export function explainForward(network, trace, position, index) {
  */
 export function explainBackward(network, trace, gradients, y, { position, which, index }) {
   const found = gradientOf(network, gradients, position, which);
-  const value = String(found.shape) === String(shapeOf(network, trace, position, which)) ? found.at(index) : null;
+  const whole = String(found.shape) === String(shapeOf(network, trace, position, which));
+  const value = whole ? found.at(index) : null;
   if (position === network.layers.length) {
     const [n, m] = index;
     const explained = lossGradient(network.lossName, lossAt(network, trace, y, n), m);

@@ -21,7 +21,8 @@ const bias = (at, index) => (at.own.b ? [term([parameter(at, "b", index)], "bias
 
 function denseOut(at, [n, m]) {
   const { shapeIn, names: { W, b } } = at.layer, D = sizeOf(shapeIn);
-  const terms = range(D).map((d) => term([xOf(at, ofExample(shapeIn, n, d)), parameter(at, "W", [d, m])]));
+  const terms = range(D).map((d) =>
+    term([xOf(at, ofExample(shapeIn, n, d)), parameter(at, "W", [d, m])]));
   return sumOf({
     formula: `out[n, m] = Σ_d x[n, d] · ${W}[d, m] + ${b}[m]`,
     terms: [...terms, ...bias(at, [m])],
@@ -31,7 +32,8 @@ function denseOut(at, [n, m]) {
       box("bias", b, undefined, [m], [m]),
     ],
     theory: { page: "fully_connected", formula: "fc-forward" },
-    says: `Output ${m} of example ${n} is the sum of its ${D} inputs, each times its weight, plus a bias.`,
+    says: `Output ${m} of example ${n} is the sum of its ${D} inputs, each times its weight, `
+      + "plus a bias.",
   });
 }
 
@@ -46,7 +48,8 @@ function denseDW(at, [d, m]) {
       box("upstream", "dout", at.position, [0, m], [N - 1, m]),
     ],
     theory: { page: "fully_connected", formula: "fc-gradients" },
-    says: `The weight is used once by each of the ${N} examples: its gradient is the sum of what each input met upstream.`,
+    says: `The weight is used once by each of the ${N} examples: its gradient is the sum of what `
+      + "each input met upstream.",
   });
 }
 
@@ -72,7 +75,8 @@ function denseDx(at, [n, ...rest]) {
       box("row", W, undefined, [d, 0], [d, M - 1]),
     ],
     theory: { page: "fully_connected", formula: "fc-gradients" },
-    says: `The input went into all ${M} outputs of its example: each sends its gradient back through the same weight.`,
+    says: `The input went into all ${M} outputs of its example: each sends its gradient back `
+      + "through the same weight.",
   });
 }
 
@@ -95,7 +99,8 @@ function convOut(at, [n, f, i, j]) {
   }
   const pixel = `${reading(settings, "i", "k")}, ${reading(settings, "j", "l")}`;
   return sumOf({
-    formula: `out[n, f, i, j] = Σ_ckl x[n, c, ${pixel}] · ${names.W}[f, c, k, l]${names.b ? ` + ${names.b}[f]` : ""}`,
+    formula: `out[n, f, i, j] = Σ_ckl x[n, c, ${pixel}] · ${names.W}[f, c, k, l]`
+      + (names.b ? ` + ${names.b}[f]` : ""),
     terms: [...terms, ...bias(at, [f])],
     boxes: [
       box("patch", "x", at.position, [n, 0, Math.max(0, top), Math.max(0, left)],
@@ -103,7 +108,8 @@ function convOut(at, [n, f, i, j]) {
       box("filter", names.W, undefined, [f, 0, 0, 0], [f, C - 1, size - 1, size - 1]),
     ],
     theory: { page: "convolution", formula: "conv-forward" },
-    says: `Filter ${f} lies on a patch of ${size} × ${size} pixels: each pixel times the filter's number on it, summed.`,
+    says: `Filter ${f} lies on a patch of ${size} × ${size} pixels: each pixel times the filter's `
+      + "number on it, summed.",
   });
 }
 
@@ -119,16 +125,19 @@ function convDW(at, [f, c, k, l]) {
     }
   }
   const last = at.trace.N - 1, read = rows.length && columns.length;
+  const [firstI, firstJ, lastI, lastJ] = [rows[0], columns[0], rows.at(-1), columns.at(-1)];
+  const readAt = `${reading(settings, "i", "k")}, ${reading(settings, "j", "l")}`;
   return sumOf({
-    formula: `d${names.W}[f, c, k, l] = Σ_nij x[n, c, ${reading(settings, "i", "k")}, ${reading(settings, "j", "l")}]`
+    formula: `d${names.W}[f, c, k, l] = Σ_nij x[n, c, ${readAt}]`
       + ` · dout[n, f, i, j]${penaltyFormula(at, names.W, "f, c, k, l")}`,
     terms: [...terms, ...penalty(at, [f, c, k, l])],
     boxes: read ? [
-      box("patch", "x", at.position, pixel(0, rows[0], columns[0]), pixel(last, rows.at(-1), columns.at(-1))),
-      box("upstream", "dout", at.position, [0, f, rows[0], columns[0]], [last, f, rows.at(-1), columns.at(-1)]),
+      box("patch", "x", at.position, pixel(0, firstI, firstJ), pixel(last, lastI, lastJ)),
+      box("upstream", "dout", at.position, [0, f, firstI, firstJ], [last, f, lastI, lastJ]),
     ] : [],
     theory: { page: "convolution", formula: "conv-backward" },
-    says: "The filter's number lay on each of these pixels once: its gradient is the image filtered with the upstream gradient.",
+    says: "The filter's number lay on each of these pixels once: its gradient is the image filtered "
+      + "with the upstream gradient.",
   });
 }
 
@@ -159,7 +168,9 @@ function convDx(at, [n, c, a, b]) {
   const rows = windows(a, OH), columns = windows(b, OW), terms = [];
   for (let f = 0; f < F; f++) {
     for (const [i, k] of rows) {
-      for (const [j, l] of columns) terms.push(term([doutOf(at, [n, f, i, j]), parameter(at, "W", [f, c, k, l])]));
+      for (const [j, l] of columns) {
+        terms.push(term([doutOf(at, [n, f, i, j]), parameter(at, "W", [f, c, k, l])]));
+      }
     }
   }
   const back = (pixel, tap) => {
@@ -167,16 +178,24 @@ function convDx(at, [n, c, a, b]) {
     return stride > 1 ? `(${moved})/${stride}` : moved;
   };
   return sumOf({
-    formula: `dx[n, c, a, b] = Σ_fkl dout[n, f, ${back("a", "k")}, ${back("b", "l")}] · ${names.W}[f, c, k, l]`,
+    formula: `dx[n, c, a, b] = Σ_fkl dout[n, f, ${back("a", "k")}, ${back("b", "l")}]`
+      + ` · ${names.W}[f, c, k, l]`,
     terms,
-    boxes: rows.length && columns.length ? [
-      box("upstream", "dout", at.position, [n, 0, rows[0][0], columns[0][0]],
-        [n, F - 1, rows.at(-1)[0], columns.at(-1)[0]]),
-      box("filter", names.W, undefined, [0, c, rows.at(-1)[1], columns.at(-1)[1]], [F - 1, c, rows[0][1], columns[0][1]]),
-    ] : [],
+    boxes: rows.length && columns.length ? boxesOfDx(at, n, c, rows, columns) : [],
     theory: { page: "convolution", formula: "conv-backward" },
-    says: `The pixel lay under ${rows.length * columns.length} windows of each filter: where the window moves on, the tap moves back, so the filter meets dout flipped.`,
+    says: `The pixel lay under ${rows.length * columns.length} windows of each filter: where the `
+      + "window moves on, the tap moves back, so the filter meets dout flipped.",
   });
+}
+
+function boxesOfDx(at, n, c, rows, columns) {
+  const { shapeOut: [F], names } = at.layer;
+  const [firstI, firstK] = rows[0], [lastI, lastK] = rows.at(-1);
+  const [firstJ, firstL] = columns[0], [lastJ, lastL] = columns.at(-1);
+  return [
+    box("upstream", "dout", at.position, [n, 0, firstI, firstJ], [n, F - 1, lastI, lastJ]),
+    box("filter", names.W, undefined, [0, c, lastK, lastL], [F - 1, c, firstK, firstL]),
+  ];
 }
 
 export const affine = {

@@ -2,8 +2,12 @@
  * Explanations of what acts on each number by itself: activations, dropout, flattening.
  */
 
-import { normal, sigmoid, tanhForm, GELU, LeakyReLU, ReLU, SiLU } from "handgrad-page/layers_activations";
-import { constant, doutOf, functionOf, shownFactor, sumOf, term, xOf } from "handgrad-page/explain_parts";
+import {
+  constant, doutOf, functionOf, shownFactor, sumOf, term, xOf,
+} from "handgrad-page/explain_parts";
+import {
+  GELU, LeakyReLU, ReLU, SiLU, normal, sigmoid, tanhForm,
+} from "handgrad-page/layers_activations";
 import { indexOf, offsetOf } from "handgrad-page/tensor";
 
 /** A number on the way. */
@@ -106,11 +110,13 @@ function explained(kind) {
     },
     x(at, index) {
       const x = xOf(at, index), { settings } = at.layer;
-      const slope = { array: "slope", position: at.position, index, value: one.slope(x.value, settings) };
+      const found = one.slope(x.value, settings);
+      const slope = { array: "slope", position: at.position, index, value: found };
+      const onTheWay = (one.backOn ?? one.on)?.(x.value, settings) ?? [];
       return sumOf({
         formula: `dx = dout · ${one.slopeFormula}`,
         terms: [term([doutOf(at, index), slope])],
-        values: [value("x", "the forward pass's input", x.value), ...((one.backOn ?? one.on)?.(x.value, settings) ?? [])],
+        values: [value("x", "the forward pass's input", x.value), ...onTheWay],
         theory: theory(settings, 1),
         says: one.saysBack(x.value),
       });
@@ -138,7 +144,8 @@ const Dropout = {
       theory: { page: "dropout", formula: note ? "dropout-train" : "dropout-test" },
       says: note
         ? `In training the unit is kept with probability ${at.layer.settings.keep}; here it is ${note}.`
-        : "In testing every unit stays, times the probability to keep it: the mean of what training gives.",
+        : "In testing every unit stays, times the probability to keep it: the mean of what training "
+          + "gives.",
     });
   },
   x(at, index) {

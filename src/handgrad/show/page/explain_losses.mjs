@@ -9,19 +9,27 @@ import { sigmoid } from "handgrad-page/layers_activations";
 import { LOSSES, signOf, smoothedTarget, softmax } from "handgrad-page/losses";
 import { constant, functionOf, shown, shownFactor, sumOf, term } from "handgrad-page/explain_parts";
 
-const score = (at, m) => ({ array: "out", position: at.position - 1, index: [at.n, m], value: at.x[m] });
+const score = (at, m) => (
+  { array: "out", position: at.position - 1, index: [at.n, m], value: at.x[m] });
 const target = (at, m, value = at.y[m]) => ({ array: "y", index: [at.n, m], value });
 const over = (count) => constant(`1/${count}`, 1 / count);
+
+const ofSoftmax = (smoothing, which) => (smoothing
+  ? { page: "weighted_losses", formula: `smoothing-${which}` }
+  : { page: "losses", formula: `softmax-${which}` });
 
 function softmaxGradient(at, m) {
   const { label_smoothing: s = 0 } = at.options, p = softmax(at.x);
   const q = smoothedTarget(at.M, at.y[0], s)[m];
   return sumOf({
-    formula: s ? "dx[n, c] = 1/N · (p[n, c] − q[n, c])" : "dx[n, c] = 1/N · (p[n, c] − onehot(y)[n, c])",
+    formula: `dx[n, c] = 1/N · (p[n, c] − ${s ? "q" : "onehot(y)"}[n, c])`,
     scale: [over(at.N)],
-    terms: [term([{ array: "p", index: [at.n, m], value: p[m] }]), term([constant("−1", -1), target(at, m, q)], "the label")],
+    terms: [
+      term([{ array: "p", index: [at.n, m], value: p[m] }]),
+      term([constant("−1", -1), target(at, m, q)], "the label"),
+    ],
     values: [{ symbol: "p", formula: "exp(x[n, c]) / Σ exp(x[n, ·])", value: p[m] }],
-    theory: s ? { page: "weighted_losses", formula: "smoothing-gradient" } : { page: "losses", formula: "softmax-gradient" },
+    theory: ofSoftmax(s, "gradient"),
     says: m === at.y[0]
       ? "The right class is pushed up by what its probability lacks to 1."
       : "A wrong class is pushed down by its probability.",
@@ -29,14 +37,19 @@ function softmaxGradient(at, m) {
 }
 
 function softmaxLoss(at) {
-  const { label_smoothing: s = 0 } = at.options, p = softmax(at.x), q = smoothedTarget(at.M, at.y[0], s);
-  const terms = Array.from(p, (one, c) => term([constant("−q", -q[c]), constant(`ln p[${c}]`, Math.log(one))], c === at.y[0] ? "the label" : undefined));
+  const { label_smoothing: s = 0 } = at.options, [label] = at.y;
+  const p = softmax(at.x), q = smoothedTarget(at.M, label, s);
+  const terms = Array.from(p, (one, c) => {
+    const factors = [constant("−q", -q[c]), constant(`ln p[${c}]`, Math.log(one))];
+    return term(factors, c === label ? "the label" : undefined);
+  });
+  const ofClass = (one, c) => ({ symbol: `p[${c}]`, formula: "exp(x[c]) / Σ exp(x)", value: one });
   return {
     formula: s ? "loss = −Σ_c q[c] · ln p[c]" : "loss = −ln p[y]",
     terms: terms.filter((_, c) => q[c] !== 0),
-    values: Array.from(p, (one, c) => ({ symbol: `p[${c}]`, formula: "exp(x[c]) / Σ exp(x)", value: one })),
-    theory: s ? { page: "weighted_losses", formula: "smoothing-loss" } : { page: "losses", formula: "softmax-loss" },
-    says: `The label's probability is ${shown(p[at.y[0]])}.`,
+    values: Array.from(p, ofClass),
+    theory: ofSoftmax(s, "loss"),
+    says: `The label's probability is ${shown(p[label])}.`,
   };
 }
 
@@ -47,7 +60,7 @@ const SIGNED = {
     loss: "loss = ln(1 + exp(−y · x)), y = ±1",
     written: (margin) => `ln(1 + exp(−${margin}))`,
     theory: ["losses", "logistic-loss", "logistic-gradient"],
-    says: "The surer and wronger the score, the larger: the slope is the probability of the other class.",
+    says: "The surer and wronger the score, the larger: the slope is the other class's probability.",
   },
   svm: {
     slope: (margin) => (1 - margin > 0 ? -1 : 0),
@@ -115,17 +128,19 @@ function residualGradient(name) {
 /** The loss of one example in parts: a function of each score and its target. */
 function lossInParts(at, name) {
   const signed = SIGNED[name], count = at.M;
-  const each = Array.from({ length: count }, (_, m) => LOSSES[name].ofExample([at.x[m]], [at.y[m]], at.options));
+  const each = Array.from(at.x, (x, m) => LOSSES[name].ofExample([x], [at.y[m]], at.options));
   const written = each.length > 1
     ? `1/${count} · (${each.slice(0, 6).map(shown).join(" + ")}${each.length > 6 ? " + …" : ""})`
-    : signed?.written?.(shownFactor(signOf(at.y[0]) * at.x[0])) ?? `of ${shown(at.x[0])} and ${shown(at.y[0])}`;
+    : signed?.written?.(shownFactor(signOf(at.y[0]) * at.x[0]))
+      ?? `of ${shown(at.x[0])} and ${shown(at.y[0])}`;
+  const nameOf = (m) => (count > 1 ? `loss of output ${m}` : "loss");
   const page = signed ? signed.theory[0] : "regression_losses";
   return functionOf({
     formula: signed?.loss ?? `loss = 1/M · Σ_m ${RESIDUAL[name].loss}`,
     terms: each.map((_, m) => term([score(at, m), target(at, m)])),
     total: each.reduce((sum, one) => sum + one, 0) / count,
     inNumbers: written,
-    values: each.map((one, m) => ({ symbol: count > 1 ? `loss of output ${m}` : "loss", formula: "", value: one })),
+    values: each.map((one, m) => ({ symbol: nameOf(m), formula: "", value: one })),
     theory: { page, formula: signed ? signed.theory[1] : `${RESIDUAL[name].theory}-loss` },
     says: signed?.says ?? "It grows with the distance of the prediction from the target.",
   });
@@ -146,5 +161,6 @@ export function lossGradient(name, at, m) {
 export function lossOf(name, at) {
   if (name !== "softmax") return lossInParts(at, name);
   const found = sumOf(softmaxLoss(at)), p = softmax(at.x)[at.y[0]];
-  return found.terms.length > 1 ? found : { ...found, numbers: `−ln ${shown(p)} = ${shown(found.total)}` };
+  if (found.terms.length > 1) return found;
+  return { ...found, numbers: `−ln ${shown(p)} = ${shown(found.total)}` };
 }

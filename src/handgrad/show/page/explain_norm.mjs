@@ -65,11 +65,25 @@ function box(at, role, array, index) {
 const xHat = (at, index, value) => ({ array: "x_hat", position: at.position, index, value });
 
 const PAGES = {
-  BatchNorm: { page: "batch_normalisation", forward: "bn-forward", test: "bn-test", parameters: "bn-parameters", dx: "bn-dx-standard" },
-  LayerNorm: { page: "layer_normalisation", forward: "ln-forward", parameters: "ln-parameters", dx: "ln-dx" },
+  BatchNorm: {
+    page: "batch_normalisation",
+    forward: "bn-forward",
+    test: "bn-test",
+    parameters: "bn-parameters",
+    dx: "bn-dx-standard",
+  },
+  LayerNorm: {
+    page: "layer_normalisation",
+    forward: "ln-forward",
+    parameters: "ln-parameters",
+    dx: "ln-dx",
+  },
 };
 
-const theoryOf = (at, formula) => ({ page: PAGES[at.layer.kind].page, formula: PAGES[at.layer.kind][formula] });
+function theoryOf(at, formula) {
+  const { page, [formula]: label } = PAGES[at.layer.kind];
+  return { page, formula: label };
+}
 
 function out(at, index) {
   const found = statistics(at, index), own = parameterIndex(at, index);
@@ -77,7 +91,10 @@ function out(at, index) {
   const together = kind === "LayerNorm" ? "the example" : "the channel, over all examples of the batch";
   return sumOf({
     formula: `out = ${names.gamma} · x_hat + ${names.beta}, x_hat = (x − mean) / √(var + eps)`,
-    terms: [term([parameter(at, "gamma", own), xHat(at, index, hat)]), term([parameter(at, "beta", own)], "beta")],
+    terms: [
+      term([parameter(at, "gamma", own), xHat(at, index, hat)]),
+      term([parameter(at, "beta", own)], "beta"),
+    ],
     values: [
       { symbol: "x", formula: "the input", value: xOf(at, index).value },
       ...values(at, index, found),
@@ -86,7 +103,8 @@ function out(at, index) {
     boxes: found.tested ? [] : [box(at, "channel", "x", index)],
     theory: theoryOf(at, found.tested ? "test" : "forward"),
     says: found.tested
-      ? "In testing the running mean and variance of training are taken: the answer does not depend on the other examples."
+      ? "In testing the running mean and variance of training are taken: the answer does not depend "
+        + "on the other examples."
       : `Mean and variance are those of ${together}: ${found.offsets.length} numbers.`,
   });
 }
@@ -113,7 +131,8 @@ function parameterGradient(own) {
       boxes: layered ? [] : [channelBox("upstream", "dout", at.position, shape, index[0])],
       theory: theoryOf(at, "parameters"),
       says: own === "gamma"
-        ? `gamma multiplies x_hat in ${offsets.length} numbers: its gradient is the sum of dout · x_hat over them.`
+        ? `gamma multiplies x_hat in ${offsets.length} numbers: its gradient is the sum of `
+          + "dout · x_hat over them."
         : `beta is added to ${offsets.length} numbers: its gradient is the sum of dout over them.`,
     });
   };
@@ -130,10 +149,15 @@ function dx(at, index) {
   const sum = found.offsets.reduce((total, offset) => total + g(offset), 0);
   const sumHat = found.offsets.reduce((total, offset) => total + g(offset) * found.hat(offset), 0);
   const gamma = parameter(at, "gamma", parameterIndex(at, index));
-  const std = constant(`1/${shown(1 / found.inverseStd)}`, found.inverseStd), hat = xHat(at, index, found.hat(i));
+  const std = constant(`1/${shown(1 / found.inverseStd)}`, found.inverseStd);
+  const hat = xHat(at, index, found.hat(i)), share = constant("−1/m", -1 / m);
+  const [first, second] = layered ? ["Σ g", "Σ g · x_hat"] : ["dbeta", "dgamma"];
+  const [firstIs, secondIs] = layered
+    ? ["Σ gamma · dout", "Σ gamma · dout · x_hat"]
+    : ["Σ dout", "Σ dout · x_hat"];
   const through = found.tested ? [] : [
-    term([constant("−1/m", -1 / m), constant(layered ? "Σ g" : "dbeta", sum)], "through the mean"),
-    term([constant("−1/m", -1 / m), hat, constant(layered ? "Σ g · x_hat" : "dgamma", sumHat)], "through the variance"),
+    term([share, constant(first, sum)], "through the mean"),
+    term([share, hat, constant(second, sumHat)], "through the variance"),
   ];
   const own = layered ? [gamma, doutOf(at, index)] : [doutOf(at, index)];
   const three = layered
@@ -146,8 +170,8 @@ function dx(at, index) {
     values: [
       ...values(at, index, found),
       ...(found.tested ? [] : [
-        { symbol: layered ? "Σ g" : "dbeta", formula: layered ? "Σ gamma · dout" : "Σ dout", value: sum },
-        { symbol: layered ? "Σ g · x_hat" : "dgamma", formula: layered ? "Σ gamma · dout · x_hat" : "Σ dout · x_hat", value: sumHat },
+        { symbol: first, formula: firstIs, value: sum },
+        { symbol: second, formula: secondIs, value: sumHat },
         { symbol: "m", formula: "how many numbers are normalised together", value: m },
       ]),
     ],
@@ -155,7 +179,8 @@ function dx(at, index) {
     theory: theoryOf(at, found.tested ? "test" : "dx"),
     says: found.tested
       ? "In testing mean and variance are constants: only the factor is left."
-      : `The number reaches the loss in three ways: by itself, and through the mean and the variance of all ${m}.`,
+      : "The number reaches the loss in three ways: by itself, and through the mean and the variance "
+        + `of all ${m}.`,
   });
 }
 

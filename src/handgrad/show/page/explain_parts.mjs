@@ -47,7 +47,8 @@ export function exampleBox(role, array, position, shape, n) {
 
 /** All entries of one channel, in all N examples. */
 export function channelBox(role, array, position, [N, , ...rest], c) {
-  return box(role, array, position, [0, c, ...rest.map(() => 0)], [N - 1, c, ...rest.map((size) => size - 1)]);
+  const [zeros, ends] = [rest.map(() => 0), rest.map((size) => size - 1)];
+  return box(role, array, position, [0, c, ...zeros], [N - 1, c, ...ends]);
 }
 
 /**

@@ -37,7 +37,8 @@ function upstreamBoxes(at, windows) {
 const MaxPool = {
   out(at, index) {
     const pixels = windowOf(at, index), winner = winnerOf(at, pixels);
-    const terms = pixels.map((pixel) => term([xOf(at, pixel)], pixel === winner ? "the winner" : undefined));
+    const terms = pixels.map((pixel) =>
+      term([xOf(at, pixel)], pixel === winner ? "the winner" : undefined));
     const total = at.step.x.at(winner);
     const written = terms.slice(0, 9).map(({ product }) => shown(product)).join(", ");
     const tied = terms.filter(({ product }) => product === total).length > 1;

@@ -62,7 +62,7 @@ const tables = new WeakMap();
  */
 function tableOf(layer) {
   if (tables.has(layer)) return tables.get(layer);
-  const { shapeIn: [C, H, W], shapeOut: [, OH, OW], settings } = layer, { K, Q } = sizesOf(layer);
+  const { shapeIn: [C, H, W], shapeOut: [, , OW], settings } = layer, { K, Q } = sizesOf(layer);
   const { size, stride, padding } = settings;
   const byTap = new Int32Array(K * Q), byWindow = new Int32Array(K * Q);
   for (let c = 0, tap = 0; c < C; c++) {

@@ -32,7 +32,7 @@ function forwardBy(statistics, deviation, moved) {
 }
 
 /** The batch's statistics in training, the running ones in testing. */
-export function chosenStatistics(x, own, mode) {
+function chosenStatistics(x, own, mode) {
   return mode === "train" ? channelStatistics(x) : runningStatistics(own);
 }
 

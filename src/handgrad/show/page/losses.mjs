@@ -87,7 +87,8 @@ export const LOSSES = {
       const largest = x.reduce((a, b) => Math.max(a, b), -Infinity);
       const total = x.reduce((sum, score) => sum + Math.exp(score - largest), 0);
       const q = smoothedTarget(x.length, label, s);
-      return x.reduce((sum, score, c) => sum + (q[c] && q[c] * (Math.log(total) - (score - largest))), 0);
+      const minusLog = (score) => Math.log(total) - (score - largest);
+      return x.reduce((sum, score, c) => sum + (q[c] && q[c] * minusLog(score)), 0);
     },
     slope(x, [label], { label_smoothing: s = 0 }) {
       const q = smoothedTarget(x.length, label, s);
@@ -106,8 +107,10 @@ export const LOSSES = {
   }),
   multilabel: meanOf({
     targets: each,
-    ofExample: (x, y) => x.reduce((sum, score, l) => sum + softened(signOf(y[l]) * score), 0) / x.length,
-    slope: (x, y) => x.map((score, l) => (-signOf(y[l]) * sigmoid(-signOf(y[l]) * score)) / x.length),
+    ofExample: (x, y) =>
+      x.reduce((sum, score, l) => sum + softened(signOf(y[l]) * score), 0) / x.length,
+    slope: (x, y) =>
+      x.map((score, l) => (-signOf(y[l]) * sigmoid(-signOf(y[l]) * score)) / x.length),
   }),
   mse: residuals((r) => r * r, (r) => 2 * r),
   mae: residuals(Math.abs, Math.sign),

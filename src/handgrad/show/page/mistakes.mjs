@@ -31,7 +31,8 @@ export const MISTAKES = {
  */
 export function placesOf(network, name) {
   const { kind, loss, penalty } = MISTAKES[name];
-  if (kind) return network.layers.filter((layer) => layer.kind === kind).map(({ position }) => position);
+  const ofKind = network.layers.filter((layer) => layer.kind === kind);
+  if (kind) return ofKind.map(({ position }) => position);
   const there = penalty ? network.reg > 0 : network.lossName === loss;
   return there ? [network.layers.length] : [];
 }

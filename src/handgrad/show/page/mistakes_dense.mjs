@@ -4,7 +4,9 @@
 
 import { seeded } from "handgrad-page/random";
 import { zerosLike } from "handgrad-page/tensor";
-import { backwardOf, forwardOf, ignoringUpstream, onlyWhere, scaled } from "handgrad-page/mistakes_parts";
+import {
+  backwardOf, forwardOf, ignoringUpstream, onlyWhere, scaled,
+} from "handgrad-page/mistakes_parts";
 
 const overN = ({ dout }) => 1 / dout.shape[0];
 
@@ -73,8 +75,10 @@ const maskedBy = (draws) => forwardOf("Dropout", (again, { x, layer, context }) 
 });
 
 const DROPOUT = {
-  "dropout-keep-drop": maskedBy((x, random, keep) => Uint8Array.from(x.data, () => +(random() > keep))),
-  "dropout-keeps-half-of-p": maskedBy((x, random, keep) => Uint8Array.from(x.data, () => +(random() < keep / 2))),
+  "dropout-keep-drop": maskedBy((x, random, keep) =>
+    Uint8Array.from(x.data, () => +(random() > keep))),
+  "dropout-keeps-half-of-p": maskedBy((x, random, keep) =>
+    Uint8Array.from(x.data, () => +(random() < keep / 2))),
   "dropout-per-column": maskedBy((x, random, keep) => {
     const draws = Float64Array.from(x.data, () => random()), each = x.size / x.shape[0];
     return Uint8Array.from(draws, (_, i) => +(draws[i % each] < keep));

@@ -3,7 +3,10 @@
  */
 
 import { eachWindow } from "handgrad-page/layers_pool";
-import { backwardOf, forwardOf, ignoringUpstream, onlyWhere, scaled } from "handgrad-page/mistakes_parts";
+import { indexOf } from "handgrad-page/tensor";
+import {
+  backwardOf, forwardOf, ignoringUpstream, onlyWhere, scaled,
+} from "handgrad-page/mistakes_parts";
 
 /** Each filter turned by half a turn. */
 function flipped(W) {
@@ -26,9 +29,11 @@ const byPixel = (dx, f) => dx && dx.map((value, i) => {
   return f(value, Math.floor(i / W) % H, i % W, i);
 });
 
-const changedDx = (f) => backwardOf("Conv", (found, at) => ({ dx: byPixel(found.dx, (...pixel) => f(found.dx, at, ...pixel)) }));
+const changedDx = (f) => backwardOf("Conv", (found, at) =>
+  ({ dx: byPixel(found.dx, (...pixel) => f(found.dx, at, ...pixel)) }));
 
-const withW = (change) => forwardOf("Conv", (again, { own }) => again({ own: { ...own, W: change(own.W) } }));
+const withW = (change) => forwardOf("Conv", (again, { own }) =>
+  again({ own: { ...own, W: change(own.W) } }));
 
 const backwardWithW = (change) => backwardOf("Conv", (found, { own, again }) =>
   ({ dx: again({ own: { ...own, W: change(own.W) } }).dx }));
@@ -41,8 +46,10 @@ const ofSome = (which, chosen) => backwardOf("Conv", (found, { dout, again }) =>
 const ofChannel = (chosen) => forwardOf("Conv", (again, { x }) =>
   ({ ...again({ x: onlyWhere(x, ({ c }) => c === chosen(x.shape[1])) }), x }));
 
-const insideOnly = changedDx((dx, { layer: { settings: { size }, shapeOut: [, OH, OW] } }, value, a, b) =>
-  (a >= size - 1 && a < OH && b >= size - 1 && b < OW ? value : 0));
+const insideOnly = changedDx((dx, { layer }, value, a, b) => {
+  const { settings: { size }, shapeOut: [, OH, OW] } = layer;
+  return a >= size - 1 && a < OH && b >= size - 1 && b < OW ? value : 0;
+});
 
 const shiftedDx = changedDx((dx, at, value, a, b, i) => (a && b ? dx.data[i - dx.shape[3] - 1] : 0));
 
@@ -58,7 +65,7 @@ function lastTap(pixel, { size, stride, padding }, count) {
 /** dx of that one tap: what is left where taps overwrite each other instead of adding up. */
 const overwritten = changedDx((dx, { dout, own: { W }, layer }, value, a, b, i) => {
   const { settings, shapeOut: [F, OH, OW] } = layer, { stride, padding } = settings;
-  const [, C, H, width] = dx.shape, c = Math.floor(i / (H * width)) % C, n = Math.floor(i / (H * width * C));
+  const [n, c] = indexOf(dx.shape, i);
   const k = lastTap(a, settings, OH), l = lastTap(b, settings, OW);
   if (k < 0 || l < 0) return 0;
   let sum = 0;
@@ -95,10 +102,11 @@ const CONVOLUTION = {
 const poolBy = (share) => backwardOf("MaxPool", (found, { dout, step: { x, winners }, layer }) => {
   const { size } = layer.settings, W = x.shape[3], dx = x.zeros();
   eachWindow(x.shape[0], layer, (at, first) => {
-    const pixels = Array.from({ length: size * size }, (_, p) => first + Math.floor(p / size) * W + (p % size));
-    const largest = x.data[winners[at]];
-    const tied = pixels.filter((i) => x.data[i] === largest).length;
-    for (const i of pixels) dx.data[i] += dout.data[at] * share(x.data[i] === largest, tied, pixels.length);
+    const pixels = Array.from({ length: size * size }, (_, p) =>
+      first + Math.floor(p / size) * W + (p % size));
+    const isLargest = (i) => x.data[i] === x.data[winners[at]];
+    const tied = pixels.filter(isLargest).length;
+    for (const i of pixels) dx.data[i] += dout.data[at] * share(isLargest(i), tied, pixels.length);
   });
   return { dx };
 });

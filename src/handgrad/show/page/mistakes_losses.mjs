@@ -31,6 +31,10 @@ const gradientBy = (loss, f) => ({
   }),
 });
 
+/** The mean of f(0) to f(N - 1). */
+const mean = (N, f) =>
+  Array.from({ length: N }, (_, n) => f(n)).reduce((sum, one) => sum + one, 0) / N;
+
 /** exp(x) divided by its sums over the examples, each class for itself. */
 function softmaxOverExamples(x) {
   const [N, C] = x.shape, p = x.zeros();
@@ -49,7 +53,7 @@ const overExamples = {
   plant: () => ({
     forward(x, y) {
       const p = softmaxOverExamples(x), [N, C] = x.shape;
-      return Array.from({ length: N }, (_, n) => -Math.log(p.data[n * C + y[n]]) / N).reduce((a, b) => a + b, 0);
+      return mean(N, (n) => -Math.log(p.data[n * C + y[n]]));
     },
     backward(x, y) {
       const [N, C] = x.shape;
@@ -72,8 +76,6 @@ const exchanged = (loss) => ({
 });
 
 const marginOf = (x, y, n) => signOf(y[n]) * x.data[n];
-const mean = (N, f) => Array.from({ length: N }, (_, n) => f(n)).reduce((sum, one) => sum + one, 0) / N;
-
 /** A hinge of another form: the loss and the slope of a margin. */
 const hinge = (lossAt, slopeAt) => ({
   loss: "svm",
@@ -106,8 +108,12 @@ const BINARY = {
   "svm-labels-exchanged": exchanged("svm"),
   "svm-no-mask": hinge(null, () => -1),
   "svm-perceptron": hinge((margin) => Math.max(0, -margin), (margin) => (margin < 0 ? -1 : 0)),
-  "svm-squared": hinge((margin) => Math.max(0, 1 - margin) ** 2, (margin) => -2 * Math.max(0, 1 - margin)),
-  "svm-violators-gradient": gradientBy("svm", (value, n, m, x, y) => (value * x.shape[0]) / violators(x, y)),
+  "svm-squared": hinge(
+    (margin) => Math.max(0, 1 - margin) ** 2,
+    (margin) => -2 * Math.max(0, 1 - margin),
+  ),
+  "svm-violators-gradient": gradientBy("svm", (value, n, m, x, y) =>
+    (value * x.shape[0]) / violators(x, y)),
 };
 
 // The table has them for each of its models; they are the same, and softmax's names stand for all.

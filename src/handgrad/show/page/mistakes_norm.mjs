@@ -69,9 +69,13 @@ export const MISTAKES_OF_NORMS = {
     }),
   },
   "bn-statistics-lost": made({ moved: () => ({}) }),
-  "bn-momentum-swapped": made({ moved: (own, found, momentum) => movedStatistics(own, found, 1 - momentum) }),
+  "bn-momentum-swapped": made({
+    moved: (own, found, momentum) => movedStatistics(own, found, 1 - momentum),
+  }),
   "bn-unbiased": made(inTraining(unbiased)),
-  "bn-running-unbiased": made({ moved: (own, found, momentum, x) => movedStatistics(own, unbiased(x), momentum) }),
+  "bn-running-unbiased": made({
+    moved: (own, found, momentum, x) => movedStatistics(own, unbiased(x), momentum),
+  }),
   "bn-eps-outside": made({ deviation: (variance, eps) => Math.sqrt(variance) + eps }),
   "bn-no-eps": made({ deviation: Math.sqrt }),
   "bn-divides-by-variance": made({ deviation: (variance, eps) => variance + eps }),
@@ -81,7 +85,8 @@ export const MISTAKES_OF_NORMS = {
   "bn-statistics-constant": dxWithout((hat, mean, meanHat) => mean + hat * meanHat),
   "bn-no-mean-term": dxWithout((hat, mean) => mean),
   "bn-no-variance-term": dxWithout((hat, mean, meanHat) => hat * meanHat),
-  "bn-zero-dx": backwardOf("BatchNorm", (found, { step }) => (step.moved ? { dx: found.dx.zeros() } : {})),
+  "bn-zero-dx": backwardOf("BatchNorm", (found, { step }) =>
+    (step.moved ? { dx: found.dx.zeros() } : {})),
   "bn-test-backward": backwardOf("BatchNorm", (found, { step, again }) =>
     ({ dx: again({ step: { ...step, moved: {} } }).dx })),
   "bn-no-gamma": backwardOf("BatchNorm", (found, { own, again }) =>

@@ -5,7 +5,8 @@
 /** What stands in the header where the network's description belongs, as a JSON text. */
 export const NETWORK_HERE = '"the network of the page"';
 
-const BYTES = { F64: 8, I64: 8, U64: 8, F32: 4, I32: 4, U32: 4, F16: 2, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1 };
+/** How many bytes a number has: "F64" names its bits, "BOOL" none. */
+const bytesOf = (dtype) => Number(dtype.slice(1)) / 8 || 1;
 
 /**
  * Write a network with what preprocesses and decodes in the model it came from.
@@ -29,7 +30,7 @@ export function modelFile(network, { header, arrays }) {
     entries.push([`network/${name}`, { dtype, shape, data: bytes }]);
   }
   // Wide numbers first: each array then begins at a multiple of its numbers' size.
-  entries.sort(([, a], [, b]) => BYTES[b.dtype] - BYTES[a.dtype]);
+  entries.sort(([, a], [, b]) => bytesOf(b.dtype) - bytesOf(a.dtype));
   return safetensors(entries, { handgrad: described(header, network.description) });
 }
 

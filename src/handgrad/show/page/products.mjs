@@ -39,7 +39,8 @@ const FEW = 50_000;
  */
 export function product(sizes, A, B, C) {
   const { rows, inner, columns } = sizes;
-  if (vectors && rows * inner * columns >= FEW && C.data instanceof Float32Array) vectors(sizes, A, B, C);
+  const large = rows * inner * columns >= FEW && C.data instanceof Float32Array;
+  if (vectors && large) vectors(sizes, A, B, C);
   else plainlyFast(sizes, A, B, C);
 }
 

@@ -40,7 +40,8 @@ const TIMES = simd(230), PLUS = simd(228);
 const advance = (local, by) => [...get(local), ...by, ...ADD, ...set(local)];
 const copy = (from, to) => [...get(from), ...set(to)];
 /** Run body until `local`, which it advances, reaches `end`; at least once. */
-const until = (local, end, body) => [0x03, 0x40, ...body, ...get(local), ...get(end), ...LESS, 0x0d, 0, 0x0b];
+const until = (local, end, body) =>
+  [0x03, 0x40, ...body, ...get(local), ...get(end), ...LESS, 0x0d, 0, 0x0b];
 
 // Parameters: addresses and steps in bytes. Then the locals.
 const NAMES = [
@@ -55,14 +56,16 @@ const range = (count) => Array.from({ length: count }, (_, i) => i);
 /** The function for blocks of so many rows, each of so many vectors of four columns. */
 function blocksOf({ rows: ROWS, vectors, packed }) {
   const width = 16 * vectors; // a block's row in bytes
-  const rows = range(ROWS), each = range(vectors), sum = (row, vector) => FIRST_SUM + row * vectors + vector;
+  const rows = range(ROWS), each = range(vectors);
+  const sum = (row, vector) => FIRST_SUM + row * vectors + vector;
   const eachSum = (f) => rows.flatMap((row) => each.flatMap((vector) => f(row, vector)));
 
   const packPanel = [
     ...copy(L.b, L.source),
     ...copy(L.panel, L.at),
     ...until(L.source, L.bEnd, [
-      ...each.flatMap((vector) => [...get(L.at), ...get(L.source), ...load(16 * vector), ...store(16 * vector)]),
+      ...each.flatMap((vector) =>
+        [...get(L.at), ...get(L.source), ...load(16 * vector), ...store(16 * vector)]),
       ...advance(L.source, get(L.rowBytes)),
       ...advance(L.at, constant(width)),
     ]),
@@ -77,7 +80,8 @@ function blocksOf({ rows: ROWS, vectors, packed }) {
       ...rows.flatMap((row) => [
         ...get(L.a0 + row), ...SPLAT, ...set(ONE),
         ...each.flatMap((vector) => [
-          ...get(ONE), ...get(OF_B + vector), ...TIMES, ...get(sum(row, vector)), ...PLUS, ...set(sum(row, vector)),
+          ...get(ONE), ...get(OF_B + vector), ...TIMES,
+          ...get(sum(row, vector)), ...PLUS, ...set(sum(row, vector)),
         ]),
         ...advance(L.a0 + row, get(L.aColumn)),
       ]),
@@ -109,7 +113,8 @@ function blocksOf({ rows: ROWS, vectors, packed }) {
   ];
 }
 
-const MANY_ROWS = { rows: 4, vectors: 2, packed: true }, ONE_ROW = { rows: 1, vectors: 8, packed: false };
+const MANY_ROWS = { rows: 4, vectors: 2, packed: true };
+const ONE_ROW = { rows: 1, vectors: 8, packed: false };
 
 function section(id, content) {
   return [id, ...unsigned(content.length), ...content];
@@ -142,8 +147,8 @@ export function vectorProduct() {
   if (typeof WebAssembly === "undefined") return null;
   const memory = new WebAssembly.Memory({ initial: 1 });
   try {
-    const instance = new WebAssembly.Instance(new WebAssembly.Module(moduleBytes()), { page: { memory } });
-    const { manyRows, oneRow } = instance.exports;
+    const compiled = new WebAssembly.Module(moduleBytes());
+    const { manyRows, oneRow } = new WebAssembly.Instance(compiled, { page: { memory } }).exports;
     return (sizes, A, B, C) => (sizes.rows < MANY_ROWS.rows
       ? multiplied(memory, oneRow, ONE_ROW, sizes, A, B, C)
       : multiplied(memory, manyRows, MANY_ROWS, sizes, A, B, C));
@@ -163,7 +168,8 @@ function multiplied(memory, run, block, { rows: count, inner, columns }, A, B, C
   const [aRow, aColumn] = turned ? [1, high] : [inner, 1];
   const at = { A: 0, B: high * inner, C: (high + wide) * inner };
   at.panel = at.C + high * wide;
-  const numbers = at.panel + inner * 4 * block.vectors, missing = 4 * numbers - memory.buffer.byteLength;
+  const numbers = at.panel + inner * 4 * block.vectors;
+  const missing = 4 * numbers - memory.buffer.byteLength;
   if (missing > 0) memory.grow(Math.ceil(missing / 65536));
   const all = new Float32Array(memory.buffer);
   if (turned) copyRows(A, inner, count, A.columnStep, all, at.A, high);

@@ -26,7 +26,9 @@ export class Trainer {
    * @param {number} [options.seed]  of the shuffling and of dropout's masks
    */
   constructor(network, X, y, { rule = "sgd", settings = {}, batchSize = 20, seed = 0 } = {}) {
-    if (!RULES[rule]) throw new Error(`there is no rule ${rule}; there are ${Object.keys(RULES).join(", ")}`);
+    if (!RULES[rule]) {
+      throw new Error(`there is no rule ${rule}; there are ${Object.keys(RULES).join(", ")}`);
+    }
     this.network = network;
     this.X = network.examples(X);
     this.y = y;
@@ -87,7 +89,8 @@ export class Trainer {
       const settings = /^W\d/.test(name) ? this.settings : { ...this.settings, weight_decay: 0 };
       const state = (this._states[name] ??= {}), { shape } = params[name];
       if (String(shape) !== String(w.shape)) {
-        throw new Error(`d${name} has the shape (${shape}) and ${name} (${w.shape}): no step can be made`);
+        const both = `d${name} has the shape (${shape}) and ${name} (${w.shape})`;
+        throw new Error(`${both}: no step can be made`);
       }
       stepOf(this.rule, w.data, params[name].data, settings, state);
     }
@@ -122,9 +125,9 @@ export function changed(network, { activations = {}, dropout = true, seed = null
   const layers = network.description.layers
     .filter(({ kind }) => dropout || kind !== "Dropout")
     .map((layer) => (activations[layer.kind] ? { kind: activations[layer.kind] } : layer));
-  const arrays = {};
+  const arrays = {}, kept = Object.entries({ ...network.params, ...network.state });
   if (seed === null) {
-    for (const [name, { data }] of Object.entries({ ...network.params, ...network.state })) arrays[name] = data;
+    for (const [name, { data }] of kept) arrays[name] = data;
   } else {
     const random = seeded(seed), wished = network.description.weight_scale ?? "he";
     for (const [name, { shape }] of Object.entries(network.params)) {
