@@ -204,7 +204,7 @@ def test_json_leaves_timings_out_when_asked():
     assert {**without, "timings": with_timing["timings"]} == with_timing
     assert set(without) == {
         "schema", "file", "sha256", "seed", "convention", "recognised", "environment", "cases",
-        "problems", "notes",
+        "problems", "notes", "strict",
     }  # fmt: skip
     assert without["schema"] == SCHEMA
     facts = json.loads(json.dumps(asdict(CASES[1])))
@@ -219,7 +219,7 @@ def test_a_report_comes_back_from_json():
     assert back == made
     assert back.cases[-1].detail == wrong.detail
     assert "N = 3 here" in wrong.detail
-    with pytest.raises(ValueError, match="schema 1, not 2"):
+    with pytest.raises(ValueError, match="schema 1, not 3"):
         CheckReport.from_record({**json.loads(made.to_json()), "schema": 1})
 
 

@@ -94,7 +94,7 @@ def test_the_time_is_graded_by_itself(tmp_path):
     [
         ("", "item: a rubric needs at least one [[item]] with points"),
         ("item = 3", "item: a rubric needs at least one [[item]] with points"),
-        ("points = 3", "points: unknown key; choose from title, visibility, credit, item"),
+        ("points = 3", "points: unknown key; choose from title, visibility, credit, counts"),
         ("[[item]]\npoints = 1", "item[1].function: name one of function, functions, group; got"),
         ('[[item]]\nfunction = "adam"', "item[1].points: must be a number; got nothing"),
         ('[[item]]\nfunction = "adam"\npoints = "9"', "item[1].points: must be a number; got '9'"),
@@ -134,10 +134,10 @@ def test_the_table_of_a_batch():
     bad = row("bob", "", "no layers.py in it", None, 0.0)
     lost = row("eve", "cd", "not judged: x", None, None)
     assert results_csv([good, bad, lost], rubric).splitlines() == [
-        "name,sha256,passed,failed,missing,error,score,problem,fc_forward,conv_backward",
-        "'=1+1,ab,2,0,0,0,2,,passed,passed",  # a name is no formula
-        "bob,,,,,,0,no layers.py in it,,",
-        "eve,cd,,,,,,not judged: x,,",  # the checker failed: no score is not zero points
+        "name,sha256,passed,failed,missing,error,remarks,score,problem,fc_forward,conv_backward",
+        "'=1+1,ab,2,0,0,0,0,2,,passed,passed",  # a name is no formula
+        "bob,,,,,,,0,no layers.py in it,,",
+        "eve,cd,,,,,,,not judged: x,,",  # the checker failed: no score is not zero points
     ]
 
 

@@ -33,6 +33,7 @@ def _nones(name: str) -> str:
 FORMS = {
     "pass": lambda name: "pass",
     "ellipsis": lambda name: "...",
+    "a docstring": lambda name: '"""Fill this in."""',
     "return None": lambda name: "return None",
     "variables that are None": _nones,
     "NotImplementedError": lambda name: "raise NotImplementedError",

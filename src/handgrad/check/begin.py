@@ -20,7 +20,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def begun(found: Submission, *, seed: int, convention: str) -> CheckReport:
+def begun(found: Submission, *, seed: int, convention: str, strict: bool = False) -> CheckReport:
     """The report of a submission of which no case has run yet.
 
     Raises
@@ -30,5 +30,5 @@ def begun(found: Submission, *, seed: int, convention: str) -> CheckReport:
     """
     name = conventions.parse(convention).name
     return CheckReport(
-        found.file, found.sha256, seed, name, {}, versions(), (), notes=found.notes
+        found.file, found.sha256, seed, name, {}, versions(), (), notes=found.notes, strict=strict
     )  # fmt: skip

@@ -70,6 +70,12 @@ class Variant:
         Looks at the values given back and finds, in place of ``wants`` or after them.
     extra : further names to give back
     untold : causes that these inputs cannot tell from others
+    kind : str
+        Of several kinds of input that are as good (codings of the labels), which this is. A case
+        asks in the kinds that the submission takes; where it takes none, in all.
+    understood : sequence of Want
+        Of a variant with a kind: outputs that are right where that kind is taken. It is taken where
+        they are right in one of its variants.
     """
 
     label: str
@@ -81,10 +87,13 @@ class Variant:
     judge: Callable[[Mapping[str, Any]], Verdict | None] | None = None
     extra: Sequence[str] = ()
     untold: Sequence[str] = ()
+    kind: str = ""
+    understood: Sequence[Want] = ()
 
     def returns(self) -> list[str]:
         """Names that the child gives back."""
-        names = [*(want.name for want in self.wants), *self.unmodified, *self.extra]
+        compared = (*self.understood, *self.wants)
+        names = [*(want.name for want in compared), *self.unmodified, *self.extra]
         return list(dict.fromkeys(names))
 
 

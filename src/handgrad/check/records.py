@@ -1,18 +1,19 @@
 """What a check found: one record a case, one report a submission; to JSON and back, no judging."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from handgrad.check.severity import Level
 from handgrad.check.words import sentences
 
 Status = Literal["passed", "failed", "missing", "error", "not judged"]
 ABSENT = ("missing", "not judged")  # of which nothing can be said to be wrong
 
 
-SCHEMA = 2
-"""Of the JSON: 1 had a case's detail as prose alone, 2 has the facts beside it."""
+SCHEMA = 3
+"""Of the JSON: 1 had a case's detail as prose alone, 2 the facts beside it, 3 has severities."""
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,12 @@ class CaseResult:
         shows a right value.
     place : str
         Of a notebook, where the function is defined: 'cell 7, line 3'.
+    severity : 'wrong', 'fragile' or 'beyond'
+        How much it matters that it does not pass (``handgrad.check.severity``).
+    because : str
+        What of the assignment's text decides that; one sentence.
+    counts : bool
+        False where it is only remarked on: beyond what is asked, and nobody asked for more.
     """
 
     group: str
@@ -114,11 +121,21 @@ class CaseResult:
     repeat: str = ""
     counts_alone: bool = True
     place: str = ""
+    severity: Level = "wrong"
+    because: str = ""
+    counts: bool = True
 
     @property
     def detail(self) -> str:
         """For the learner: what was seen, and the likely cause, in words."""
         return " ".join(sentences(self))
+
+
+def counting(cases: Iterable[CaseResult]) -> list[CaseResult]:
+    """The cases that count; of a function that is not there every one does."""
+    cases = list(cases)
+    shown = {case.function for case in cases if case.status not in ABSENT}
+    return [case for case in cases if case.counts or case.function not in shown]
 
 
 @dataclass(frozen=True)
@@ -135,15 +152,16 @@ class CheckReport:
     timings: Mapping[str, float] = field(default_factory=dict)  # '<function>: <name>' to seconds
     problems: tuple[str, ...] = ()  # what kept cases from being judged: packages
     notes: tuple[str, ...] = ()  # what of a notebook was left out, or taken of several
+    strict: bool = False  # whether what is beyond the assignment counts, too
 
     def count(self, status: Status) -> int:
-        """How many cases have this status."""
-        return sum(case.status == status for case in self.cases)
+        """How many of the cases that count have this status."""
+        return sum(case.status == status for case in counting(self.cases))
 
     @property
     def passed(self) -> bool:
-        """Whether every case was judged and passed; a missing one has not."""
-        return not self.problems and all(case.status == "passed" for case in self.cases)
+        """Whether every case that counts was judged and passed; a missing one has not."""
+        return not self.problems and all(c.status == "passed" for c in counting(self.cases))
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> "CheckReport":

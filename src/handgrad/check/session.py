@@ -22,6 +22,7 @@ from handgrad.check.records import CaseResult, CheckReport, Observation, Status
 from handgrad.check.reference import reference
 from handgrad.check.sandbox.runner import IMPORT_SECONDS, Outcome, Runner, RunnerFault
 from handgrad.check.sandbox.submission import UNITS, Submission, find_submission
+from handgrad.check.severity import COUNTED, severities
 from handgrad.check.verdict.judge import Judgement, judge
 from handgrad.check.verdict.releases import changed_by_numpy
 from handgrad.check.words import lacking, not_judged
@@ -48,6 +49,7 @@ def check_submission(
     only: Collection[str] | None = None,
     case: str | None = None,
     timeout: float = 10.0,
+    strict: bool = False,
     on_case: Callable[[CaseResult], None] | None = None,
 ) -> CheckReport:
     """Judge a submission.
@@ -67,6 +69,8 @@ def check_submission(
         Run only the cases of this name.
     timeout : float, default 10
         Seconds a case may take.
+    strict : bool, default False
+        Whether what is beyond the assignment counts, too (``handgrad.check.severity``).
     on_case : function, optional
         Called with each CaseResult as it ends.
 
@@ -97,7 +101,7 @@ def check_submission(
     recognised: dict[str, str] = {}
     # One BLAS thread, as in the child: the two never fight, and their times compare.
     with limited_to(1), Runner(hidden=hidden, preload=preload) as runner:
-        judged = _Judged(submission, rules, seed, runner, timeout)
+        judged = _Judged(submission, rules, seed, runner, timeout, strict)
         judged.load(chosen)
         recognised.update(judged.other_names())
         for item in chosen:
@@ -121,6 +125,7 @@ def check_submission(
         timings=timings,
         problems=not_judged(results),
         notes=submission.notes,
+        strict=strict,
     )
 
 
@@ -168,8 +173,10 @@ class _Judged:
         seed: int,
         runner: Runner,
         timeout: float,
+        strict: bool,
     ) -> None:
         self.submission, self.convention, self.seed = submission, convention, seed
+        self.strict = strict
         self.runner, self.timeout = runner, timeout
         self.reference = reference(convention)
         self.names: dict[str, set[str]] = {}
@@ -383,6 +390,7 @@ class _Judged:
         convention = "" if passed else other_course(judgement.cause, self.convention)
         if seen.error == "TypeError" and "conv_param" in seen.said:  # Python's words: an argument
             convention = "cs231n"
+        severity = severities().of(case)
         return CaseResult(
             group=case.group,
             function=case.function,
@@ -397,6 +405,9 @@ class _Judged:
             repeat="" if passed else self._repeat(case),
             counts_alone=case.counts_alone,
             place="" if passed else self._place(case.function),
+            severity=severity.level,
+            because=severity.because,
+            counts=self.strict or severity.level in COUNTED,
         )
 
     def _place(self, function: str) -> str:
@@ -409,6 +420,7 @@ class _Judged:
         words += ["--case", case.name, "--seed", str(self.seed)]
         if self.convention.name != "handgrad":
             words += ["--convention", self.convention.name]
+        words += ["--strict"] if self.strict else []
         return " ".join(f'"{word}"' if " " in word and '"' not in word else shlex.quote(word)
                         for word in words)  # fmt: skip
 

@@ -1,8 +1,8 @@
 """The command ``handgrad check``: options, printing, exit codes; the judging is handgrad.check's.
 
-Exit codes: 0 every case passed; 1 some did not (missing is not passed); 2 the submission cannot be
-loaded, or not be judged in full for want of a package, or the command is wrong; 3 the checker
-itself failed; 130 interrupted.
+Exit codes: 0 every case that counts passed; 1 some did not (missing is not passed); 2 the
+submission cannot be loaded, or not be judged in full for want of a package, or the command is
+wrong; 3 the checker itself failed; 130 interrupted.
 """
 
 from dataclasses import dataclass, fields
@@ -26,7 +26,7 @@ from handgrad.cli.check_run import Asked, check_folder, check_once, watch_and_ch
 from handgrad.terminal import say
 
 _SECTIONS = {
-    "What is judged": ("only", "case", "convention", "seed", "timeout"),
+    "What is judged": ("only", "case", "convention", "seed", "timeout", "strict"),
     "The report": ("style", "output", "no_timing"),
     "For learners": ("starter", "watch"),
     "For instructors": (
@@ -109,6 +109,11 @@ class Mode:
     show_default=True,
     help="Seconds that a case may take.",
 )
+@click.option(
+    "--strict",
+    is_flag=True,
+    help="Count good practice beyond what the assignment asks, too, and not only remark on it.",
+)
 @click.option("--format", "style", type=click.Choice(FORMATS), default="text", show_default=True)
 @click.option(
     "--output",
@@ -166,9 +171,9 @@ def check_command(
     """Judge PATH: a layers.py, a notebook, a folder, an archive or a module; say what is wrong.
 
     Each function of the assignment that is there runs against independent references, in a child
-    process with limits (containment, not a security boundary). Exit code: 0 all passed, 1 some
-    did not, 2 cannot be loaded or needs a package that is not installed, 3 the checker itself
-    failed.
+    process with limits (containment, not a security boundary). Exit code: 0 all that counts
+    passed, 1 some did not, 2 cannot be loaded or needs a package that is not installed, 3 the
+    checker itself failed.
     """
     end_with_parent()
     mode = Mode(**{field.name: options.pop(field.name) for field in fields(Mode)})

@@ -31,6 +31,7 @@ from handgrad.check.classroom.watch import Files, changes
 from handgrad.check.formats.findings import findings, names, printable, problems
 from handgrad.check.formats.output import UNFINISHED, Saved, refusal, render, save
 from handgrad.check.formats.text import TextPrinter, verdict
+from handgrad.check.records import counting
 from handgrad.check.sandbox.submission import Submission, find_submission
 from handgrad.errors import HandgradError
 from handgrad.terminal import say
@@ -48,6 +49,7 @@ class Asked:
     only: tuple[str, ...] | None
     case: str | None
     timeout: float
+    strict: bool
     style: str
     output: Path | None
     timing: bool
@@ -76,6 +78,7 @@ class Asked:
         words += ["--timeout", f"{self.timeout:g}"]
         if self.only is not None:
             words += ["--only", ",".join(self.only)]
+        words += ["--strict"] if self.strict else []
         return words + (["--case", self.case] if self.case is not None else [])
 
 
@@ -98,7 +101,9 @@ class _Show:
 
     def __init__(self, asked: Asked, submission: Submission, console: Console) -> None:
         self._asked = asked
-        self.so_far = begun(submission, seed=asked.seed, convention=asked.convention)
+        self.so_far = begun(
+            submission, seed=asked.seed, convention=asked.convention, strict=asked.strict
+        )
         self._saved: Saved | None = None
         self._text: TextPrinter | None = None
         if asked.output is not None:
@@ -222,6 +227,7 @@ def _checked(
         only=asked.only,
         case=asked.case,
         timeout=asked.timeout,
+        strict=asked.strict,
         on_case=on_case,
     )
 
@@ -272,6 +278,7 @@ def _again(asked: Asked, console: Console, last: CheckReport) -> CheckReport:
             printer.changed(f"{title}:", "failed")
         for finding in found:
             printer.finding(finding)
+        printer.remarks(cases)
     if not changed:
         say("no case changed")
     for problem in problems(report):
@@ -342,7 +349,7 @@ def _said(outcome: Outcome) -> str:
     if outcome.report is None:
         return f"{name}: {printable(outcome.problem)}"
     report = outcome.report
-    total = len(report.cases)
+    total = len(counting(report.cases))
     more = " (judged before)" if outcome.reused else ""
     more += f"; {printable(outcome.problem)}" if outcome.problem else ""
     return f"{name}: {report.count('passed')} of {total} cases passed{more}"

@@ -115,4 +115,41 @@ ALTERNATIVES = [
         ("fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses"),
         replaced={"layers.py": "cs231n_layers.py"}, convention="cs231n", alone=True,
     ),
+    _layers("dense_lists", "lists for results and caches", "fc", "relu"),
+    _layers("layers_static", "names of static methods", "fc", "relu"),
+    _layers(
+        "always_float64", "computes and answers in float64, whatever it is given",
+        "fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses",
+    ),
+    _layers("losses_signs", "labels -1 and 1 alone", "losses", "models"),
+    _layers("losses_bits", "labels 0 and 1 alone", "losses", "models"),
+    _layers("losses_equal", "labels are compared with ==", "losses"),
+    _layers(
+        "dropout_seeded", "seeds NumPy itself; no gradient after a test-mode forward", "dropout"
+    ),
+    _layers(
+        "batchnorm_training", "a gradient for training alone; channels one by one", "batchnorm"
+    ),
+    _layers("conv_padded", "both gradients are slides, over np.pad and turned filters", "conv"),
+    _layers("conv_matrices", "built from the assignment's *filt and *full", "conv"),
+    _layers("conv_columns", "im2col filled window by window", "conv"),
+    _layers("pool_masks", "a running maximum over taps, a mask of who is paid", "pool"),
+    _layers("pool_columns", "argmax over columns of flat indices", "pool"),
+    Alternative(
+        "optim_fresh", "a new config at each step, its state in float64", ("optim", "solver"),
+        {"optim.py": "optim_fresh.py"},
+    ),
+    Alternative(
+        "models_signs", "the SVM in one piece, labels -1 and 1", ("models",),
+        replaced={"svm.py": "models_signs.py"},
+    ),
+    Alternative(
+        "solver_batches", "batches from a generator; labels 0 and 1", ("solver",),
+        replaced={"solver.py": "solver_batches.py"},
+    ),
+    Alternative(
+        "as_asked", "all layers in loops: what the text asks and no more",
+        ("fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses", "models", "solver"),
+        replaced={"layers.py": "as_asked.py"},
+    ),
 ]  # fmt: skip

@@ -1,11 +1,13 @@
 """What `handgrad check` says of a mutant and of an alternative, and the page that shows it."""
 
 import copy
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from unittest import mock
 
 import numpy as np
@@ -17,12 +19,13 @@ from check_corpus.mutants_ours import OURS
 from handgrad.check import check_submission, session
 from handgrad.check.case import Case, Setting
 from handgrad.check.cases import all_cases
-from handgrad.check.conventions import Convention, parse
+from handgrad.check.conventions import PRESETS, SWITCHES, Convention, parse
 from handgrad.check.mistakes import Mistake, all_mistakes
 from handgrad.check.reference import reference
 from handgrad.check.sandbox import wire
 from handgrad.check.sandbox.runner import Runner
 from handgrad.check.sandbox.steps import Context
+from handgrad.check.severity import COUNTED, LEVELS, Entry, Level, severities
 from handgrad.check.verdict.judge import Judgement, judge
 
 PAGE = Path(__file__).parents[3] / "docs" / "check_tables.md"
@@ -34,16 +37,39 @@ GENERAL = {"backward-of-another-forward", "does-not-learn", "raises", "nonfinite
 Known = Mistake | Mutant
 
 
+class Failure(NamedTuple):
+    """A case that did not pass: its likely cause, and how much that matters."""
+
+    cause: str | None
+    level: Level
+    name: str
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What was found of the cases that did not pass: their likely causes."""
+    """What was found of the cases that did not pass."""
 
-    failed: tuple[str | None, ...]
+    failed: tuple[Failure, ...]
 
     @property
     def stated(self) -> list[str]:
         """The causes stated, each once, in the report's order."""
-        return list(dict.fromkeys(cause for cause in self.failed if cause))
+        return list(dict.fromkeys(failure.cause for failure in self.failed if failure.cause))
+
+    @property
+    def severity(self) -> str:
+        """The gravest of the failures' severities; '-' where there are none."""
+        return min((f.level for f in self.failed), key=LEVELS.index, default="-")
+
+    @property
+    def mistakes(self) -> list[Failure]:
+        """The failures that count."""
+        return [failure for failure in self.failed if failure.level in COUNTED]
+
+    @property
+    def remarks(self) -> dict[str, int]:
+        """The names of those that do not, and how many there are of each."""
+        return dict(Counter(f.name for f in self.failed if f.level not in COUNTED))
 
     def names(self, mistake: Known) -> bool:
         """Whether the mistake is named, and nothing else is blamed.
@@ -82,7 +108,14 @@ def one_child() -> Iterator[None]:
 def _verdict(path: Path, only: Sequence[str], convention: str) -> Verdict:
     # Patient: a busy machine is no mistake of the submission's.
     report = check_submission(path, only=only, convention=convention, timeout=60)
-    return Verdict(tuple(case.diagnosis for case in report.cases if case.status != "passed"))
+    assert report.passed == all(c.status == "passed" for c in report.cases if c.counts)
+    return Verdict(
+        tuple(
+            Failure(case.diagnosis, case.severity, case.name)
+            for case in report.cases
+            if case.status != "passed"
+        )
+    )
 
 
 def of_mutant(mutant: Mutant, folder: Path) -> Verdict:
@@ -99,7 +132,13 @@ def of_alternative(alternative: Alternative, folder: Path) -> Verdict:
 def of_mistake(mistake: Mistake) -> list[Verdict]:
     """Plant a mistake of the table in the plain submission, in each of its ways."""
     return [
-        Verdict(tuple(found.cause for _, found in judged if found.status != "passed"))
+        Verdict(
+            tuple(
+                Failure(found.cause, severities().of(case).level, case.name)
+                for case, found in judged
+                if found.status != "passed"
+            )
+        )
         for judged in judgements(mistake)
     ]
 
@@ -158,12 +197,17 @@ def mistake_row(mistake: Known, verdict: Verdict) -> str:
     said = ", ".join(f"`{cause}`" for cause in verdict.stated) or "wrong, cause unknown"
     if not verdict.failed:
         said, named = "nothing", "missed"
-    return f"| {mistake.name} | {mistake.what} | {said} | {named} |"
+    return f"| {mistake.name} | {mistake.what} | {said} | {verdict.severity} | {named} |"
 
 
 def alternative_row(alternative: Alternative, verdict: Verdict) -> str:
     """One line of the table of right submissions."""
-    said = "all passed" if not verdict.failed else f"{len(verdict.failed)} false alarms"
+    said = "all passed"
+    if verdict.remarks:
+        shown = (f"{name} ({count})" for name, count in verdict.remarks.items())
+        said = f"passed; remarks: {'; '.join(shown)}"
+    if verdict.mistakes:
+        said = f"{len(verdict.mistakes)} false alarms"
     groups = ", ".join(alternative.groups)
     return (
         f"| {alternative.name} | {alternative.style} | {groups} | `{alternative.convention}` "
@@ -181,7 +225,9 @@ student would write it (`handgrad/check/reference`), or handgrad's own layers an
 counts as *named* (yes) when a stated cause is the mistake that was made and no stated cause is
 false of it. Causes that hold for any wrong answer (`wrong-shape`, `raises`, `nonfinite`,
 `backward-of-another-forward`) do not count; *no* means that the answer is rejected without its
-cause, *misled* that a false cause is stated, too, and *missed* that the mistake passes.
+cause, *misled* that a false cause is stated, too, and *missed* that the mistake passes. Its
+*severity* is the gravest of the cases that it fails: what is *beyond* is remarked on, and counts
+only with `--strict`.
 """
 
 _TABLE = """
@@ -203,11 +249,26 @@ or one that holds for any wrong answer, and one was given a false cause beside t
 _RIGHT = """
 ## Right submissions in other styles
 
-{passed} of {count} pass everything: no false alarm.
+{passed} of {count} pass: no false alarm. Of these, {clean} pass every case; the others do what the
+assignment's text asks and no more, and get remarks.
+"""
+
+_SEVERITIES = """
+## Severities
+
+What each case is worth, and why (`handgrad/check/severities.toml`): *wrong* is against the
+assignment's mathematics or stated interface, *fragile* right on ordinary inputs and not on extreme,
+odd or repeated ones, *beyond* good practice that the text does not ask for, which does not count.
+The numbers are of cases in all conventions, each once.
+
+| of | cases | number | severity | because |
+|---|---|---|---|---|
 """
 
 _SINCE = " That one has\nbeen put right since; for the others, the checker was left as it was."
-_COLUMNS = "\n| mistake | what is wrong | causes stated | named |\n|---|---|---|---|\n"
+_COLUMNS = (
+    "\n| mistake | what is wrong | causes stated | severity | named |\n|---|---|---|---|---|\n"
+)
 
 
 def page(rows: Mapping[str, str]) -> str:
@@ -222,10 +283,26 @@ def page(rows: Mapping[str, str]) -> str:
         )  # fmt: skip
         text += _COLUMNS + "\n".join(lines) + "\n"
     lines = [rows[alternative.name] for alternative in ALTERNATIVES]
-    passed = sum(line.endswith("| all passed |") for line in lines)
-    text += _RIGHT.format(count=len(lines), passed=passed)
+    said = [line.rsplit("| ", 1)[1] for line in lines]
+    clean, remarked = (sum(s.startswith(w) for s in said) for w in ("all passed", "passed; "))
+    text += _RIGHT.format(count=len(lines), passed=clean + remarked, clean=clean)
     text += "\n| submission | style | groups | convention | check says |\n|---|---|---|---|---|\n"
-    return text + "\n".join(lines) + "\n"
+    text += "\n".join(lines) + "\n"
+    return text + _SEVERITIES + "\n".join(map(_severity_row, severities().entries)) + "\n"
+
+
+def _severity_row(entry: Entry) -> str:
+    count = sum(map(entry.holds, every_case()))
+    of, cases = (", ".join(f"`{word}`" for word in words) for words in (entry.of, entry.cases))
+    return f"| {of} | {cases} | {count} | {entry.severity.level} | {entry.severity.because} |"
+
+
+@cache
+def every_case() -> tuple[Case, ...]:
+    """The cases of all conventions, those of one name once."""
+    conventions = [*PRESETS, *SWITCHES]
+    cases = [case for name in conventions for case in all_cases(Setting(parse(name), 0))]
+    return tuple({(case.group, case.function, case.name): case for case in cases}.values())
 
 
 def rows_of(text: str) -> dict[str, str]:

@@ -56,14 +56,19 @@ def _modes(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> Iterator[Cas
     name = "running statistics"
     yield pair.case(name, _running(setting, pair, shape), backward=False)
     name = "test mode"
-    variants = [*_test(setting, pair, name, shape), _test_at_first(setting, pair, shape)]
-    yield pair.case(name, variants, backward=False)
+    for case, dtype in ((name, "float64"), (f"{name}, float32", "float32")):
+        variants = [
+            _test(setting, pair, name, shape, dtype),
+            _at_first(setting, pair, shape, dtype),
+        ]
+        yield pair.case(case, variants, backward=False)
     name = "test mode leaves the running statistics alone"
     yield pair.case(name, [_test_keeps(setting, pair, shape)], backward=False, counts_alone=False)
     name = "a constant feature gives beta"
     yield pair.case(name, [_constant(setting, pair, shape)], backward=False)
     name = "after a test-mode forward"
-    yield pair.case(name, _test(setting, pair, name, shape, backward=True))
+    dtypes = ("float64", "float32")
+    yield pair.case(name, [_test(setting, pair, name, shape, d, backward=True) for d in dtypes])
 
 
 def _kept() -> list[Step]:
@@ -118,20 +123,19 @@ def given(setting: Setting, forward: str, name: str, shape: tuple[int, ...], dty
 
 
 def _test(
-    setting: Setting, pair: Pair, name: str, shape: tuple[int, ...], backward: bool = False
-) -> list[Variant]:
-    variants = []
-    for dtype in ("float64", "float32"):
-        inputs = given(setting, pair.forward, name, shape, dtype)
-        sample = Sample(
-            f"x {'x'.join(map(str, shape))}, {dtype}", inputs, {"N": inputs["x"].size // shape[1]}
-        )
-        wants = [
-            Want(output, dtype, tolerance_of(dtype))
-            for output in (pair.outputs if backward else ["out"])
-        ]
-        variants.append(pair.variant(sample, wants, backward=backward))
-    return variants
+    setting: Setting,
+    pair: Pair,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: str,
+    backward: bool = False,
+) -> Variant:
+    inputs = given(setting, pair.forward, name, shape, dtype)
+    label = f"x {'x'.join(map(str, shape))}, {dtype}"
+    sample = Sample(label, inputs, {"N": inputs["x"].size // shape[1]})
+    outputs = pair.outputs if backward else ["out"]
+    wants = [Want(output, dtype, tolerance_of(dtype)) for output in outputs]
+    return pair.variant(sample, wants, backward=backward)
 
 
 def _test_keeps(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> Variant:
@@ -148,13 +152,12 @@ def _test_keeps(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> Variant
     return Variant("float64", inputs, steps, judge=look, extra=list(STATISTICS.values()))
 
 
-def _test_at_first(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> Variant:
+def _at_first(setting: Setting, pair: Pair, shape: tuple[int, ...], dtype: str) -> Variant:
     """Before any training the statistics are zeros, of x's dtype."""
-    inputs: dict[str, Any] = draw(setting.rng(pair.forward, "at first"), shape, "float32")
+    inputs: dict[str, Any] = draw(setting.rng(pair.forward, "at first"), shape, dtype)
     inputs["param"] = {"mode": "test"}
-    wants = [Want("out", "float32", tolerance_of("float32"))]
-    sample = Sample("no running statistics yet, float32", inputs)
-    return pair.variant(sample, wants, backward=False)
+    sample = Sample(f"no running statistics yet, {dtype}", inputs)
+    return pair.variant(sample, [Want("out", dtype, tolerance_of(dtype))], backward=False)
 
 
 def _constant(setting: Setting, pair: Pair, shape: tuple[int, ...]) -> Variant:

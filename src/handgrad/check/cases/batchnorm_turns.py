@@ -5,7 +5,15 @@ from typing import Any
 
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, copied, item, ref
 from handgrad.check.cases.batchnorm import READ, draw, given
-from handgrad.check.cases.in_turn import IN_TURN, Turn, differs, in_turn, same
+from handgrad.check.cases.in_turn import (
+    IN_TURN,
+    OTHER_TESTED,
+    SOME_TESTED,
+    Turn,
+    differs,
+    in_turn,
+    same,
+)
 
 _GRADIENTS = ("dx", "dgamma", "dbeta")
 _KEYS = ("running_mean", "running_var")
@@ -15,11 +23,12 @@ def cases(setting: Setting) -> Iterator[Case]:
     """Give the cases, of features and of channels."""
     for prefix, shape in (("", (7, 4)), ("spatial_", (3, 2, 4, 5))):
         forward, backward = f"{prefix}batchnorm_forward", f"{prefix}batchnorm_backward"
+        training, testing = _modes(setting, forward, backward, shape)
         for function, name, variants in (
             (forward, "running statistics of two layers in turn",
              [_statistics(setting, forward, shape)]),
-            (backward, f"{IN_TURN}, one of them in test mode",
-             _modes(setting, forward, backward, shape)),
+            (backward, OTHER_TESTED, [training]),
+            (backward, SOME_TESTED, testing),
         ):  # fmt: skip
             yield Case(
                 "batchnorm", function, name, variants, READ, optional=prefix != "",
@@ -27,10 +36,14 @@ def cases(setting: Setting) -> Iterator[Case]:
             )  # fmt: skip
 
 
-def _modes(setting: Setting, forward: str, backward: str, shape: tuple[int, ...]) -> list[Variant]:
+def _modes(
+    setting: Setting, forward: str, backward: str, shape: tuple[int, ...]
+) -> tuple[Variant, list[Variant]]:
+    """A training pass's gradient when another layer was tested since; those of both."""
     args = ["x", "gamma", "beta", "param"]
     rng = setting.rng(backward, IN_TURN)
-    variants = []
+    functions = forward, backward
+    pairs = {}
     for label, modes in (
         ("training, then testing", ("train", "test")),
         ("testing, then training", ("test", "train")),
@@ -42,9 +55,13 @@ def _modes(setting: Setting, forward: str, backward: str, shape: tuple[int, ...]
             if mode == "test":
                 inputs = given(setting, forward, f"in turn, {label}", shape, "float64")
             turns.append(Turn(inputs, args))
-        functions = forward, backward
-        variants.append(in_turn(label, functions, _GRADIENTS, (turns[0], turns[1])))
-    return variants
+        pairs[label] = (turns[0], turns[1])
+    training, *_ = pairs.values()
+    label = "training, while the other is tested"
+    return (
+        in_turn(label, functions, _GRADIENTS, training, asked="A"),
+        [in_turn(label, functions, _GRADIENTS, turns) for label, turns in pairs.items()],
+    )
 
 
 def _statistics(setting: Setting, forward: str, shape: tuple[int, ...]) -> Variant:

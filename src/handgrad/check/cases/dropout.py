@@ -23,6 +23,7 @@ def cases(setting: Setting) -> Iterator[Case]:
     yield _unmodified(setting)
     yield _backward_train(setting)
     yield _backward_test(setting)
+    yield _backward_types(setting)
     yield _backward_unmodified(setting)
 
 
@@ -170,28 +171,41 @@ def _test(setting: Setting) -> Case:
     return Case("dropout", "dropout_forward", name, variants, READ)
 
 
+def _kept_dtype(output: str, mode: str, dtype: str, x: Array) -> Variant:
+    """One output of float32 or float64 inputs."""
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        got = as_numbers(values.get(output))
+        if got is not None and got.dtype == np.dtype(dtype):
+            return Verdict(True)
+        shown = "no array" if got is None else str(got.dtype)
+        cause = None if got is None else dtype_cause(got, dtype)
+        return Verdict(False, cause, f"{output} is {shown}, expected {dtype} (as the input)")
+
+    inputs = {"x": x, "dout": x.copy(), "param": param_of(0.6, mode)}
+    steps = steps_of(output == "dx")
+    return Variant(f"{mode}, {dtype}", inputs, steps, judge=look, extra=[output])
+
+
 def _types(setting: Setting) -> Case:
     name = "float32 stays float32"
     rng = setting.rng("dropout_forward", name)
-    variants = []
-    for mode in ("train", "test"):
-        for dtype in ("float32", "float64"):
-            x = nonzero(rng, (6, 5), dtype)
-
-            def look(values: Mapping[str, Any], dtype: str = dtype) -> Verdict:
-                for output in ("out", "dx"):
-                    got = as_numbers(values.get(output))
-                    if got is None or got.dtype != np.dtype(dtype):
-                        shown = "no array" if got is None else str(got.dtype)
-                        cause = None if got is None else dtype_cause(got, dtype)
-                        text = f"{output} is {shown}, expected {dtype} (as the input)"
-                        return Verdict(False, cause, text)
-                return Verdict(True)
-
-            inputs = {"x": x, "dout": x.copy(), "param": param_of(0.6, mode)}
-            label = f"{mode}, {dtype}"
-            variants.append(Variant(label, inputs, steps_of(True), judge=look, extra=["out", "dx"]))
+    variants = [
+        _kept_dtype("out", mode, dtype, nonzero(rng, (6, 5), dtype))
+        for mode in ("train", "test")
+        for dtype in ("float32", "float64")
+    ]
     return Case("dropout", "dropout_forward", name, variants, READ, counts_alone=False)
+
+
+def _backward_types(setting: Setting) -> Case:
+    name = "float32 stays float32"
+    rng = setting.rng("dropout_backward", name)
+    variants = [
+        _kept_dtype("dx", "train", dtype, nonzero(rng, (6, 5), dtype))
+        for dtype in ("float32", "float64")
+    ]
+    return Case("dropout", "dropout_backward", name, variants, READ, counts_alone=False)
 
 
 def _unmodified(setting: Setting) -> Case:
@@ -258,16 +272,15 @@ def _backward_test(setting: Setting) -> Case:
         x, dout = nonzero(rng, (6, 5)), rng.standard_normal((6, 5))
         inputs = {"x": x, "dout": dout, "param": param_of(p, "test")}
         wants, numbers = [Want("dx", "float64")], {"keep": setting.convention.keep(p)}
-        variants.append(Variant(f"p = {p}", inputs, steps_of(True), wants, numbers))
+        kept = ["x", "dout"]
+        variants.append(Variant(f"p = {p}", inputs, steps_of(True), wants, numbers, kept))
     return Case("dropout", "dropout_backward", name, variants, READ)
 
 
 def _backward_unmodified(setting: Setting) -> Case:
     name = "modifies no argument"
     rng = setting.rng("dropout_backward", name)
-    variants = []
-    for mode in ("train", "test"):
-        x, dout = nonzero(rng, (6, 5)), rng.standard_normal((6, 5))
-        inputs = {"x": x, "dout": dout, "param": param_of(0.6, mode)}
-        variants.append(Variant(mode, inputs, steps_of(True), unmodified=["x", "dout"]))
-    return Case("dropout", "dropout_backward", name, variants, READ, counts_alone=False)
+    x, dout = nonzero(rng, (6, 5)), rng.standard_normal((6, 5))
+    inputs = {"x": x, "dout": dout, "param": param_of(0.6, "train")}
+    variant = Variant("train", inputs, steps_of(True), unmodified=["x", "dout"])
+    return Case("dropout", "dropout_backward", name, [variant], READ, counts_alone=False)

@@ -7,25 +7,33 @@ import numpy as np
 
 from handgrad.check.case import Case, Setting, Step, Variant, Verdict, call, copied, ref
 from handgrad.check.cases.dropout import READ, nonzero, param_of
-from handgrad.check.cases.in_turn import IN_TURN, Turn, in_turn, same
+from handgrad.check.cases.in_turn import (
+    IN_TURN,
+    OTHER_TESTED,
+    SOME_TESTED,
+    Turn,
+    in_turn,
+    same,
+)
 from handgrad.check.verdict.hypotheses import as_numbers, close
 
 _TWICE = "the same cache twice"
 
 
 def cases(setting: Setting) -> Iterator[Case]:
-    """Give both, in training and in testing."""
-    yield _in_turn(setting)
-    yield _twice(setting)
+    """Give them, in training and in testing."""
+    yield from _in_turn(setting)
+    yield _twice(setting, _TWICE, "train")
+    yield _twice(setting, f"{_TWICE}, after a test-mode forward", "test")
 
 
 def _case(name: str, variants: list[Variant]) -> Case:
     return Case("dropout", "dropout_backward", name, variants, READ, counts_alone=False)
 
 
-def _in_turn(setting: Setting) -> Case:
+def _in_turn(setting: Setting) -> Iterator[Case]:
     rng = setting.rng("dropout_backward", IN_TURN)
-    variants = []
+    cases: dict[str, list[Variant]] = {IN_TURN: [], OTHER_TESTED: [], SOME_TESTED: []}
     for label, one, other, shape in (
         ("two of one shape", (0.3, "train"), (0.8, "train"), (6, 5)),
         ("training, then testing", (0.6, "train"), (0.6, "test"), (6, 5)),
@@ -50,34 +58,39 @@ def _in_turn(setting: Setting) -> Case:
             return close(dx.astype(np.float64), given["dout"] * (out / given["x"]), 1e-9)
 
         functions = "dropout_forward", "dropout_backward"
-        variants.append(in_turn(label, functions, ["dx"], (turns[0], turns[1]), agrees))
-    return _case(IN_TURN, variants)
+        pair = (turns[0], turns[1])
+        modes = one[1], other[1]
+        name = IN_TURN if modes == ("train", "train") else SOME_TESTED
+        cases[name].append(in_turn(label, functions, ["dx"], pair, agrees))
+        if modes == ("train", "test"):
+            label = "training, while the other is tested"
+            variant = in_turn(label, functions, ["dx"], pair, agrees, asked="A")
+            cases[OTHER_TESTED].append(variant)
+    for name, variants in cases.items():
+        yield _case(name, variants)
 
 
-def _twice(setting: Setting) -> Case:
-    rng = setting.rng("dropout_backward", _TWICE)
-    variants = []
-    for mode in ("train", "test"):
-        inputs = {
-            "x": nonzero(rng, (6, 5)), "dout": rng.standard_normal((6, 5)),
-            "param": param_of(0.6, mode),
-        }  # fmt: skip
-        steps: list[Step] = [
-            call("dropout_forward", ["x", ref("param")], ["out", "cache"]),
-            copied("dout", "once"),
-            call("dropout_backward", ["once", "cache"], "dx"),
-            copied("dx", "first dx"),
-            call("dropout_backward", ["dout", "cache"], "dx again"),
-        ]
+def _twice(setting: Setting, name: str, mode: str) -> Case:
+    rng = setting.rng("dropout_backward", name)
+    inputs = {
+        "x": nonzero(rng, (6, 5)), "dout": rng.standard_normal((6, 5)),
+        "param": param_of(0.6, mode),
+    }  # fmt: skip
+    steps: list[Step] = [
+        call("dropout_forward", ["x", ref("param")], ["out", "cache"]),
+        copied("dout", "once"),
+        call("dropout_backward", ["once", "cache"], "dx"),
+        copied("dx", "first dx"),
+        call("dropout_backward", ["dout", "cache"], "dx again"),
+    ]
 
-        def look(values: Mapping[str, Any]) -> Verdict:
-            if same(values.get("first dx"), values.get("dx again")):
-                return Verdict(True)
-            if as_numbers(values.get("first dx")) is None:
-                return Verdict(False, None, "dx is no array of numbers")
-            text = "dx is another after a second backward on the same cache"
-            return Verdict(False, "cache-modified", text)
+    def look(values: Mapping[str, Any]) -> Verdict:
+        if same(values.get("first dx"), values.get("dx again")):
+            return Verdict(True)
+        if as_numbers(values.get("first dx")) is None:
+            return Verdict(False, None, "dx is no array of numbers")
+        text = "dx is another after a second backward on the same cache"
+        return Verdict(False, "cache-modified", text)
 
-        extra = ["first dx", "dx again"]
-        variants.append(Variant(mode, inputs, steps, judge=look, extra=extra))
-    return _case(_TWICE, variants)
+    extra = ["first dx", "dx again"]
+    return _case(name, [Variant(mode, inputs, steps, judge=look, extra=extra)])

@@ -11,6 +11,8 @@ from handgrad.check.case import Step, Variant, Verdict, call, copied, refused
 from handgrad.check.verdict.hypotheses import as_numbers, close
 
 IN_TURN = "two layers in turn"
+OTHER_TESTED = f"{IN_TURN}, the other in test mode"
+SOME_TESTED = f"{IN_TURN}, some in test mode"
 Agrees = Callable[[Mapping[str, Any], str, str], bool]
 """``agrees(values, side, when)``: is the gradient of side 'A' or 'B' its own forward's?"""
 _SAME = 1e-9  # of the largest entry: the same sums, perhaps in another order
@@ -42,6 +44,7 @@ def in_turn(
     gradients: Sequence[str],
     turns: tuple[Turn, Turn],
     agrees: Agrees | None = None,
+    asked: str = "AB",
 ) -> Variant:
     """Forward A, forward B, backward A, backward B; and the backwards the other way round.
 
@@ -54,6 +57,8 @@ def in_turn(
     gradients : the outputs of the backward: 'dx', ...
     agrees : function, optional
         Says whether a gradient is its own forward's, where two equal calls may differ.
+    asked : 'AB' or 'A'
+        The layers whose backwards are called.
     """
     forward, backward = functions
     sides = dict(zip("AB", turns, strict=True))
@@ -81,17 +86,22 @@ def in_turn(
 
     outputs = ["out", *gradients]
 
+    def alone(side: str) -> list[Step]:
+        called = [back(side, "given")] if side in asked else []
+        return [*go(side, "given"), *called, *copies(side, "alone")]
+
     def copies(side: str, when: str) -> list[Step]:
-        return [copied(f"{side} {name} given", f"{side} {name} {when}") for name in outputs]
+        known = outputs if side in asked else ["out"]
+        return [copied(f"{side} {name} given", f"{side} {name} {when}") for name in known]
+
+    def both(when: str, order: str) -> list[Step]:
+        return [*go("A", when), *go("B", when), *(attempt(s, when) for s in order if s in asked)]
 
     steps = [
-        *go("A", "given"), back("A", "given"), *copies("A", "alone"),
-        *go("B", "given"), back("B", "given"), *copies("B", "alone"), *copies("A", "later"),
-        *go("A", "A first"), *go("B", "A first"), attempt("A", "A first"), attempt("B", "A first"),
-        *go("A", "B first"), *go("B", "B first"), attempt("B", "B first"), attempt("A", "B first"),
-        *go("A", "afresh"), attempt("A", "afresh"),
+        *alone("A"), *alone("B"), *copies("A", "later"),
+        *both("A first", "AB"), *both("B first", "BA"), *go("A", "afresh"), attempt("A", "afresh"),
     ]  # fmt: skip
-    orders = [(side, when) for when in ("A first", "B first") for side in "AB"]
+    orders = [(side, when) for when in ("A first", "B first") for side in asked]
     extra = [
         *(f"A {name} {when}" for name in outputs for when in ("alone", "later", "afresh")),
         *(f"B {name} alone" for name in outputs),
@@ -113,7 +123,7 @@ def in_turn(
                 return Verdict(False, None, f"{name} is no array of numbers")
             if not same(values.get(f"A {name} alone"), values.get(f"A {name} later")):
                 return Verdict(False, "result-overwritten", f"{name} changes in the next call")
-        if not (held(values, "A", "alone") and held(values, "B", "alone")):
+        if not all(held(values, side, "alone") for side in asked):
             return Verdict(True)  # wrong by itself: the other cases say how
         for side, when in orders:
             if not held(values, side, when):

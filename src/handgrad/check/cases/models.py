@@ -1,6 +1,7 @@
 """Cases of the models: parameters, test-mode scores, losses and gradients with L2, differences."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,9 @@ def _net_cases(setting: Setting, nets: Sequence[Net], more: Sequence[Net]) -> It
     name = "test-mode scores"
     yield case(name, [_scores(setting, net, name) for net in (*nets, *more)])
     for name, reg in (("loss and gradients", 0.0), (f"loss and gradients, reg {_REG}", _REG)):
-        yield case(name, [_gradients(setting, net, name, reg) for net in nets])
+        yield case(name, [v for net in nets for v in _gradients(setting, net, name, reg)])
+    name = "modifies no argument"
+    yield case(name, [_unmodified(setting, nets[0], name)], counts_alone=False)
     name = "gradients agree with differences of its own loss"
     yield case(name, [differences(setting, net, name) for net in nets], counts_alone=False)
 
@@ -121,11 +124,32 @@ def call_loss(args: list[str], save: Any) -> Step:
 def _scores(setting: Setting, net: Net, name: str) -> Variant:
     params, X, _ = draw(setting, net, name)
     steps = [new(net), give(params), call_loss(["X"], "scores")]
-    return Variant(net.label, {"X": X}, steps, [Want("scores")], unmodified=["X"])
+    return Variant(net.label, {"X": X}, steps, [Want("scores")])
 
 
-def _gradients(setting: Setting, net: Net, name: str, reg: float) -> Variant:
+def _unmodified(setting: Setting, net: Net, name: str) -> Variant:
     params, X, y = draw(setting, net, name)
+    steps = [new(net), give(params), call_loss(["X"], "scores")]
+    steps.append(call_loss(["X", "y"], ["loss", "grads"]))
+    return Variant(net.label, {"X": X, "y": y}, steps, unmodified=["X", "y"])
+
+
+def _gradients(setting: Setting, net: Net, name: str, reg: float) -> list[Variant]:
+    """One variant; of a binary class one in each coding of the labels, if its loss takes it."""
+    params, X, y = draw(setting, net, name)
+    if net.classes > 1:
+        return [_gradient(net, params, X, y, reg)]
+    understood = [Want("loss")]
+    return [
+        replace(
+            _gradient(net, params, X, labels, reg),
+            label=f"{net.label}, labels {coding}", kind=coding, understood=understood,
+        )
+        for coding, labels in (("0 and 1", y), ("-1 and 1", 2 * y - 1))
+    ]  # fmt: skip
+
+
+def _gradient(net: Net, params: Mapping[str, Array], X: Array, y: Array, reg: float) -> Variant:
     outputs = {key: f"grads['{key}']" for key in net.shapes}
     steps: list[Step] = [new(net, reg=reg), give(params), call_loss(["X", "y"], ["loss", "grads"])]
     steps += [item("grads", k, to) for k, to in outputs.items()]
@@ -137,9 +161,7 @@ def _gradients(setting: Setting, net: Net, name: str, reg: float) -> Variant:
             return None
         return Verdict(False, "gradient-missing", f"loss gives no gradient of {', '.join(absent)}")
 
-    return Variant(
-        net.label, {"X": X, "y": y}, steps, wants, {"N": len(X)}, ["X", "y"], judge=complete
-    )
+    return Variant(net.label, {"X": X, "y": y}, steps, wants, {"N": len(X)}, judge=complete)
 
 
 def differences(

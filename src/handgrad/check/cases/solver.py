@@ -1,6 +1,7 @@
 """Cases of the Solver: what it does with a model that keeps a record, and a small real problem."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from handgrad.check.case import (
     Step,
     Variant,
     Verdict,
+    Want,
     attribute,
     call,
     method,
@@ -36,8 +38,12 @@ def cases(setting: Setting) -> Iterator[Case]:
     )
     yield solver_case("the learning rate decays after each epoch", [_decay(0.5), _decay(1.0)])
     yield solver_case("the update rule keeps its state", [_rule_state()])
-    kinds = ((_CLASSES, ""), (1, "0 and 1"), (1, "-1 and 1"))
-    yield solver_case("check_accuracy", [_accuracy(count, coding) for count, coding in kinds])
+    name = "check_accuracy"
+    binary = {coding: _accuracy(1, coding) for coding in ("0 and 1", "-1 and 1")}
+    either = [replace(v, kind=coding, understood=[Want("whole")]) for coding, v in binary.items()]
+    yield solver_case(name, [_accuracy(_CLASSES), *either])
+    yield solver_case(f"{name}, labels in either coding", [*binary.values()])
+    yield solver_case(f"{name} of more rows than there are", [_accuracy_of_all()])
     yield solver_case("an unknown keyword is an error", [_keyword()], counts_alone=False)
 
 
@@ -261,19 +267,18 @@ def _rule_state() -> Variant:
     return Variant("sgd_momentum", {"data": data_of(20)}, steps, judge=look, extra=["path"])
 
 
-def _accuracy(classes: int, coding: str) -> Variant:
-    """70 of 100 rows are right, whatever the batches; labels in either coding."""
+def _accuracy(classes: int, coding: str = "") -> Variant:
+    """70 of 100 rows are right, whatever the batches."""
     X, y = _rows(100, classes)
     given = 2 * y - 1 if coding == "-1 and 1" else y
     steps: list[Step] = [*_probed([0.7], 1, classes), new_solver()]
     for save, keywords in (
-        ("whole", {}), ("in batches of 7", {"batch_size": 7}),
-        ("of 40 rows", {"num_samples": 40}), ("of 500 rows", {"num_samples": 500}),
+        ("whole", {}), ("in batches of 7", {"batch_size": 7}), ("of 40 rows", {"num_samples": 40}),
     ):  # fmt: skip
         steps.append(method("solver", "check_accuracy", ["X", "y"], save, **keywords))
 
     def look(values: Mapping[str, Any]) -> Verdict:
-        for save in ("whole", "in batches of 7", "of 500 rows"):
+        for save in ("whole", "in batches of 7"):
             got = number(values.get(save))
             if got is None or abs(got - 0.7) > 1e-9:
                 # Of the 70, the 35 of label 1 are right in either coding.
@@ -289,8 +294,28 @@ def _accuracy(classes: int, coding: str) -> Variant:
 
     inputs = {"data": data_of(20), "X": X, "y": given}
     label = f"{classes} classes" if classes > 1 else f"binary, labels {coding}"
-    extra = ["whole", "in batches of 7", "of 40 rows", "of 500 rows"]
+    extra = ["whole", "in batches of 7", "of 40 rows"]
     return Variant(label, inputs, steps, judge=look, extra=extra)
+
+
+def _accuracy_of_all() -> Variant:
+    """500 of 100 rows are all of them."""
+    X, y = _rows(100)
+    steps = [
+        *_probed([0.7], 1), new_solver(),
+        method("solver", "check_accuracy", ["X", "y"], "accuracy", num_samples=500),
+    ]  # fmt: skip
+
+    def look(values: Mapping[str, Any]) -> Verdict:
+        got = number(values.get("accuracy"))
+        if got is not None and abs(got - 0.7) <= 1e-9:
+            return Verdict(True)
+        shown = values.get("accuracy")
+        text = f"check_accuracy with num_samples=500 gives {shown}; 70 of the 100 rows are right"
+        return Verdict(False, "accuracy-wrong", text)
+
+    inputs = {"data": data_of(20), "X": X, "y": y}
+    return Variant("500 of 100 rows", inputs, steps, judge=look, extra=["accuracy"])
 
 
 def _keyword() -> Variant:

@@ -17,6 +17,7 @@ from handgrad.datasets.mnist_files import TRAIN_IMAGES, TRAIN_LABELS
 
 # handgrad itself reaches 0.86 to 0.89 over 12 seeds (NumPy kernels).
 _LEARNED = 0.75
+_EPOCHS = 5  # of the case of the best epoch
 
 
 def cases(setting: Setting) -> Iterator[Case]:
@@ -55,7 +56,7 @@ def _snapshot(setting: Setting) -> Case:
             "save": "model",
         },
         {"op": "record", "on": "model", "X": "X_val", "save": "kept"},
-        new_solver(batch_size=10, num_epochs=5, optim_config={"learning_rate": 0.05}),
+        new_solver(batch_size=10, num_epochs=_EPOCHS, optim_config={"learning_rate": 0.05}),
         TRAIN,
         method("model", "loss", ["X_val"], "finally"),
         read("solver", "best_params"),
@@ -71,7 +72,14 @@ def _snapshot(setting: Setting) -> Case:
         arrays = [array for array in recorded if array is not None]
         history, final = arrays[:-1], arrays[-1]
         accuracies = [float((array.argmax(axis=1) == y_val).mean()) for array in history]
-        best = [number for number, a in enumerate(accuracies) if a == max(accuracies)]
+        # Some measure before the first epoch, too, and count that epoch, or do not.
+        of_epochs = range(len(history))[-_EPOCHS:]
+        best = [
+            n
+            for numbers in (range(len(history)), of_epochs)
+            for n in numbers
+            if accuracies[n] == max(accuracies[i] for i in numbers)
+        ]
         if any(np.allclose(history[n], final, rtol=1e-6, atol=1e-9) for n in best):
             return Verdict(True)
         shown = ", ".join(f"{value:.3f}" for value in accuracies)

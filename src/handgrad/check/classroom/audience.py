@@ -42,7 +42,7 @@ class View:
         """Whether a case may be shown: not where it belongs to a hidden item."""
         if self.complete or self.rubric is None:
             return True
-        return not any(item.counts(case) for item in self.rubric.hidden)
+        return not any(item.covers(case) for item in self.rubric.hidden)
 
     def of(self, report: CheckReport) -> CheckReport:
         """Give the report as if the hidden cases had never been asked."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from handgrad.check.classroom import table
 from handgrad.check.classroom.rubric import Grades, Rubric, one_point_each
 from handgrad.check.formats.findings import Finding, absent, findings
-from handgrad.check.records import CaseResult, CheckReport
+from handgrad.check.records import CaseResult, CheckReport, counting
 from handgrad.check.verdict.diagnosis import CAUSES
 
 COLUMNS = ("cause", "title", "students", "count", "points lost")
@@ -120,27 +120,36 @@ def _points(report: CheckReport | None, rubric: Rubric | None) -> dict[str, floa
     return _shared(grades, _causes(report.cases))
 
 
-def _causes(cases: Iterable[CaseResult]) -> Mapping[int, str]:
-    """The cause of each case that did not pass, by the case's id."""
+Named = tuple[str, str, str]
+
+
+def _named(case: CaseResult) -> Named:
+    return case.group, case.function, case.name
+
+
+def _causes(cases: Iterable[CaseResult]) -> Mapping[Named, str]:
+    """The cause of each case that did not pass."""
     cases = tuple(cases)
+    absent = {"missing": NOT_WRITTEN, "not judged": NO_PACKAGE}
     causes = {
-        id(case): {"missing": NOT_WRITTEN, "not judged": NO_PACKAGE}.get(case.status, UNKNOWN)
+        _named(case): absent.get(case.status, case.diagnosis or UNKNOWN)
         for case in cases
         if case.status != "passed"
     }
     for finding in findings(cases):
         for case in (finding.case, *finding.also, *finding.follow):
-            causes[id(case)] = cause_of(finding)
+            causes[_named(case)] = cause_of(finding)
     return causes
 
 
-def _shared(grades: Grades, causes: Mapping[int, str]) -> dict[str, float]:
+def _shared(grades: Grades, causes: Mapping[Named, str]) -> dict[str, float]:
     cost: dict[str, float] = defaultdict(float)
     for grade in grades.items:
         lost = grade.points - grade.score
         if lost <= 0:
             continue
-        bad = [causes[id(case)] for case in grade.cases if case.status != "passed"] or [NO_VALUE]
+        failed = [case for case in counting(grade.cases) if case.status != "passed"]
+        bad = [causes[_named(case)] for case in failed] or [NO_VALUE]
         for cause in bad:
             cost[cause] += lost / len(bad)
     return cost

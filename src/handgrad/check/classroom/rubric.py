@@ -2,18 +2,19 @@
 
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from handgrad.check.records import CaseResult
+from handgrad.check.records import CaseResult, counting
+from handgrad.check.severity import LEVELS, Level
 from handgrad.errors import RubricError
 
 VISIBILITIES = ("visible", "hidden", "after_due_date", "after_published")
 CREDITS = ("all", "share")
 TIME = "time"  # of a function of another group; slow is not wrong, and is graded by itself
-_TOP = ("title", "visibility", "credit", "item")
-_ITEM = ("name", "function", "functions", "group", "points", "visibility", "credit")
+_TOP = ("title", "visibility", "credit", "counts", "item")
+_ITEM = ("name", "function", "functions", "group", "points", "visibility", "credit", "counts")
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,10 @@ class Item:
     points : float
     visibility : one of VISIBILITIES, Gradescope's
     credit : 'all' or 'share'
-        'all': the points are earned when every case passes; 'share': the part of them that passes.
-        Either way, the cases of a function count only when one of them shows a right value.
+        'all': the points are earned when every case that counts passes; 'share': the part of them
+        that passes. Either way, the cases of a function earn only when one shows a right value.
+    severities : tuple of 'wrong', 'fragile', 'beyond'
+        What counts; () where the report says it: all but what is beyond, or, if strict, all.
     """
 
     name: str
@@ -40,12 +43,17 @@ class Item:
     points: float
     visibility: str = "visible"
     credit: str = "all"
+    severities: tuple[Level, ...] = ()
 
-    def counts(self, case: CaseResult) -> bool:
+    def covers(self, case: CaseResult) -> bool:
         """Whether a case belongs to this item."""
         if case.group == TIME:
             return self.group == TIME
         return case.group == self.group or case.function in self.functions
+
+    def held(self, case: CaseResult) -> CaseResult:
+        """The case, counting or not as this item says."""
+        return replace(case, counts=case.severity in self.severities) if self.severities else case
 
 
 @dataclass(frozen=True)
@@ -73,8 +81,9 @@ class Grade:
 
     @property
     def passed(self) -> bool:
-        """Whether every case passed, of which at least one shows a right value."""
-        return bool(self.cases) and len(_earning(self.cases)) == len(self.cases)
+        """Whether every case that counts passed, and at least one shows a right value."""
+        counted = counting(self.cases)
+        return bool(counted) and len(_earning(self.cases)) == len(counted)
 
 
 @dataclass(frozen=True)
@@ -173,13 +182,14 @@ def _rubric(record: dict[str, Any], known: Mapping[str, Sequence[str]] | None) -
     defaults = {
         "visibility": _choice(record, "visibility", VISIBILITIES, "", "visible"),
         "credit": _choice(record, "credit", CREDITS, "", "all"),
+        "counts": _severities(record, "", ()),
     }
     done = tuple(_item(item, f"item[{n}].", defaults) for n, item in enumerate(items, 1))
     _every_case_once(done, known)
     return Rubric(_string(record, "title", "") or "", done)
 
 
-def _item(record: dict[str, Any], where: str, defaults: dict[str, str]) -> Item:
+def _item(record: dict[str, Any], where: str, defaults: dict[str, Any]) -> Item:
     _only(record, _ITEM, where)
     given = [key for key in ("function", "functions", "group") if key in record]
     if len(given) != 1:
@@ -209,6 +219,7 @@ def _item(record: dict[str, Any], where: str, defaults: dict[str, str]) -> Item:
         points=float(points),
         visibility=_choice(record, "visibility", VISIBILITIES, where, defaults["visibility"]),
         credit=_choice(record, "credit", CREDITS, where, defaults["credit"]),
+        severities=_severities(record, where, defaults["counts"]),
     )
 
 
@@ -243,8 +254,9 @@ def _every_case_once(items: Sequence[Item], known: Mapping[str, Sequence[str]] |
 
 
 def _grade(item: Item, cases: Sequence[CaseResult]) -> Grade:
-    own = tuple(case for case in cases if item.counts(case))
-    share = len(_earning(own)) / len(own) if own else 0.0
+    own = tuple(item.held(case) for case in cases if item.covers(case))
+    counted = counting(own)
+    share = len(_earning(own)) / len(counted) if counted else 0.0
     earned = share if item.credit == "share" else float(share == 1.0)
     return Grade(item, round(item.points * earned, 2), own)
 
@@ -255,13 +267,13 @@ def _earning(cases: Sequence[CaseResult]) -> list[CaseResult]:
     Zeros modify no argument, keep their dtype, and agree with the differences of zeros.
     """
     shown = {case.function for case in cases if case.status == "passed" and case.counts_alone}
-    return [case for case in cases if case.status == "passed" and case.function in shown]
+    return [c for c in counting(cases) if c.status == "passed" and c.function in shown]
 
 
 def _without_merit(cases: Sequence[CaseResult]) -> list[CaseResult]:
-    """The cases that passed and earn nothing."""
+    """The cases that count, passed, and earn nothing."""
     earning = {id(case) for case in _earning(cases)}
-    return [case for case in cases if case.status == "passed" and id(case) not in earning]
+    return [c for c in counting(cases) if c.status == "passed" and id(c) not in earning]
 
 
 def _only(record: Mapping[str, Any], known: Sequence[str], where: str) -> None:
@@ -284,3 +296,17 @@ def _choice(
     if value not in known:
         raise _KeyTroubleError(f"{where}{key}: must be one of {', '.join(known)}; got {value!r}")
     return str(value)
+
+
+def _severities(
+    record: Mapping[str, Any], where: str, default: tuple[Level, ...]
+) -> tuple[Level, ...]:
+    if "counts" not in record:
+        return default
+    given = record["counts"]
+    listed = given if isinstance(given, list) else []
+    if not listed or any(level not in LEVELS for level in listed):
+        raise _KeyTroubleError(
+            f"{where}counts: must be a list of some of {', '.join(LEVELS)}; got {given!r}"
+        )
+    return tuple(level for level in LEVELS if level in listed)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from handgrad.check.classroom.rubric import Rubric
-from handgrad.check.formats.findings import by_function, printable
+from handgrad.check.formats.findings import by_function, printable, remarks
 from handgrad.check.records import CheckReport
 
 NUMBERS = ("passed", "failed", "missing", "error")
@@ -19,6 +19,7 @@ def row(
     found: dict[str, Any] = {"name": name, "sha256": sha256, "problem": problem}
     if report is not None:
         found |= {status: report.count(status) for status in NUMBERS}  # type: ignore[arg-type]
+        found["remarks"] = len(remarks(report.cases))
         found |= {summary.title: summary.status for summary in by_function(report.cases)}
     if score is not None:
         found["score"] = f"{score:g}"
@@ -26,8 +27,8 @@ def row(
 
 
 def results_csv(rows: Sequence[Mapping[str, Any]], rubric: Rubric | None) -> str:
-    """Give the table: counts of cases, score, and a column a function with its status."""
-    first = ["name", "sha256", *NUMBERS, *(["score"] if rubric else []), "problem"]
+    """Give the table: cases that count, remarks, score, and a column a function with its status."""
+    first = ["name", "sha256", *NUMBERS, "remarks", *(["score"] if rubric else []), "problem"]
     functions = dict.fromkeys(key for row in rows for key in row if key not in first)
     return as_csv([*first, *functions], rows)
 

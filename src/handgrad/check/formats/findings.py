@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from handgrad.check.records import CaseResult, CheckReport
+from handgrad.check.records import CaseResult, CheckReport, counting
 from handgrad.check.words import sentences
 
 # These use the layers: while a layer fails, a failure of theirs without a cause of its own is
@@ -19,6 +19,7 @@ _SYMPTOMS = ("raises", "crashed", "timeout", "memory", "nonfinite", "wrong-shape
 _BREAK_SHAPES = ("transposed", "not-summed", "wrong-axis", "broadcast-n-by-n", *_SYMPTOMS)
 # These are said of anything wrong; next to a cause they say nothing more.
 _SAYS_LITTLE = ("backward-of-another-forward", "does-not-learn")
+REMARKS = "Remarks: good practice beyond what is asked, which does not count"
 _CONTAINMENT = "each case ran in a child process with limits: containment, not a security boundary"
 
 
@@ -30,13 +31,18 @@ class FunctionSummary:
     function: str
     cases: tuple[CaseResult, ...]
 
+    @property
+    def counting(self) -> list[CaseResult]:
+        """Those of its cases that count."""
+        return counting(self.cases)
+
     def count(self, status: str) -> int:
-        """How many of its cases have this status."""
-        return sum(case.status == status for case in self.cases)
+        """How many of its cases that count have this status."""
+        return sum(case.status == status for case in self.counting)
 
     @property
     def status(self) -> str:
-        """'failed' if any case failed or raised, else what any other is that did not pass."""
+        """'failed' if a case that counts did, or raised; else what one is that did not pass."""
         if self.count("failed") + self.count("error"):
             return "failed"
         return next((s for s in ("not judged", "missing") if self.count(s)), "passed")
@@ -49,16 +55,19 @@ class FunctionSummary:
     @property
     def tally(self) -> str:
         """E.g. '5 of 9 cases', or why there is nothing to count."""
-        if self.count("not judged") == len(self.cases):
+        cases = self.counting
+        if not cases:
+            return "no case that counts"
+        if self.count("not judged") == len(cases):
             return "a package is not there"
-        if self.count("missing") == len(self.cases):
-            said = {case.seen.said for case in self.cases}
+        if self.count("missing") == len(cases):
+            said = {case.seen.said for case in cases}
             if len(said) == 1:
                 return said.pop().splitlines()[0].removesuffix(".")
             if all(text.startswith("not written yet") for text in said):
                 return "not written yet"
             return "not there, or not written yet"
-        return f"{self.count('passed')} of {len(self.cases)} cases"
+        return f"{self.count('passed')} of {len(cases)} cases"
 
 
 @dataclass
@@ -92,14 +101,67 @@ def absent(cases: Iterable[CaseResult]) -> list[str]:
     return list(dict.fromkeys(s.function for s in by_function(cases) if s.status == "missing"))
 
 
+@dataclass(frozen=True)
+class Remark:
+    """Something beyond the assignment that a submission does not do, and where."""
+
+    name: str
+    because: str
+    cases: tuple[CaseResult, ...]
+
+
 def findings(cases: Iterable[CaseResult]) -> list[Finding]:
-    """Fold the failures: each mistake once, in the order in which the cases ran.
+    """Fold the failures that count: each mistake once, in the order in which the cases ran.
 
     Two failures of one layer with the same diagnosis, or with the same error, are one mistake. A
     failure without a diagnosis joins one that may explain it (``_explanation``), as something that
-    perhaps follows from it; so do models and solver.
+    perhaps follows from it; so do models and solver. A failure that does not count joins a mistake
+    that explains it, too, and else is a remark.
     """
+    return _told_apart(cases)[0]
+
+
+def remarks(cases: Iterable[CaseResult]) -> list[Remark]:
+    """What did not pass, does not count, and follows from no mistake; each matter once."""
+    matters: dict[tuple[str, str], list[CaseResult]] = {}
+    for case in _told_apart(cases)[1]:
+        matters.setdefault((case.name, case.because), []).append(case)
+    return [Remark(*matter, tuple(found)) for matter, found in matters.items()]
+
+
+def _told_apart(cases: Iterable[CaseResult]) -> tuple[list[Finding], list[CaseResult]]:
+    """The mistakes, and the failures that do not count and that no mistake explains."""
+    cases = list(cases)
+    counted = {id(case) for case in counting(cases)}
     bad = [case for case in cases if case.status in ("failed", "error")]
+    found = _folded([case for case in bad if id(case) in counted])
+    rest = [
+        case
+        for case in cases
+        if case.status in ("failed", "error", "missing")
+        and id(case) not in counted
+        and not _joined(case, found)
+    ]
+    return _join_what_is_built(found), rest
+
+
+def _joined(case: CaseResult, found: list[Finding]) -> bool:
+    """Whether a mistake explains a failure that does not count; it then has that, too."""
+    if case.status not in ("failed", "error"):
+        return False
+    key = _cause(case)
+    for finding in found:
+        if key is not None and key in map(_cause, (finding.case, *finding.also)):
+            finding.also.append(case)
+            return True
+    reason = _explanation(case, found) if key is None or _is_symptom(case) else None
+    reason = reason or _home(Finding(case), found, _of_layers(found))
+    if reason is not None:
+        reason.follow.append(case)
+    return reason is not None
+
+
+def _folded(bad: list[CaseResult]) -> list[Finding]:
     heads: dict[tuple[str, ...], Finding] = {}
     unexplained: list[CaseResult] = []
     for case in sorted(bad, key=lambda case: case.second is not None):  # two mistakes come last
@@ -128,8 +190,7 @@ def findings(cases: Iterable[CaseResult]) -> list[Finding]:
         else:
             reason.follow.append(case)
     order = {id(case): place for place, case in enumerate(bad)}
-    found.sort(key=lambda finding: order[id(finding.case)])
-    return _join_what_is_built(found)
+    return sorted(found, key=lambda finding: order[id(finding.case)])
 
 
 def _is_symptom(case: CaseResult) -> bool:
@@ -191,7 +252,7 @@ def _cause(case: CaseResult) -> tuple[str, ...] | None:
 
 def _join_what_is_built(found: list[Finding]) -> list[Finding]:
     """Fold what is built on layers and rules into the mistake there that may explain it."""
-    layers = [f for f in found if f.case.group not in (*_BUILT_ON_LAYERS, "optim", "time")]
+    layers = _of_layers(found)
     kept = []
     for finding in found:
         home = _home(finding, found, layers)
@@ -203,6 +264,10 @@ def _join_what_is_built(found: list[Finding]) -> list[Finding]:
         else:
             home.follow += [finding.case, *finding.also, *finding.follow]
     return kept
+
+
+def _of_layers(found: Iterable[Finding]) -> list[Finding]:
+    return [f for f in found if f.case.group not in (*_BUILT_ON_LAYERS, "optim", "time")]
 
 
 def _home(finding: Finding, found: list[Finding], layers: list[Finding]) -> Finding | None:
@@ -257,6 +322,15 @@ def printable(text: str) -> str:
         ),
         text,
     )
+
+
+def remark_lines(remark: Remark) -> list[str]:
+    """What a remark is about and where, why it does not count, and what was seen first."""
+    first = remark.cases[0]
+    where = ", ".join(dict.fromkeys(case.function for case in remark.cases))
+    seen = sentences(first)
+    shown = [f"{first.function}: {seen[0]}"] if seen else []
+    return [printable(line) for line in (f"{remark.name}: {where}", remark.because, *shown)]
 
 
 def problems(report: CheckReport) -> list[str]:

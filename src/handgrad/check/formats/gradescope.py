@@ -8,6 +8,7 @@ from handgrad.check.classroom.audience import View
 from handgrad.check.classroom.rubric import Grade, Grades, Rubric
 from handgrad.check.formats.findings import (
     CONTAINER,
+    REMARKS,
     Finding,
     containment,
     findings,
@@ -15,10 +16,12 @@ from handgrad.check.formats.findings import (
     notes,
     printable,
     problems,
+    remark_lines,
+    remarks,
     repeatable,
 )
 from handgrad.check.formats.junit import explained
-from handgrad.check.records import CheckReport
+from handgrad.check.records import CheckReport, counting
 
 
 def as_gradescope(report: CheckReport, grades: Grades, timing: bool = True, note: str = "") -> str:
@@ -69,8 +72,11 @@ def tally(grade: Grade) -> str:
     """Say how many cases of an item passed."""
     if not grade.cases:
         return "No case of this item was run."
-    passed = sum(case.status == "passed" for case in grade.cases)
-    return f"{passed} of {len(grade.cases)} cases passed."
+    counted = counting(grade.cases)
+    if not counted:
+        return "No case of this item counts."
+    passed = sum(case.status == "passed" for case in counted)
+    return f"{passed} of {len(counted)} cases passed."
 
 
 def told(grade: Grade, reasons: Sequence[str]) -> str:
@@ -78,7 +84,8 @@ def told(grade: Grade, reasons: Sequence[str]) -> str:
     if not grade.cases:
         return "\n".join([tally(grade), *reasons])
     parts = [tally(grade)]
-    absent = {case.function: None for case in grade.cases if case.status == "missing"}
+    counted = counting(grade.cases)
+    absent = {case.function: None for case in counted if case.status == "missing"}
     if absent:
         parts.append(f"Not written yet, or not there: {', '.join(absent)}")
     if any(case.status == "not judged" for case in grade.cases):
@@ -86,6 +93,10 @@ def told(grade: Grade, reasons: Sequence[str]) -> str:
     if grade.nothing_right:
         parts.append(f"Nothing earned, for no value is right: {', '.join(grade.nothing_right)}")
     parts += ["\n".join(_lines(finding)) for finding in findings(grade.cases)]
+    beyond = remarks(grade.cases)
+    if beyond:
+        parts.append(REMARKS)
+    parts += ["\n".join(remark_lines(remark)) for remark in beyond]
     return printable("\n\n".join(parts))
 
 

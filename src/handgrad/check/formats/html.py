@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from handgrad.check.classroom.rubric import Grades
 from handgrad.check.formats.findings import (
     CONTAINER,
+    REMARKS,
     absent,
     by_function,
     containment,
@@ -15,6 +16,8 @@ from handgrad.check.formats.findings import (
     notes,
     printable,
     problems,
+    remark_lines,
+    remarks,
     repeatable,
     totals,
 )
@@ -76,6 +79,8 @@ def as_html(
             }
             for finding in findings(report.cases)
         ],
+        remarks=[remark_lines(remark) for remark in remarks(report.cases)],
+        remarks_title=REMARKS,
         versions=repeatable(report),
         containment=containment(report),
         container=CONTAINER,

@@ -17,7 +17,11 @@ _TAGS = {"failed": "failure", "missing": "failure", "error": "error", "not judge
 
 
 def as_junit(report: CheckReport, timing: bool = True, note: str = "") -> str:
-    """Give the report as JUnit XML; a missing function is a failure of type 'missing'."""
+    """Give the report as JUnit XML.
+
+    A missing function is a failure of type 'not-written'; what does not count and did not pass is
+    skipped, and says why.
+    """
     root = ET.Element("testsuites")
     for number, summary in enumerate(by_function(report.cases)):
         _suite(root, number, summary, report, timing, note)
@@ -36,6 +40,7 @@ def _suite(
     note: str,
 ) -> None:
     seconds = [_seconds(report, case) if timing else 0.0 for case in summary.cases]
+    not_passed = sum(case.status != "passed" for case in summary.counting)
     suite = ET.SubElement(
         root,
         "testsuite",
@@ -43,6 +48,7 @@ def _suite(
         tests=str(len(summary.cases)),
         failures=str(summary.count("failed") + summary.count("missing")),
         errors=str(summary.count("error") + summary.count("not judged")),
+        skipped=str(sum(case.status != "passed" for case in summary.cases) - not_passed),
         time=f"{sum(seconds):.3f}",
         # The schema asks for these; a moment or a host would make equal runs differ.
         timestamp="1970-01-01T00:00:00",
@@ -51,7 +57,7 @@ def _suite(
         package="handgrad.check",
     )
     _properties(suite, report)
-    _cases(suite, summary.cases, seconds)
+    _cases(suite, summary, seconds)
     ET.SubElement(suite, "system-out").text = f"{note}\n{containment(report)}\n{CONTAINER}".strip()
     ET.SubElement(suite, "system-err")
 
@@ -71,8 +77,9 @@ def _properties(suite: ET.Element, report: CheckReport) -> None:
         ET.SubElement(properties, "property", name=name, value=printable(value))
 
 
-def _cases(suite: ET.Element, cases: Sequence[CaseResult], seconds: Sequence[float]) -> None:
-    for case, taken in zip(cases, seconds, strict=True):
+def _cases(suite: ET.Element, summary: FunctionSummary, seconds: Sequence[float]) -> None:
+    counted = {id(case) for case in summary.counting}
+    for case, taken in zip(summary.cases, seconds, strict=True):
         element = ET.SubElement(
             suite,
             "testcase",
@@ -82,18 +89,21 @@ def _cases(suite: ET.Element, cases: Sequence[CaseResult], seconds: Sequence[flo
         )
         if case.status == "passed":
             continue
-        wrong = ET.SubElement(
-            element,
-            _TAGS[case.status],
-            type=case.diagnosis or case.status,
-            message=printable(case.detail.partition("\n")[0]),
-        )
+        message = printable(case.detail.partition("\n")[0])
+        if id(case) in counted:
+            wrong = ET.SubElement(
+                element, _TAGS[case.status], type=case.diagnosis or case.status, message=message
+            )
+        else:
+            wrong = ET.SubElement(element, "skipped", message=f"does not count: {message}")
         wrong.text = printable("\n".join(explained(case)))
 
 
 def explained(case: CaseResult) -> list[str]:
     """The lines that explain a case that did not pass."""
     lines = detail_lines(case)
+    if case.because and not case.counts:
+        lines.append(f"It does not count: {case.because}")
     if case.read:
         lines.append(f"read: {case.read}")
     if case.repeat:

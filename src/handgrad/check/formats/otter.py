@@ -10,7 +10,7 @@ from typing import Any
 from handgrad.check.classroom.rubric import Grade, Grades, Item, Rubric
 from handgrad.check.formats.findings import printable
 from handgrad.check.formats.junit import explained
-from handgrad.check.records import CaseResult, CheckReport
+from handgrad.check.records import CaseResult, CheckReport, counting
 
 
 def as_otter(report: CheckReport, grades: Grades, note: str = "") -> str:
@@ -44,8 +44,13 @@ def _written(grades: Grades, path: str, results: Sequence[list[dict[str, Any]]])
 
 
 def _results(grade: Grade) -> list[dict[str, Any]]:
-    worth = grade.points / len(grade.cases) if grade.cases else 0.0
-    return [_result(case, worth, _hidden(grade)) for case in grade.cases]
+    """A result a case; what does not count is worth nothing, and no failure."""
+    counted = {id(case) for case in counting(grade.cases)}
+    worth = grade.points / len(counted) if counted else 0.0
+    return [
+        _result(case, worth if id(case) in counted else 0.0, id(case) in counted, _hidden(grade))
+        for case in grade.cases
+    ]
 
 
 def _record(grade: Grade, name: str, path: str, results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -60,12 +65,12 @@ def _record(grade: Grade, name: str, path: str, results: list[dict[str, Any]]) -
     }
 
 
-def _result(case: CaseResult, worth: float, hidden: bool) -> dict[str, Any]:
+def _result(case: CaseResult, worth: float, counts: bool, hidden: bool) -> dict[str, Any]:
     passed = case.status == "passed"
     return {
         "test_case": _case(f"{case.function}: {case.name}", worth, hidden),
         "message": None if passed else printable("\n".join(explained(case))),
-        "passed": passed,
+        "passed": passed or not counts,
     }
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from handgrad.check.classroom.rubric import Grades
 from handgrad.check.formats.findings import (
     CONTAINER,
+    REMARKS,
     Finding,
     FunctionSummary,
     absent,
@@ -21,6 +22,8 @@ from handgrad.check.formats.findings import (
     notes,
     printable,
     problems,
+    remark_lines,
+    remarks,
     repeatable,
     totals,
 )
@@ -77,6 +80,7 @@ class TextPrinter:
         for note_ in notes(report):
             self._line()
             self._wrapped(note_)
+        self.remarks(report.cases)
         self._line()
         if grades is not None:
             self._grades(grades)
@@ -102,6 +106,18 @@ class TextPrinter:
         if finding.follow:
             follow = names(finding.follow, case.function)
             self._wrapped(f"also fails, perhaps because of this: {printable(follow)}", indent="   ")
+
+    def remarks(self, cases: Iterable[CaseResult]) -> None:
+        """Print what is beyond the assignment and not done, in short."""
+        beyond = remarks(cases)
+        if beyond:
+            self._line()
+            self._line(Text(f"{REMARKS} (--strict counts it):", style="bold"))
+        for remark in beyond:
+            head, *rest = remark_lines(remark)
+            self._wrapped(head, indent=" - ", hanging="   ")
+            for line in rest:
+                self._wrapped(line, indent="   ", style="dim")
 
     def changed(self, text: str, status: str) -> None:
         """Print a line about a case whose status changed."""
@@ -168,6 +184,9 @@ def verdict(report: CheckReport) -> Text:
     mistakes = len(findings(report.cases))
     if mistakes:
         text += f" {mistakes} mistake{'s' * (mistakes != 1)} to fix; start with 1."
+    beyond = len(remarks(report.cases))
+    if beyond:
+        text += f" {beyond} remark{'s' * (beyond != 1)}."
     good = report.passed and bool(report.cases)
     return Text(text, style="bold green" if good else "bold red")
 

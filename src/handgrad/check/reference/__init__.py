@@ -94,7 +94,8 @@ class Reference:
 
     def _of(self, variant: Variant, sources: Mapping[str, str] = {}) -> Values:
         values = self.values(variant.inputs, variant.steps, sources)
-        return {want.name: values[want.name] for want in variant.wants if want.name in values}
+        compared = (*variant.understood, *variant.wants)
+        return {want.name: values[want.name] for want in compared if want.name in values}
 
     def values(
         self, inputs: Mapping[str, Any], steps: Sequence[Step], sources: Mapping[str, str] = {}

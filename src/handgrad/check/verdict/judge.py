@@ -58,10 +58,10 @@ def judge(case: Case, results: Sequence[Mapping[str, Any]], reference: Reference
     reference : Reference
         Of the convention that the case was made for: its answers are the right ones.
     """
+    pairs = _understood(case, results, reference)
+    case = replace(case, variants=[variant for variant, _ in pairs])
     problems = [
-        problem
-        for variant, result in zip(case.variants, results, strict=True)
-        for problem in _problems(variant, result, reference)
+        problem for variant, result in pairs for problem in _problems(variant, result, reference)
     ]
     if not problems:
         return Judgement("passed")
@@ -81,6 +81,30 @@ def judge(case: Case, results: Sequence[Mapping[str, Any]], reference: Reference
     status: Status = "error" if all(problem.status == "error" for problem in problems) else "failed"
     seen = _among(case, problems, _clearest(problems, found))
     return Judgement(status, found.cause if found else None, found.remark if found else "", seen)
+
+
+Answered = tuple[Variant, Mapping[str, Any]]
+
+
+def _understood(
+    case: Case, results: Sequence[Mapping[str, Any]], reference: Reference
+) -> list[Answered]:
+    """The variants with what came back, but for kinds of input that the submission does not take.
+
+    Where it takes none of several kinds, all are asked.
+    """
+    pairs = list(zip(case.variants, results, strict=True))
+
+    def taken(variant: Variant, result: Mapping[str, Any]) -> bool:
+        values = result.get("values")
+        given = values if isinstance(values, dict) else {}
+        return all(
+            compare(want, reference.right(variant)[want.name], given.get(want.name)) is None
+            for want in variant.understood
+        )
+
+    kinds = {pair[0].kind for pair in pairs if pair[0].kind and taken(*pair)}
+    return [pair for pair in pairs if not kinds or pair[0].kind in ("", *kinds)]
 
 
 def _problems(
