@@ -75,7 +75,7 @@ class Variant:
         asks in the kinds that the submission takes; where it takes none, in all.
     understood : sequence of Want
         Of a variant with a kind: outputs that are right where that kind is taken. It is taken where
-        they are right in one of its variants.
+        they are right in all its variants.
     """
 
     label: str

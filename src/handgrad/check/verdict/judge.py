@@ -103,7 +103,8 @@ def _understood(
             for want in variant.understood
         )
 
-    kinds = {pair[0].kind for pair in pairs if pair[0].kind and taken(*pair)}
+    refused = {variant.kind for variant, result in pairs if not taken(variant, result)}
+    kinds = {variant.kind for variant, _ in pairs} - refused - {""}
     return [pair for pair in pairs if not kinds or pair[0].kind in ("", *kinds)]
 
 
