@@ -60,6 +60,7 @@ def judge(case: Case, results: Sequence[Mapping[str, Any]], reference: Reference
     """
     pairs = _understood(case, results, reference)
     case = replace(case, variants=[variant for variant, _ in pairs])
+    results = [result for _, result in pairs]
     problems = [
         problem for variant, result in pairs for problem in _problems(variant, result, reference)
     ]
