@@ -240,6 +240,7 @@ def test_a_missing_mask_is_seen_beside_central_differences(browser, shown):
         assert found["chosen"].startswith("dx[")
         assert found["differs"]
         assert "ReLU" in tab.ask("document.querySelector('.inspector h3').textContent")
+        assert "should be 0" in tab.ask("document.querySelector('.array.chosen').textContent")
         rows = tab.ask("[...document.querySelectorAll('#bar tbody tr')].map(r => r.textContent)")
         assert rows[0].startswith("dxConv"), rows
         choose(tab, "Mistake", "")

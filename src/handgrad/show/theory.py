@@ -28,8 +28,13 @@ _OF_LOSS = {
     "multilabel": ("losses", "weighted_losses"),
     **dict.fromkeys(("mse", "mae", "huber"), ("regression_losses",)),
 }
-# A ReLU may be exchanged for a sigmoid in the page, and a net may diverge there.
-_ALWAYS = ("composition", "weight_penalty", "sigmoid_networks", "diverging_loss")
+# A ReLU may be exchanged for a sigmoid in the page, and a net may diverge there; the page's small
+# network has every layer of questions 1.1 to 1.5.
+_ALWAYS = (
+    *("composition", "weight_penalty", "sigmoid_networks", "dropout_at_inference"),
+    *("diverging_loss", "fully_connected", "relu", "dropout", "batch_normalisation"),
+    *("convolution", "max_pooling", "losses"),
+)
 
 
 def of_network(network: Network) -> list[dict[str, Any]]:

@@ -50,11 +50,12 @@ class Page {
     const announce = (text) => { at("status").textContent = text; };
     this.input = new InputView(at("input"), session, palette);
     this.answer = new AnswerView(at("answer"), session);
-    this.questions = new QuestionsView(at("questions"), at("guide"), session, address);
+    const theory = Object.fromEntries((content.theory ?? []).map((page) => [page.name, page]));
+    const sources = { theory, report: content.report ?? null };
+    this.questions = new QuestionsView(at("questions"), at("guide"), session, address, sources);
     this.controls = new ControlsView(at("bar"), session, content.mistakes ?? {});
     this.row = new RowView(at("row"), session, palette);
-    const theory = Object.fromEntries((content.theory ?? []).map((page) => [page.name, page]));
-    this.inspector = new InspectorView(at("inspector"), session, palette, { theory, report: content.report ?? null }, announce);
+    this.inspector = new InspectorView(at("inspector"), session, palette, sources, announce);
     this.train = new TrainView(at("training"), session, palette, { announce, write: writerOf(content, arrays) });
     this._tabs();
     this._frame = 0;

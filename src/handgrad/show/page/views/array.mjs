@@ -9,7 +9,7 @@ import { painter, rangeOf } from "handgrad-page/views/colours";
 import {
   base, coordinates, indexAt, layoutOf, parseCoordinates, placeOf, tileColumns,
 } from "handgrad-page/views/layout";
-import { make, number, shapeText } from "handgrad-page/views/text";
+import { fill, make, number, shapeText } from "handgrad-page/views/text";
 
 const DETAIL = 256; // widest tile in CSS pixels, so that a phone of 320 holds it
 const WIDEST = 560; // widest overview
@@ -41,6 +41,8 @@ export class ArrayView {
     this.seen = ""; // of which data and theme the overview's pixels are
     this.index = 0;
     this.chosen = false;
+    /** The number that should stand at an index, where a mistake has made it another; null where it does. */
+    this.right = null;
     /** @type {Highlight[]} */
     this.highlights = [];
     this._compose();
@@ -120,7 +122,9 @@ export class ArrayView {
     if (document.activeElement !== this.place) this.place.value = at;
     this.fault.hidden = true;
     this.value.textContent = number(this.data[this.index]);
-    this.calling.textContent = this.called?.(coordinates(this.layout.shape, this.index)) ?? "";
+    const called = this.called?.(coordinates(this.layout.shape, this.index));
+    const right = this.right?.(this.index) ?? null;
+    fill(this.calling, called ?? "", right === null ? null : make("b", { class: "differ" }, ` should be ${number(right)}`));
     this.detail.setAttribute("aria-valuenow", String(this.index));
     this.detail.setAttribute("aria-valuetext", `${this.name}[${at}] = ${number(this.data[this.index])}`);
     this.element.classList.toggle("chosen", this.chosen);

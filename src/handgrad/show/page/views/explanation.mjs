@@ -8,15 +8,31 @@ const SHOWN = 12; // terms in the table before the reader asks for all
 const PATCHES = 4; // channels whose patches are pictured
 const AGREE = 1e-4; // relative difference of float32 gradients and central differences
 
+/**
+ * @typedef {object} Sources  Where the derivations stand.
+ * @property {object} theory  their pages by name, as `handgrad.show.content` describes them
+ * @property {string | null} report  the address of the report beside this page, which holds them
+ */
+
+/** A line that names a page of derivations, and a formula of it; null where the page is not here. */
+export function derivedIn(words, { theory, report }, name, label = null) {
+  const page = theory[name];
+  if (!page) return null;
+  const title = `${page.number} ${page.title}`;
+  const formula = page.formulas[label]?.number;
+  return make("p", { class: "soft" }, `${words} `,
+    report ? make("a", { href: `${report}#theory-${page.slug}` }, title) : make("i", {}, title),
+    formula ? `, formula (${formula})` : "", ".");
+}
+
 /** Show an explanation in an element. */
 export class ExplanationView {
   /**
    * @param {import("handgrad-page/views/colours").Palette} palette
-   * @param {object} theory  the pages by slug, as `handgrad.show.content` describes them
-   * @param {string | null} report
+   * @param {Sources} sources
    */
-  constructor(palette, theory, report) {
-    Object.assign(this, { palette, theory, report });
+  constructor(palette, sources) {
+    Object.assign(this, { palette, sources });
     this.element = make("section", { class: "explained", tabindex: "-1", "aria-label": "How this number came about" });
     this.all = false;
   }
@@ -46,20 +62,13 @@ export class ExplanationView {
   }
 
   _formula(e) {
-    const page = this.theory[e.theory?.page];
-    const formula = page?.formulas?.[e.theory.formula];
-    const derived = make("p", { class: "soft" });
-    if (page) {
-      const title = `${page.number} ${page.title}`;
-      const named = formula?.number ? `, formula (${formula.number})` : "";
-      derived.append("Derived in ", this.report
-        ? make("a", { href: `${this.report}#theory-${page.slug}` }, title) : make("i", {}, title), named);
-    }
+    const { page, formula: label } = e.theory;
+    const formula = this.sources.theory[page]?.formulas[label];
     const mathml = formula?.mathml ? make("div", { class: "formula derived" }) : null;
     if (mathml) mathml.append(parsed(formula.mathml));
     return make("div", {}, make("p", { class: "formula" }, e.formula),
       mathml ? make("details", {}, make("summary", {}, "The derivation’s formula"), mathml) : null,
-      page ? derived : null);
+      derivedIn("Derived in", this.sources, page, label));
   }
 
   _difference(e, { numeric, h, crossesKink }, broken) {

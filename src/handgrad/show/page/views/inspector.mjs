@@ -25,12 +25,12 @@ export class InspectorView {
    * @param {HTMLElement} element
    * @param {import("handgrad-page/views/session").Session} session
    * @param {import("handgrad-page/views/colours").Palette} palette
-   * @param {{theory: object, report: string | null}} sources
+   * @param {import("handgrad-page/views/explanation").Sources} sources
    * @param {(text: string) => void} announce
    */
-  constructor(element, session, palette, { theory, report }, announce) {
+  constructor(element, session, palette, sources, announce) {
     Object.assign(this, { element, session, palette, announce });
-    this.explanation = new ExplanationView(palette, theory, report);
+    this.explanation = new ExplanationView(palette, sources);
     this.head = make("div", { class: "inspector" });
     this.arrays = make("div", { class: "groups" });
     // It stays in sight at the bottom while the arrays are, and heads what explains it.
@@ -48,7 +48,6 @@ export class InspectorView {
     if (key !== this.shape) this._compose(entries);
     this.shape = key;
     this._heading();
-    this.element.classList.toggle("break", session.state.view === "break");
     this.show();
   }
 
@@ -121,7 +120,7 @@ export class InspectorView {
     for (const [own, { id, view }] of this.views) {
       view.chosen = own === place.own;
       if (view.chosen) view.index = place.index;
-      view.highlights = this._changed(id);
+      this._compare(id, view);
       view.show(session.array(id));
     }
     const found = session.explanation();
@@ -145,11 +144,13 @@ export class InspectorView {
       explanation && elsewhere ? make("span", { class: "aside" }, elsewhere) : null), how);
   }
 
-  /** The entries of an array that the planted mistake has changed. */
-  _changed(id) {
-    if (!this.session.broken()) return [];
-    const indices = differing(this.session.array(id), this.session.array(id, { right: true }));
-    return indices.length ? [{ indices: indices.slice(0, MOST), style: "changed" }] : [];
+  /** Outline what the planted mistake has changed in an array. */
+  _compare(id, view) {
+    const right = this.session.broken() ? this.session.array(id, { right: true }) : null;
+    const indices = right ? differing(this.session.array(id), right) : [];
+    const changed = new Set(indices);
+    view.highlights = indices.length ? [{ indices: indices.slice(0, MOST), style: "changed" }] : [];
+    view.right = indices.length ? (index) => (changed.has(index) ? right.data[index] : null) : null;
   }
 
   _given({ own, name }) {

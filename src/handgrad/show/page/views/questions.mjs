@@ -1,5 +1,6 @@
 /** The assignment's questions that can be answered by pointing, each a state of this page. */
 
+import { derivedIn } from "handgrad-page/views/explanation";
 import { DEFAULTS } from "handgrad-page/views/session";
 import { SMALL_KINDS } from "handgrad-page/views/small";
 import { fill, make } from "handgrad-page/views/text";
@@ -7,6 +8,7 @@ import { fill, make } from "handgrad-page/views/text";
 /**
  * @typedef {object} Question
  * @property {string} number, title
+ * @property {string} theory  the page that derives the answer
  * @property {string[]} kinds  layers, one of which it is about; the small network has them all
  * @property {object} state  what to look at
  * @property {string} own  the array to begin with, if not the layer's output
@@ -16,7 +18,7 @@ import { fill, make } from "handgrad-page/views/text";
 /** @type {Question[]} */
 export const QUESTIONS = [
   {
-    number: "1.1", title: "Fully connected", kinds: ["Dense"], own: "dW",
+    number: "1.1", theory: "fully_connected", title: "Fully connected", kinds: ["Dense"], own: "dW",
     state: { view: "backward" },
     steps: [
       "Choose any entry of dW. The sum runs over the examples of the batch: each term is one entry of x times one of dout, of the same example.",
@@ -26,7 +28,7 @@ export const QUESTIONS = [
     ],
   },
   {
-    number: "1.2", title: "ReLU", kinds: ["ReLU"], own: "dx", state: { view: "backward" },
+    number: "1.2", theory: "relu", title: "ReLU", kinds: ["ReLU"], own: "dx", state: { view: "backward" },
     steps: [
       "Choose an entry of dx. Its only source is the entry of dout at the same place.",
       "Find one where x is negative: dx is 0 there, whatever dout is. Where x is positive, dout passes unchanged.",
@@ -34,7 +36,7 @@ export const QUESTIONS = [
     ],
   },
   {
-    number: "1.3", title: "Dropout", kinds: ["Dropout"], own: "out",
+    number: "1.3", theory: "dropout", title: "Dropout", kinds: ["Dropout"], own: "out",
     state: { view: "forward", mode: "train" },
     steps: [
       "In training, out is x where the mask is 1, and 0 where it is 0. Draw another mask, and other units are dropped.",
@@ -43,7 +45,7 @@ export const QUESTIONS = [
     ],
   },
   {
-    number: "1.4", title: "Batch norm", kinds: ["BatchNorm"], own: "dx", state: { view: "backward", batch: 4 },
+    number: "1.4", theory: "batch_normalisation", title: "Batch norm", kinds: ["BatchNorm"], own: "dx", state: { view: "backward", batch: 4 },
     steps: [
       "Choose an entry of dx. It comes of a whole channel of dout, over all examples: through its own x, through the mean, and through the variance.",
       "Read the numbers on the way: the mean, the variance, dγ and dβ.",
@@ -51,7 +53,7 @@ export const QUESTIONS = [
     ],
   },
   {
-    number: "1.5", title: "Convolution", kinds: ["Conv"], own: "dW", state: { view: "backward" },
+    number: "1.5", theory: "convolution", title: "Convolution", kinds: ["Conv"], own: "dW", state: { view: "backward" },
     steps: [
       "Choose an entry of dW: it is the sum, over examples and positions, of dout times the pixel that this weight met there.",
       "Choose an entry of dx: the outputs whose patch held that pixel, each times the weight it was met with. Read in order, the filter is turned by 180°.",
@@ -59,7 +61,7 @@ export const QUESTIONS = [
     ],
   },
   {
-    number: "7.1", title: "Sigmoid or ReLU", kinds: [], own: "",
+    number: "7.1", theory: "sigmoid_networks", title: "Sigmoid or ReLU", kinds: [], own: "",
     state: { view: "train", units: "Sigmoid", start: "fresh", rule: "sgd", rate: 0.1, steps: 0 },
     steps: [
       "Train with sigmoids: ten steps, then an epoch. Read how large each layer’s gradient is: towards the input it shrinks.",
@@ -67,7 +69,7 @@ export const QUESTIONS = [
     ],
   },
   {
-    number: "7.2", title: "Dropout, on and off", kinds: ["Dropout"], own: "",
+    number: "7.2", theory: "dropout_at_inference", title: "Dropout, on and off", kinds: ["Dropout"], own: "",
     state: { view: "train", units: "as is", start: "fresh", rule: "sgd_momentum", rate: 0.05, steps: 0 },
     steps: [
       "Train some epochs with dropout, then start again without. Compare the loss on the training rows with the accuracy on the rows held back.",
@@ -75,7 +77,7 @@ export const QUESTIONS = [
     ],
   },
   {
-    number: "7.3", title: "A rate that diverges", kinds: [], own: "",
+    number: "7.3", theory: "diverging_loss", title: "A rate that diverges", kinds: [], own: "",
     state: { view: "train", units: "as is", start: "fresh", rule: "sgd", rate: 10, steps: 0 },
     steps: [
       "Train at this rate: the loss falls or flickers, then it shoots up, and at last it is no number, or stays where every unit is dead.",
@@ -107,9 +109,10 @@ export class QuestionsView {
    * @param {HTMLElement} guide  where the chosen question's steps are told
    * @param {import("handgrad-page/views/session").Session} session
    * @param {(state: object) => string} address  of a state
+   * @param {import("handgrad-page/views/explanation").Sources} sources
    */
-  constructor(element, guide, session, address) {
-    Object.assign(this, { element, guide, session });
+  constructor(element, guide, session, address, sources) {
+    Object.assign(this, { element, guide, session, sources });
     const { network } = session.subjectNamed("model");
     this.links = QUESTIONS.map((question) => {
       const state = stateOf(question, network);
@@ -139,6 +142,7 @@ export class QuestionsView {
       ? make("p", { class: "soft" }, "This model has no such layer; here is a small network that has.") : null;
     fill(this.guide, make("h3", {}, `${chosen.number} ${chosen.title}`), small,
       make("ol", {}, ...chosen.steps.map((step) => make("li", {}, step))),
+      derivedIn("The answer is derived in", this.sources, chosen.theory),
       make("button", { type: "button", onclick: () => this.session.update({ question: "", net: "model" }) },
         small ? "Back to the model" : "Close"));
   }
