@@ -144,6 +144,12 @@ def test_an_archive_is_judged(tmp_path):
                             "the others are judged",)  # fmt: skip
 
 
+def test_a_modules_own_name_comes_before_another_that_it_may_have(tmp_path):
+    model = "class ConvNet:\n    pass\n"
+    lay(tmp_path, {"cnn.py": model, "convnet.py": model, "conv_layers.py": GOOD})
+    assert dict(find_submission(tmp_path).modules) == {"layers": "conv_layers", "cnn": "cnn"}
+
+
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     lay(tmp_path, {"elsewhere/layers.py": GOOD, "sub/real.py": GOOD, "sub/optim.py": SGD})
     (tmp_path / "sub/layers.py").symlink_to(tmp_path / "elsewhere/layers.py")

@@ -164,7 +164,15 @@ def test_one_notebook_holds_several_modules(tmp_path):
     report = check_submission(submission, only=["fc", "sgd"])
     assert {c.status for c in report.cases} == {"passed"}
     made = check_submission(submission, only=["solver"])
-    assert not [c for c in made.cases if "ImportError" in c.detail or "NameError" in c.detail]
+    assert not [c for c in made.cases if "Module" in c.detail or "NameError" in c.detail]
+
+
+def test_an_import_of_what_the_notebook_does_not_define_is_not_written_yet(tmp_path):
+    submission = found(tmp_path, CELLS[0], "from layers import fc_forward, relu_forward", CELLS[3])
+    report = check_submission(submission, only=["fc_forward", "relu_forward"], case="value")
+    assert [(c.function, c.status) for c in report.cases] == [
+        ("fc_forward", "missing"), ("relu_forward", "passed"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("library", ["torch.optim", "sklearn.svm"])
@@ -200,8 +208,9 @@ def test_a_constant_that_a_function_uses_is_taken(tmp_path, constant):
     ).passed
 
 
-def test_what_is_computed_by_a_cell_that_is_not_run_is_said(tmp_path):
-    submission = found(tmp_path, "def load():\n    return 1e-2", "RATE = load()", SGD)
+@pytest.mark.parametrize("value", ["load()", "np.load('rate.npy')", "np.random.rand()", "x.y()"])
+def test_what_is_computed_by_a_cell_that_is_not_run_is_said(tmp_path, value):
+    submission = found(tmp_path, "def load():\n    return 1e-2", f"RATE = {value}", SGD)
     assert submission.notes == (
         "cell 2, line 1: RATE, which sgd uses, is computed by code that is not run; only imports, "
         "definitions and constants are",
@@ -237,7 +246,8 @@ def test_of_two_definitions_that_counts_which_ran_last(tmp_path):
         (code(CELLS[3]), code(wrong), False),
         (code(CELLS[3], 3), code(wrong), True),
     ]:
-        submission = found(tmp_path, code(CELLS[0], 1), first, second, code(CELLS[4], 2))
+        twice = code("def twice(x):\n    return relu_forward(relu_forward(x))", 2)
+        submission = found(tmp_path, code(CELLS[0], 1), first, second, twice)
         report = check_submission(submission, only=["relu_forward"], case="value")
         assert report.passed == passed
         at = 2 if passed == (first["source"] == CELLS[3]) else 3
@@ -282,7 +292,7 @@ def test_methods_given_to_a_class_later(tmp_path):
         f"!pip install \\\n  numpy \\\n  matplotlib\n{CELLS[3]}",
         f"%%writefile layers.py\n{CELLS[3]}",
         "    " + CELLS[3].replace("\n", "\n    "),
-        f"text = '''\n%matplotlib\n!ls\n'''\n%matplotlib inline\nx = (7\n  % 4)\n{CELLS[3]}",
+        f"text = '''\n%matplotlib\n!ls\n'''\n%matplotlib inline\nx = (7\n  %y)\n{CELLS[3]}",
         f"if True:\n    !ls\n{CELLS[3]}",
         f"await something()\n{CELLS[3]}",
         f"{CELLS[3]}\nx = '\\d'; y = 1 is 1",
@@ -327,6 +337,12 @@ def test_a_file_beside_it_can_be_imported(tmp_path):
     star = "from helper import *\ndef relu_forward(x):\n    return larger(x), x"
     for each in (cell, top, star):
         assert check_submission(found(tmp_path, each), only=["relu_forward"]).passed
+
+
+def test_a_module_of_the_course_beside_it_is_that_module(tmp_path):
+    (tmp_path / "layers.py").write_text(GOOD)
+    submission = found(tmp_path, "from layers import *\nimport numpy as np", *CELLS[1:3])
+    assert check_submission(submission, only=["relu_forward", "fc"], case="value").passed
 
 
 def test_annotations_that_are_not_evaluated(tmp_path):
