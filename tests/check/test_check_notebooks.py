@@ -242,7 +242,6 @@ def test_of_two_definitions_that_counts_which_ran_last(tmp_path):
         (code(CELLS[3], 9), code(wrong, 4), True),
         (code(wrong, 4), code(CELLS[3], 9), True),
         (code(wrong, 9), code(CELLS[3], 4), False),
-        (code(wrong), code(CELLS[3]), True),
         (code(CELLS[3]), code(wrong), False),
         (code(CELLS[3], 3), code(wrong), True),
     ]:
