@@ -1,32 +1,20 @@
 """The page's arithmetic in Node: cases in, answers out, and what a case is made of."""
 
 import json
-import shutil
 import subprocess
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
+from node import NODE, PAGE, version
 
 from handgrad import network_spec
 from handgrad.descriptions import Context
 from handgrad.network_losses import LOSSES
 
-NODE = shutil.which("node")
-PAGE = Path(str(files("handgrad"))) / "show" / "page"
 SCRIPT = Path(__file__).parents[1] / "show" / "arithmetic.mjs"
 
-
-def _too_old():
-    """Say why Node cannot be asked, or nothing."""
-    if NODE is None:
-        return "Node.js is not installed"
-    version = subprocess.run([NODE, "--version"], capture_output=True, text=True, check=True).stdout
-    return "" if int(version[1:].split(".")[0]) >= 18 else f"Node.js {version.strip()} is below 18"
-
-
-needs_node = pytest.mark.skipif(bool(_too_old()), reason=_too_old())
+needs_node = pytest.mark.skipif(version() < 18, reason="Node.js 18 or newer is not installed")
 
 
 def answers(cases):

@@ -44,7 +44,8 @@ const ofSome = (which, chosen) => backwardOf("Conv", (found, { dout, again }) =>
 
 /** The output of some channels of x alone. */
 const ofChannel = (chosen) => forwardOf("Conv", (again, { x }) =>
-  ({ ...again({ x: onlyWhere(x, ({ c }) => c === chosen(x.shape[1])) }), x }));
+  // The backward pass reads x itself, and none of the patches of this.
+  ({ ...again({ x: onlyWhere(x, ({ c }) => c === chosen(x.shape[1])) }), x, patches: null }));
 
 const insideOnly = changedDx((dx, { layer }, value, a, b) => {
   const { settings: { size }, shapeOut: [, OH, OW] } = layer;

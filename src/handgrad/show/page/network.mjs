@@ -30,6 +30,8 @@
  * @property {Float64Array} [mean], [variance], [inverseStd]  of batch norm, one a channel, and of
  *   layer norm, one an example
  * @property {Tensor} [xHat]  of both: the normalised numbers, before gamma and beta
+ * @property {?Tensor} [patches]  (N, taps, windows) of a convolution in training: what each tap of the
+ *   filter read under each window
  * @property {{running_mean: Tensor, running_var: Tensor}} [moved]  of batch norm in training
  *
  * @typedef {object} Trace
