@@ -8,7 +8,8 @@ import pytest
 TIMED = """
 (async () => {
   const [{ load }, { Network }, { Trainer }, { vectorProduct }] = await Promise.all(
-    ["content", "network", "training", "products_wasm"].map((name) => import(`handgrad-page/${name}`)));
+    ["content", "network", "training", "products_wasm"].map(
+      (name) => import(`handgrad-page/${name}`)));
   const { content, arrays } = await load(document);
   const network = new Network(content.network, arrays);
   const each = network.inputShape.reduce((product, size) => product * size, 1);
