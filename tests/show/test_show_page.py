@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 from report_browser import AXE
 
+from handgrad import show
 from handgrad.models import load
+from handgrad.network import Dense, Network, ReLU
 
 READY = "!!document.querySelector('#page:not([hidden])')"
 ARRAYS = "[...document.querySelectorAll('.array .detail')].map(c => c.getAttribute('aria-label'))"
@@ -378,4 +380,41 @@ def test_every_view_is_accessible_and_fits_a_phone(browser, shown, dark):
             assert found["passed"] > 40
             assert found["faults"] == [], (state, json.dumps(found["faults"], indent=1))
             assert tab.ask("document.documentElement.scrollWidth") <= (320 if dark else 1200), state
+        assert tab.complaints == []
+
+
+SIZES = "[...document.querySelectorAll('.sizes td.mono')].map(e => e.textContent)"
+
+
+@pytest.mark.parametrize(("units", "low", "high"), [("Sigmoid", 100, 1e5), ("ReLU", 0.2, 5)])
+def test_question_7_1_shows_the_gradient_vanish(browser, shown, units, low, high):
+    path, _ = shown("2.4")
+    with browser.page() as tab:
+        opened(tab, path)
+        tab.ask("document.querySelector('[data-question=\"7.1\"]').click()")
+        choose(tab, "Units", units)
+        steps_done(tab, "One step", 1)
+        sizes = [minus(text) for text in tab.ask(SIZES)]
+        assert len(sizes) == 5
+        assert low < sizes[-1] / sizes[0] < high, sizes
+
+
+def test_a_page_without_rows_works_on_what_is_set(browser, tmp_path):
+    network = Network([Dense(4), ReLU(), Dense(2)], (3,), rng=np.random.default_rng(0))
+    path = show.write(network, tmp_path / "page.html")
+    with browser.page() as tab:
+        opened(tab, path, view="backward", layer=2, array="db")
+        before = tab.ask(EXPLAINED)
+        assert before["agrees"]
+        assert "the example alone" in tab.ask("document.querySelector('#bar').textContent")
+        tab.ask(
+            "(() => { const range = document.querySelector('.slider input[type=range]');"
+            "range.value = range.max; range.dispatchEvent(new Event('input')) })()"
+        )
+        tab.wait("location.hash.includes('raw=')")
+        assert tab.ask(EXPLAINED) != before
+        press(tab, "Train")
+        assert "--data FILE" in tab.ask("document.querySelector('#training').textContent")
+        press(tab, "Train a small network instead")
+        steps_done(tab, "One step", 1)
         assert tab.complaints == []

@@ -45,7 +45,10 @@ class Page {
     this.content = content;
     this.palette = new Palette();
     this.session = new Session(
-      { model: () => modelSubject(content, arrays), small: smallSubject }, read(location.hash));
+      {
+        model: () => modelSubject(content, arrays),
+        small: () => smallSubject("small"), deep: () => smallSubject("deep"),
+      }, read(location.hash));
     const { session, palette } = this;
     const announce = (text) => { at("status").textContent = text; };
     this.input = new InputView(at("input"), session, palette);

@@ -56,8 +56,11 @@ export class ControlsView {
       type: "number", min: "1", max: "32", value: String(session.state.batch),
       onchange: () => session.update({ batch: Number(this.batch.value) }),
     });
+    const { rows, training } = session.subject;
+    const others = [training, rows].some((each) => each?.target);
     const random = session.network.layers.some(({ kind }) => kind === "Dropout");
-    return [make("label", { class: "field" }, "Examples in the batch", this.batch),
+    return [others ? make("label", { class: "field" }, "Examples in the batch", this.batch)
+      : make("p", { class: "soft" }, "This page holds no labelled rows: the batch is the example alone."),
       random ? make("button", {
         type: "button", onclick: () => session.update({ seed: session.state.seed + 1 }),
       }, "Draw another mask") : null];
@@ -125,7 +128,7 @@ export class ControlsView {
     const said = this.mistakes[name];
     if (!said) return null;
     return make("div", { class: "says" }, make("b", {}, "handgrad check would say"),
-      make("p", {}, said.sentence), said.seen ? make("pre", {}, said.seen) : null);
+      make("p", {}, `${said.sentence[0].toUpperCase()}${said.sentence.slice(1)}.`), said.seen ? make("pre", {}, said.seen) : null);
   }
 
   /** The outputs and gradients that the mistake changes, from the network's input to its loss. */

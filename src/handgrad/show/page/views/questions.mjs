@@ -11,6 +11,7 @@ import { fill, make } from "handgrad-page/views/text";
  * @property {string} theory  the page that derives the answer
  * @property {string[]} kinds  layers, one of which it is about; the small network has them all
  * @property {object} state  what to look at
+ * @property {"deep"} [net]  where it is seen best, whatever the model
  * @property {string} own  the array to begin with, if not the layer's output
  * @property {string[]} steps  what to do, and what is seen
  */
@@ -61,18 +62,18 @@ export const QUESTIONS = [
     ],
   },
   {
-    number: "7.1", theory: "sigmoid_networks", title: "Sigmoid or ReLU", kinds: [], own: "",
+    number: "7.1", theory: "sigmoid_networks", title: "Sigmoid or ReLU", kinds: [], own: "", net: "deep",
     state: { view: "train", units: "Sigmoid", start: "fresh", rule: "sgd", rate: 0.1, steps: 0 },
     steps: [
-      "Train with sigmoids: ten steps, then an epoch. Read how large each layer’s gradient is: towards the input it shrinks.",
-      "Choose ReLU, start again, and compare the gradients and the curve.",
+      "Make one step with sigmoids, and read how large each layer’s gradient is: from layer to layer towards the input it shrinks. Then train some epochs: the loss hardly moves.",
+      "Choose ReLU among the units, and do the same: the gradients are of one size, and the loss falls.",
     ],
   },
   {
     number: "7.2", theory: "dropout_at_inference", title: "Dropout, on and off", kinds: ["Dropout"], own: "",
     state: { view: "train", units: "as is", start: "fresh", rule: "sgd_momentum", rate: 0.05, steps: 0 },
     steps: [
-      "Train some epochs with dropout, then start again without. Compare the loss on the training rows with the accuracy on the rows held back.",
+      "Train some epochs with dropout, then without. With it the loss of the steps is higher and noisier: each step trains another thinned network. What counts is the accuracy on the rows held back.",
       "Then see in Forward how testing replaces the masks by their mean.",
     ],
   },
@@ -80,28 +81,33 @@ export const QUESTIONS = [
     number: "7.3", theory: "diverging_loss", title: "A rate that diverges", kinds: [], own: "",
     state: { view: "train", units: "as is", start: "fresh", rule: "sgd", rate: 10, steps: 0 },
     steps: [
-      "Train at this rate: the loss falls or flickers, then it shoots up, and at last it is no number, or stays where every unit is dead.",
+      "Train at this rate: the loss shoots up, and ends as no number, or on a plateau where every unit is dead and all gradients are 0.",
       "Divide the rate by ten, start again, and find the largest rate that still learns.",
     ],
   },
 ];
 
 /**
- * The state that a question asks for: its layer in this network, or in the small one.
+ * The state that a question asks for: its layer in the model, or in a small network of this page.
  *
  * @param {Question} question
- * @param {import("handgrad-page/network").Network} network
+ * @param {import("handgrad-page/views/session").Subject} model
  */
-export function stateOf({ number, kinds, own, state }, network) {
+export function stateOf({ number, kinds, own, state, net }, { network, training }) {
   const position = network.layers.findIndex(({ kind }) => kinds.includes(kind));
-  const here = !kinds.length || position >= 0;
+  const here = !net && (!kinds.length || position >= 0) && (state.view !== "train" || training?.target);
   const found = here ? position : SMALL_KINDS.indexOf(kinds[0]);
   const { source, row, raw, label, ...usual } = DEFAULTS; // the example stays
   return {
-    ...usual, ...state, question: number, net: here ? "model" : "small", layer: Math.max(0, found),
-    array: own || "out", at: "",
+    ...usual, ...state, question: number, net: here ? "model" : net ?? "small",
+    layer: Math.max(0, found), array: own || "out", at: "",
   };
 }
+
+const ELSEWHERE = {
+  small: "This model has no such layer, or no rows to train on; here is a small network that has.",
+  deep: "It takes a deep network without batch norm to see it; here is a small one.",
+};
 
 export class QuestionsView {
   /**
@@ -113,9 +119,9 @@ export class QuestionsView {
    */
   constructor(element, guide, session, address, sources) {
     Object.assign(this, { element, guide, session, sources });
-    const { network } = session.subjectNamed("model");
+    const model = session.subjectNamed("model");
     this.links = QUESTIONS.map((question) => {
-      const state = stateOf(question, network);
+      const state = stateOf(question, model);
       return make("a", {
         href: address(state), "data-question": question.number, onclick: (event) => {
           event.preventDefault();
@@ -138,12 +144,11 @@ export class QuestionsView {
     });
     this.guide.hidden = !chosen;
     if (!chosen) return;
-    const small = net === "small"
-      ? make("p", { class: "soft" }, "This model has no such layer; here is a small network that has.") : null;
-    fill(this.guide, make("h3", {}, `${chosen.number} ${chosen.title}`), small,
+    const elsewhere = ELSEWHERE[net] ? make("p", { class: "soft" }, ELSEWHERE[net]) : null;
+    fill(this.guide, make("h3", {}, `${chosen.number} ${chosen.title}`), elsewhere,
       make("ol", {}, ...chosen.steps.map((step) => make("li", {}, step))),
       derivedIn("The answer is derived in", this.sources, chosen.theory),
       make("button", { type: "button", onclick: () => this.session.update({ question: "", net: "model" }) },
-        small ? "Back to the model" : "Close"));
+        elsewhere ? "Back to the model" : "Close"));
   }
 }

@@ -1,8 +1,8 @@
 /**
- * A small network of every layer of questions 1.1 to 1.5, on pictures of 8 x 8.
+ * Two small networks on pictures of 8 x 8: one of every layer of questions 1.1 to 1.5, a deep one.
  *
- * Its arrays are small enough to be read at a glance, and whoever looks at a model without batch
- * norm can still see batch norm. It is trained when it is first looked at, in a few milliseconds.
+ * Their arrays are small enough to be read at a glance, and whoever looks at a model without batch
+ * norm can still see batch norm. They are trained when they are first looked at, in milliseconds.
  */
 
 import { SIDE as DRAWN, Sketch, shrunk } from "handgrad-page/drawing";
@@ -16,8 +16,8 @@ const STEPS = 90;
 const BLANK = new Float32Array(SIDE * SIDE);
 export const OUTPUTS = ["across", "upright", "slanted"];
 
-const DESCRIPTION = {
-  layers: [
+const LAYERS = {
+  small: [
     { kind: "Conv", filters: 2, size: 3, stride: 1, padding: 0, bias: false },
     { kind: "BatchNorm", momentum: 0.9, eps: 1e-5 },
     { kind: "ReLU" },
@@ -28,15 +28,18 @@ const DESCRIPTION = {
     { kind: "ReLU" },
     { kind: "Dense", units: 3 },
   ],
-  input_shape: [1, SIDE, SIDE],
-  loss: "softmax",
-  loss_options: {},
-  reg: 0,
-  dtype: "float32",
+  // Deep enough that the gradient of sigmoids is seen to vanish, and without batch norm, its cure.
+  deep: [
+    { kind: "Flatten" },
+    ...[1, 2, 3, 4].flatMap(() => [{ kind: "Dense", units: 16 }, { kind: "ReLU" }]),
+    { kind: "Dense", units: 3 },
+  ],
 };
 
-/** Its layers' kinds, so that a link to one of them needs not make the network. */
-export const SMALL_KINDS = DESCRIPTION.layers.map(({ kind }) => kind);
+const TITLES = { small: "A small network of every layer", deep: "A small deep network" };
+
+/** The first one's layers, so that a link to one of them needs not make the network. */
+export const SMALL_KINDS = LAYERS.small.map(({ kind }) => kind);
 
 /** A stroke of one of three directions, on paper that is not quite clean: levels 0 to 255. */
 function picture(label, random) {
@@ -63,14 +66,20 @@ function read(text) {
   return most ? Float32Array.from(small, (level) => (255 * level) / most) : BLANK;
 }
 
-/** @returns {import("handgrad-page/views/session").Subject} */
-export function smallSubject() {
+/**
+ * @param {"small" | "deep"} name
+ * @returns {import("handgrad-page/views/session").Subject}
+ */
+export function smallSubject(name) {
   const random = seeded(7);
   const labels = Array.from({ length: ROWS }, (_, row) => row % OUTPUTS.length);
   const raws = labels.map((label) => picture(label, random));
   const X = new Float32Array(ROWS * SIDE * SIDE);
   raws.forEach((raw, row) => X.set(encode(raw), row * SIDE * SIDE));
-  const network = changed(new Network(DESCRIPTION, {}), { seed: 3 });
+  const description = {
+    layers: LAYERS[name], input_shape: [1, SIDE, SIDE], loss: "softmax", loss_options: {}, reg: 0, dtype: "float32",
+  };
+  const network = changed(new Network(description, {}), { seed: 3 });
   const trainer = new Trainer(network, X, labels, {
     rule: "adam", settings: { learning_rate: 0.02 }, batchSize: 16, seed: 1,
   });
@@ -81,7 +90,7 @@ export function smallSubject() {
     name: (row) => `picture ${row}, ${OUTPUTS[labels[row]]}`,
   };
   return {
-    title: "A small network of every layer", network, task: "classify", outputs: OUTPUTS, target: null, features: null,
+    title: TITLES[name], network, task: "classify", outputs: OUTPUTS, target: null, features: null,
     inputs: { kind: "image", channels: 1, height: SIDE, width: SIDE, mean: [0], deviation: [255], drawn: true },
     rows, training: rows, encode, read, blank: BLANK,
   };

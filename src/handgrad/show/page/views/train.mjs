@@ -34,7 +34,8 @@ export class TrainView {
     this.run = null;
     const { training, network } = this._base();
     if (!training) {
-      fill(this.element, make("p", {}, "This page holds no labelled rows to train on: make it with --data FILE."));
+      fill(this.element, make("p", {}, "This page holds no labelled rows to train on: make it with --data FILE."),
+        make("button", { type: "button", onclick: () => this.session.update({ net: "small" }) }, "Train a small network instead"));
       return;
     }
     fill(this.element, this._knobs(network), this._buttons(), this._facts(), this._pictures(network));
