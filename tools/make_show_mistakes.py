@@ -12,12 +12,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "check"))
 
-from check_corpus.verdicts import judgements
 from node import in_node
 
 import handgrad
 from handgrad.check import words
-from handgrad.check.mistakes import Mistake, all_mistakes
+from handgrad.check.courses import load
+from handgrad.check.mistakes import Mistake
+from handgrad.check.proof import judgements
 from handgrad.check.verdict.diagnosis import CAUSES
 
 OUT = Path(handgrad.__file__).parent / "show/mistakes.json"
@@ -52,7 +53,7 @@ def words_of(mistake: Mistake) -> dict[str, str]:
 
 def main() -> None:
     """Judge each, and write the file."""
-    known = {mistake.name: mistake for mistake in all_mistakes()}
+    known = {mistake.name: mistake for mistake in load().mistakes}
     found = {name: words_of(known[name]) for name in names()}
     OUT.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"{OUT}: {len(found)} mistakes")

@@ -82,6 +82,10 @@ class SubmissionError(HandgradError):
     """A submission cannot be loaded at all: not found, no Python, or its import fails."""
 
 
+class CourseError(HandgradError, ValueError):
+    """A course's folder cannot be used; the message names the file and the key."""
+
+
 class CheckerFault(Exception):
     """The checker itself is at fault: never a learner's failure."""
 

@@ -17,7 +17,7 @@ from handgrad.check import (
 )
 from handgrad.check.case import Setting
 from handgrad.check.cases import all_cases
-from handgrad.check.conventions import PRESETS, SWITCHES, parse
+from handgrad.check.conventions import parse
 from handgrad.check.reference import Reference
 from handgrad.check.verdict.diagnosis import CAUSES
 
@@ -260,8 +260,11 @@ def test_words_of_conventions():
     assert both.inverted
     assert both.keep(0.3) == pytest.approx(0.7)
     assert parse("cs231n, unscaled-dropout").inverted is False
-    assert set(PRESETS) == {"handgrad", "cs231n"}
-    assert "flipped-convolution" in SWITCHES
+    assert parse("flipped-convolution").flipped
+    assert parse("cs231n") == parse("", "cs231n") == parse("cs231n", "cs231n")
+    assert parse("drop", "cs231n").name == "cs231n,drop"
+    with pytest.raises(SubmissionError, match="another course's"):
+        parse("handgrad", "cs231n")
 
 
 # -- the checker's own faults -------------------------------------------------------------------

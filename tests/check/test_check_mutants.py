@@ -10,10 +10,12 @@ from check_corpus.mutants import Mutant, write_ours, write_plain
 from check_corpus.mutants_ours import OURS
 
 from handgrad.check import check_submission
-from handgrad.check.conventions import PRESETS, SWITCHES, parse
-from handgrad.check.mistakes import all_mistakes
+from handgrad.check.conventions import parse
+from handgrad.check.courses import load, shipped
 from handgrad.check.reference import reference
 from handgrad.check.verdict.diagnosis import CAUSES
+
+OTHERS = [*load().switches, "cs231n", "cs231n,flipped-convolution"]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,7 +33,7 @@ def test_the_page_holds_one_line_for_each_and_counts_them_right() -> None:
 def test_the_tables_say_what_the_proof_claims() -> None:
     """Each line is compared with what check says now, mistake by mistake, in the files beside."""
     rows = verdicts.rows_of(verdicts.PAGE.read_text())
-    for known, count, named in ((all_mistakes(), 350, 350), (OURS, 32, 23)):
+    for known, count, named in ((load().mistakes, 350, 350), (OURS, 32, 23)):
         ends = [rows[mistake.name].rsplit("| ", 1)[1].removesuffix(" |") for mistake in known]
         assert "missed" not in ends
         assert "misled" not in ends
@@ -41,11 +43,13 @@ def test_the_tables_say_what_the_proof_claims() -> None:
     assert sum(end.startswith("all passed") for end in ends) >= 27
     assert sum(end.startswith(("all passed", "passed; remarks: ")) for end in ends) >= 42
     page = (verdicts.PAGE.parent / "check.md").read_text()
-    assert f"lists {len(all_mistakes()) + len(OURS)} planted mistakes" in page
+    of_courses = sum(key.startswith(tuple(f"{name}: " for name in shipped())) for key in rows)
+    count = len(load().mistakes) + len(OURS) + of_courses
+    assert f"lists {count} planted mistakes" in page
 
 
 def test_causes_exist() -> None:
-    known = [*all_mistakes(), *OURS]
+    known = [*load().mistakes, *OURS]
     for mistake in known:
         assert mistake.causes
         assert {*mistake.causes, *mistake.also} <= set(CAUSES), mistake.name
@@ -55,18 +59,18 @@ def test_causes_exist() -> None:
 
 def test_a_mistake_s_text_is_in_the_reference_of_its_convention() -> None:
     """Once: ``patched`` refuses a text that is there twice."""
-    for mistake in all_mistakes():
+    for mistake in load().mistakes:
         sources = reference(parse(mistake.convention)).sources
         assert len(list(mistake.planted(sources))) == len(mistake.each), mistake.name
         assert mistake.touches(sources), mistake.name
 
 
-@pytest.mark.parametrize("convention", [*PRESETS, *SWITCHES, "cs231n,flipped-convolution"])
+@pytest.mark.parametrize("convention", ["handgrad", *OTHERS])
 def test_in_every_convention_s_reference_a_mistake_can_be_planted_or_is_not_there(
     convention: str,
 ) -> None:
-    sources = reference(parse(convention)).sources
-    planted = [m for m in all_mistakes() if list(m.planted(sources))]
+    held = reference(parse(convention))
+    planted = [m for m in held.convention.course.mistakes if list(m.planted(held.sources))]
     assert len(planted) > 250
 
 
@@ -86,7 +90,7 @@ def test_the_plain_submission_passes_everything(tmp_path: Path) -> None:
     assert {case.group for case in report.cases} >= {"conv", "models", "solver", "time"}
 
 
-@pytest.mark.parametrize("convention", [*SWITCHES, "cs231n", "cs231n,flipped-convolution"])
+@pytest.mark.parametrize("convention", OTHERS)
 def test_the_plain_submission_of_another_course_passes_everything(
     convention: str, tmp_path: Path
 ) -> None:

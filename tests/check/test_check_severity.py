@@ -13,23 +13,24 @@ from handgrad.check import check_submission
 from handgrad.check.classroom.misconceptions import as_csv, of_class
 from handgrad.check.classroom.rubric import Item, Rubric, RubricError, one_point_each, read_rubric
 from handgrad.check.classroom.table import results_csv, row
+from handgrad.check.courses import load
 from handgrad.check.formats.findings import by_function, findings, remarks, totals
 from handgrad.check.formats.output import FORMATS, render
 from handgrad.check.formats.text import as_text
 from handgrad.check.records import CheckReport, counting
-from handgrad.check.severity import LEVELS, Severities, severities
+from handgrad.check.severity import LEVELS, Severities
 
 # the table --------------------------------------------------------------------------------------
 
 
 def test_every_case_has_one_severity_and_a_reason():
-    levels = {severities().of(each).level for each in every_case()}
+    levels = {load().severities.of(each).level for each in every_case()}
     assert levels == set(LEVELS)
-    assert all(len(severities().of(each).because) > 20 for each in every_case())
+    assert all(len(load().severities.of(each).because) > 20 for each in every_case())
 
 
 def test_every_entry_speaks_of_a_case():
-    for entry in severities().entries:
+    for entry in load().severities.entries:
         assert any(map(entry.holds, every_case())), entry
         for words, of in ((entry.of, True), (entry.cases, False)):
             for word in words:  # no name in it is there for nothing
@@ -55,7 +56,7 @@ def test_every_entry_speaks_of_a_case():
     ],
 )
 def test_what_the_text_decides(name, level):
-    found = {severities().of(each).level for each in every_case() if each.name == name}
+    found = {load().severities.of(each).level for each in every_case() if each.name == name}
     assert found == {level}
 
 

@@ -4,15 +4,15 @@ import json
 from importlib.resources import files
 
 import pytest
-from check_corpus.verdicts import judgements
 from node import in_node, version
 
 from handgrad.check import words
-from handgrad.check.mistakes import all_mistakes
+from handgrad.check.courses import load
+from handgrad.check.proof import judgements
 from handgrad.check.verdict.diagnosis import CAUSES
 
 SHOWN = json.loads((files("handgrad.show") / "mistakes.json").read_text(encoding="utf-8"))
-KNOWN = {mistake.name: mistake for mistake in all_mistakes()}
+KNOWN = {mistake.name: mistake for mistake in load().mistakes}
 
 
 @pytest.mark.skipif(version() < 18, reason="Node 18 is not installed")

@@ -1,19 +1,19 @@
 """Two mistakes in one function: where a single one does not explain the numbers, both are named."""
 
 import pytest
-from check_corpus.verdicts import replies
 
 from handgrad.check.case import Setting
 from handgrad.check.cases import all_cases
 from handgrad.check.conventions import parse
+from handgrad.check.courses import load
 from handgrad.check.formats.findings import findings
-from handgrad.check.mistakes import all_mistakes
+from handgrad.check.proof import replies
 from handgrad.check.records import CaseResult
 from handgrad.check.reference import reference
 from handgrad.check.verdict.judge import judge
 
 CONVENTION = parse("handgrad")
-KNOWN = {mistake.name: mistake for mistake in all_mistakes()}
+KNOWN = {mistake.name: mistake for mistake in load().mistakes}
 
 
 def judged(function, *names):

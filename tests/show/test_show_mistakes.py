@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from page_arithmetic import answer, answers, array, close, described, needs_node
 
-from handgrad.check.conventions import Convention
-from handgrad.check.mistakes import all_mistakes
+from handgrad.check.conventions import parse
+from handgrad.check.courses import load
 from handgrad.check.reference import Reference
 from handgrad.network import BatchNorm, Conv, Dense, Dropout, Flatten, MaxPool, Network, ReLU
 
-SOURCES = Reference(Convention()).sources
-TABLE = {mistake.name: mistake for mistake in all_mistakes()}
+SOURCES = Reference(parse()).sources
+TABLE = {mistake.name: mistake for mistake in load().mistakes}
 SEED = 4
 
 pytestmark = needs_node
@@ -95,7 +95,7 @@ def layer_case(name, kind, shape, mode):
 
 def test_they_are_of_the_tables(known):
     """Of one that is named there twice, or is none of ours, there would be no words."""
-    assert len(TABLE) == len(all_mistakes())
+    assert len(TABLE) == len(load().mistakes)
     assert set(known) <= set(TABLE)
     assert len(known) > 75
     kinds = {mistake.get("kind") or mistake.get("loss") or "penalty" for mistake in known.values()}

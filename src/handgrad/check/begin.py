@@ -20,7 +20,9 @@ def versions() -> dict[str, str]:
     }
 
 
-def begun(found: Submission, *, seed: int, convention: str, strict: bool = False) -> CheckReport:
+def begun(
+    found: Submission, *, seed: int, convention: str, course: str = "", strict: bool = False
+) -> CheckReport:
     """The report of a submission of which no case has run yet.
 
     Raises
@@ -28,7 +30,8 @@ def begun(found: Submission, *, seed: int, convention: str, strict: bool = False
     SubmissionError
         When there is no such convention.
     """
-    name = conventions.parse(convention).name
+    held = conventions.parse(convention, course)
     return CheckReport(
-        found.file, found.sha256, seed, name, {}, versions(), (), notes=found.notes, strict=strict
+        found.file, found.sha256, seed, held.name, {}, versions(), (), notes=found.notes,
+        strict=strict, course=held.course.name,
     )  # fmt: skip

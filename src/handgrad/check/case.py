@@ -144,12 +144,13 @@ class Case:
     def needs(self) -> list[tuple[str, str]]:
         """The modules and functions without which it cannot be asked, its own first."""
         steps = [variant.steps for variant in self.variants]
-        return list(dict.fromkeys([(self.unit, self.function), *called(steps), *self.beside]))
+        own = (self.unit, self.function.partition(".")[0])  # of a method, its class
+        return list(dict.fromkeys([own, *called(steps), *self.beside]))
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What case builders need: the convention and the seed."""
+    """What case builders need: the convention (which has the course) and the seed."""
 
     convention: Convention
     seed: int

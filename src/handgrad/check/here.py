@@ -9,11 +9,11 @@ from typing import Any
 
 from handgrad.check.case import Setting
 from handgrad.check.cases import all_cases
-from handgrad.check.conventions import ALIASES, parse
+from handgrad.check.conventions import parse
+from handgrad.check.courses import Course
 from handgrad.check.formats.text import as_text
 from handgrad.check.reading.cells import Document
 from handgrad.check.reading.definitions import select
-from handgrad.check.reading.names import FUNCTIONS
 from handgrad.check.reading.namespace import Namespace
 from handgrad.check.reading.program import Program
 from handgrad.check.records import CaseResult, CheckReport
@@ -29,7 +29,8 @@ def here(
     *names: str,
     case: str | None = None,
     seed: int = 0,
-    convention: str = "handgrad",
+    course: str = "",
+    convention: str = "",
     timeout: float = 10.0,
 ) -> None:
     """Judge functions as they are defined now, and print the report.
@@ -41,7 +42,7 @@ def here(
     ----------
     *names : str
         Functions ('fc_backward') or topics ('conv'); none: all that are defined.
-    case, seed, convention, timeout
+    case, seed, course, convention, timeout
         As ``check_submission`` takes them.
 
     Notes
@@ -50,7 +51,7 @@ def here(
     """
     namespace = sys._getframe(1).f_globals
     try:
-        print(as_text(_judged(namespace, names, case, seed, convention, timeout)), end="")
+        print(as_text(_judged(namespace, names, case, (course, convention), seed, timeout)), end="")
     except (HandgradError, CheckerFault) as error:
         print(f"handgrad: {error}")
 
@@ -59,27 +60,32 @@ def _judged(
     namespace: Mapping[str, Any],
     names: tuple[str, ...],
     case: str | None,
+    rules: tuple[str, str],
     seed: int,
-    convention: str,
     timeout: float,
 ) -> CheckReport:
-    canonical = {alias: name for name, aliases in ALIASES.items() for alias in aliases}
-    asked = [canonical.get(name, name) for name in names]
-    submission = submission_of(namespace)
-    judged = {item.function for item in all_cases(Setting(parse(convention), seed))}
-    held = judged & {canonical.get(name, name) for name in submission.places}
+    course, convention = rules
+    held_to = parse(convention, course)
+    known_as = held_to.course.known_as
+    asked = [known_as(name) for name in names]
+    submission = submission_of(namespace, held_to.course)
+    judged = {item.function for item in all_cases(Setting(held_to, seed))}
+    places = {known_as(name) for name in submission.places}
+    held = {name for name in judged if name.partition(".")[0] in places}
     for name, given in zip(asked, names, strict=True):
         if name in judged - held:
             raise SubmissionError(f"{given} is not defined here; run its cell first")
     report = check_submission(
         submission,
         seed=seed,
+        course=course,
         convention=convention,
         only=asked or sorted(held),
         case=case,
         timeout=timeout,
     )
-    options = "" if convention == "handgrad" else f", convention={convention!r}"
+    options = f", course={course!r}" if course else ""
+    options += f", convention={convention!r}" if convention else ""
     return replace(
         report, cases=tuple(_repeated(result, f"seed={seed}{options}") for result in report.cases)
     )
@@ -92,7 +98,7 @@ def _repeated(result: CaseResult, options: str) -> CaseResult:
     return replace(result, repeat=call)
 
 
-def submission_of(names: Mapping[str, Any]) -> Submission:
+def submission_of(names: Mapping[str, Any], course: Course) -> Submission:
     """Take the functions of the course that a namespace holds, as a submission.
 
     Raises
@@ -100,7 +106,7 @@ def submission_of(names: Mapping[str, Any]) -> Submission:
     SubmissionError
         Where it holds none, or the source of none can be found.
     """
-    wanted = [name for held in FUNCTIONS.values() for name in sorted(held) if name in names]
+    wanted = [name for held in course.wanted.values() for name in sorted(held) if name in names]
     if not wanted:
         raise SubmissionError(
             "none of the functions that are judged is defined here; run their cells first"
@@ -108,14 +114,14 @@ def submission_of(names: Mapping[str, Any]) -> Submission:
     namespace = Namespace(names)
     cells = tuple(namespace.cells(wanted))
     selection = select(cells, wanted)
-    program = Program("this notebook", selection, Document(cells), selection.sha256)
+    program = Program("this notebook", selection, Document(cells), selection.sha256, course.wanted)
     found = [name for name in wanted if name in selection.names]
     if not found:
         raise SubmissionError(
             f"the source of {', '.join(wanted[:3])} cannot be found: a plain Python prompt keeps "
             "none; write it in a notebook or a file, and name that: handgrad check FILE"
         )
-    modules = {unit: _MODULE for unit, held in FUNCTIONS.items() if not held.isdisjoint(found)}
+    modules = {unit: _MODULE for unit, held in course.wanted.items() if not held.isdisjoint(found)}
     beside = _own_modules(names)
     content = program.stand_in([path.partition("/")[0].removesuffix(".py") for path in beside])
     sources = {**beside, f"{_MODULE}.py": content}
@@ -130,6 +136,7 @@ def submission_of(names: Mapping[str, Any]) -> Submission:
         files=dict.fromkeys(modules, "this notebook"),
         places={**dict.fromkeys(found, ""), **selection.places()},
         notes=tuple(notes),
+        wanted=course.wanted,
     )
 
 

@@ -9,8 +9,6 @@ import ast
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from handgrad.check.conventions import ALIASES
-
 _TRIES = 2  # so many cases of a function may meet a limit, then the others are spared
 _SHORTER = 5  # a case of a function that calls such a one has this part of the usual time
 
@@ -22,9 +20,12 @@ class Patience:
     ----------
     sources : mapping
         Its files, by their paths; what cannot be parsed tells nothing of what calls what.
+    aliases : mapping
+        The course's: a function to the names that it is found by.
     """
 
-    def __init__(self, sources: Mapping[str, bytes]) -> None:
+    def __init__(self, sources: Mapping[str, bytes], aliases: Mapping[str, list[str]]) -> None:
+        self._aliases = aliases
         self._trees = {path: tree for path, text in sources.items() if (tree := _parsed(text))}
         self._calls = _calls(self._trees.values())
         self._met: Counter[str] = Counter()  # by function
@@ -51,7 +52,7 @@ class Patience:
         """Give what is not tried again and is called by a function; '' if there is none."""
         spent = [name for name, count in self._met.items() if count >= _TRIES and name != function]
         reached = self._reached(function) if spent else set()
-        return next((name for name in spent if reached & set(ALIASES.get(name, [name]))), "")
+        return next((name for name in spent if reached & set(self._aliases.get(name, [name]))), "")
 
     def imports(self, module: str) -> set[str]:
         """Give the names of the modules that a module needs: its own, and all that are imported."""
@@ -72,7 +73,7 @@ class Patience:
     def _reached(self, function: str) -> set[str]:
         """What a function calls, and what that calls."""
         found: set[str] = set()
-        waiting = list(ALIASES.get(function, [function]))
+        waiting = list(self._aliases.get(function, [function.partition(".")[0]]))
         while waiting:
             new = self._calls.get(waiting.pop(), set()) - found
             found |= new

@@ -106,6 +106,9 @@ class CaseResult:
         What of the assignment's text decides that; one sentence.
     counts : bool
         False where it is only remarked on: beyond what is asked, and nobody asked for more.
+    cause, second_cause : str
+        The sentences of ``diagnosis`` and ``second`` where they are the course's own, and not
+        among ``CAUSES``.
     """
 
     group: str
@@ -124,6 +127,8 @@ class CaseResult:
     severity: Level = "wrong"
     because: str = ""
     counts: bool = True
+    cause: str = ""
+    second_cause: str = ""
 
     @property
     def detail(self) -> str:
@@ -153,6 +158,7 @@ class CheckReport:
     problems: tuple[str, ...] = ()  # what kept cases from being judged: packages
     notes: tuple[str, ...] = ()  # what of a notebook was left out, or taken of several
     strict: bool = False  # whether what is beyond the assignment counts, too
+    course: str = "assignment"
 
     def count(self, status: Status) -> int:
         """How many of the cases that count have this status."""

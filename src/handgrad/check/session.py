@@ -15,18 +15,19 @@ import handgrad
 from handgrad.blas import limited_to
 from handgrad.check.begin import versions
 from handgrad.check.case import Case, Setting
-from handgrad.check.cases import GROUPS, all_cases
-from handgrad.check.conventions import ALIASES, Convention, other_course, parse
+from handgrad.check.cases import all_cases, groups_of
+from handgrad.check.conventions import Convention, other_course, parse
+from handgrad.check.courses import ASSIGNMENT
 from handgrad.check.patience import Patience
 from handgrad.check.records import CaseResult, CheckReport, Observation, Status
 from handgrad.check.reference import reference
 from handgrad.check.sandbox.runner import IMPORT_SECONDS, Outcome, Runner, RunnerFault
-from handgrad.check.sandbox.submission import UNITS, Submission, find_submission
-from handgrad.check.severity import COUNTED, severities
+from handgrad.check.sandbox.submission import Submission, find_submission
+from handgrad.check.severity import COUNTED
 from handgrad.check.verdict.judge import Judgement, judge
 from handgrad.check.verdict.releases import changed_by_numpy
 from handgrad.check.words import lacking, not_judged
-from handgrad.errors import CheckerFault, SubmissionError
+from handgrad.errors import CheckerFault, HandgradError, SubmissionError
 
 _PACKAGE = Path(handgrad.__file__).parent
 _LIMITED = ("memory", "processor time", "file size")
@@ -45,7 +46,8 @@ def check_submission(
     path: str | Path | Submission,
     *,
     seed: int = 0,
-    convention: str = "handgrad",
+    course: str = "",
+    convention: str = "",
     only: Collection[str] | None = None,
     case: str | None = None,
     timeout: float = 10.0,
@@ -61,8 +63,11 @@ def check_submission(
         name of an importable module; or what ``find_submission`` made of it.
     seed : int, default 0
         Of the cases' inputs; the same seed gives the same inputs, whatever ``only`` selects.
-    convention : str, default 'handgrad'
-        A preset or switches joined by commas (``conventions.PRESETS``, ``SWITCHES``).
+    course : str, default ''
+        The name of a course that ships, or the path of a folder with a course.toml; '' is the
+        one that ``convention`` begins with, or the assignment.
+    convention : str, default ''
+        What holds where courses differ: switches of the course, joined by commas.
     only : collection of str, optional
         Groups ('conv', 'pool', ...) or functions ('conv_backward', ...) to run; default all.
     case : str, optional
@@ -81,16 +86,21 @@ def check_submission(
     ------
     SubmissionError
         When nothing of it can be judged, or an option names nothing that there is.
+    CourseError
+        When the course cannot be read.
     CheckerFault
         When the checker itself fails.
     """
-    rules = parse(convention)
-    submission = path if isinstance(path, Submission) else find_submission(path)
+    rules = parse(convention, course)
+    groups = groups_of(rules.course)
+    submission = (
+        path if isinstance(path, Submission) else find_submission(path, rules.course.wanted)
+    )
     with _faults("the cases cannot be made"):
         # All of them when a function is named: only then is it known which there are.
-        named = only is not None and set(only) <= set(GROUPS)
-        cases = all_cases(Setting(rules, seed), frozenset(only if named and only else GROUPS))
-    chosen = _select(cases, submission, only, case)
+        named = only is not None and set(only) <= set(groups)
+        cases = all_cases(Setting(rules, seed), frozenset(only if named and only else groups))
+    chosen = _select(cases, submission, rules, only, case)
     hidden = None if submission.trusted else _PACKAGE
     preload: Any = ((), ())
     if submission.trusted:
@@ -118,6 +128,7 @@ def check_submission(
         file=submission.file,
         sha256=submission.sha256,
         seed=seed,
+        course=rules.course.name,
         convention=rules.name,
         recognised=dict(sorted(recognised.items())),
         environment={**versions(), **judged.containment()},
@@ -130,18 +141,24 @@ def check_submission(
 
 
 def _select(
-    cases: Sequence[Case], submission: Submission, only: Collection[str] | None, name: str | None
+    cases: Sequence[Case],
+    submission: Submission,
+    rules: Convention,
+    only: Collection[str] | None,
+    name: str | None,
 ) -> list[Case]:
     """The cases that the submission is asked, of those that the user wants."""
-    expected = set(UNITS) if submission.whole else set(submission.modules)
+    expected = set(rules.course.units) if submission.whole else set(submission.modules)
+    groups = groups_of(rules.course)
     chosen = [case for case in cases if {case.unit, *(unit for unit, _ in case.needs)} <= expected]
     if only is not None:
-        known = {*GROUPS, *(case.function for case in cases)}
+        known = {*groups, *(case.function for case in cases)}
+        only = [word if word in known else rules.course.known_as(word) for word in only]
         for word in only:
             if word not in known:
                 functions = sorted({case.function for case in cases})
                 raise SubmissionError(
-                    f"there is no group or function {word!r}; groups: {', '.join(GROUPS)}; "
+                    f"there is no group or function {word!r}; groups: {', '.join(groups)}; "
                     f"functions: {', '.join(functions)}"
                 )
         chosen = [case for case in chosen if case.group in only or case.function in only]
@@ -157,7 +174,7 @@ def _faults(what: str) -> Iterator[None]:
     """Turn any exception of the checker's own into a CheckerFault."""
     try:
         yield
-    except (SubmissionError, CheckerFault, KeyboardInterrupt):
+    except (HandgradError, CheckerFault, KeyboardInterrupt):
         raise
     except Exception as error:
         raise CheckerFault(f"{what}: {type(error).__name__}: {error}") from error
@@ -185,12 +202,12 @@ class _Judged:
         self.lacking: dict[str, str] = {}  # module to the package that it needs, and why not
         self.timings: dict[str, float] = {}
         self._confined = True
-        self._patience = Patience(submission.sources)
+        self._patience = Patience(submission.sources, convention.course.aliases)
         self._limits = set(_LIMITED)  # that every import was held in
         self._shared = False  # whether the cases share a process
         self._request: dict[str, Any] = {
             "modules": dict(submission.modules),
-            "aliases": ALIASES,
+            "aliases": convention.course.aliases,
             "sources": {
                 name: np.frombuffer(text, dtype=np.uint8)
                 for name, text in submission.sources.items()
@@ -276,7 +293,8 @@ class _Judged:
 
     def has(self, unit: str, name: str) -> bool:
         """Whether the submission defines a function, by any of its names."""
-        return any(alias in self.names.get(unit, ()) for alias in ALIASES.get(name, [name]))
+        names = self.names.get(unit, ())
+        return any(alias in names for alias in self.convention.course.aliases.get(name, [name]))
 
     def _note_containment(self, reply: Mapping[str, Any]) -> None:
         """Take down what the child process says of its own limits."""
@@ -305,7 +323,7 @@ class _Judged:
         """Say under which other names functions were found."""
         found = [
             f"{alias} for {name}"
-            for name, aliases in ALIASES.items()
+            for name, aliases in self.convention.course.aliases.items()
             for names in self.names.values()
             for alias in aliases[1:]
             if alias in names and name not in names
@@ -390,7 +408,8 @@ class _Judged:
         convention = "" if passed else other_course(judgement.cause, self.convention)
         if seen.error == "TypeError" and "conv_param" in seen.said:  # Python's words: an argument
             convention = "cs231n"
-        severity = severities().of(case)
+        causes = self.convention.course.causes
+        severity = self.convention.course.severity_of(case)
         return CaseResult(
             group=case.group,
             function=case.function,
@@ -408,17 +427,23 @@ class _Judged:
             severity=severity.level,
             because=severity.because,
             counts=self.strict or severity.level in COUNTED,
+            cause=causes.get(judgement.cause or "", ""),
+            second_cause=causes.get(judgement.second or "", ""),
         )
 
     def _place(self, function: str) -> str:
         """Where a notebook defines a function, by any of its names."""
         places = self.submission.places
-        return next((places[n] for n in ALIASES.get(function, [function]) if n in places), "")
+        names = self.convention.course.aliases.get(function, [function.partition(".")[0]])
+        return next((places[name] for name in names if name in places), "")
 
     def _repeat(self, case: Case) -> str:
         words = ["handgrad", "check", self.submission.file, "--only", case.function]
         words += ["--case", case.name, "--seed", str(self.seed)]
-        if self.convention.name != "handgrad":
+        course = self.convention.course
+        if course.place != ASSIGNMENT:
+            words += ["--course", course.place]
+        if self.convention.name != course.preset:
             words += ["--convention", self.convention.name]
         words += ["--strict"] if self.strict else []
         return " ".join(f'"{word}"' if " " in word and '"' not in word else shlex.quote(word)

@@ -1,11 +1,8 @@
 """What a case that does not pass is worth: against the text, unsure, or beyond what it asks."""
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import cache
-from importlib.resources import files
 from typing import Any, Literal, Protocol, get_args
 
 Level = Literal["wrong", "fragile", "beyond"]
@@ -76,6 +73,10 @@ class Severities:
 
     entries: tuple[Entry, ...]
 
+    def speaks_of(self, case: Asked) -> bool:
+        """Whether an entry, or more than one, is about a case."""
+        return any(entry.holds(case) for entry in self.entries)
+
     def of(self, case: Asked) -> Severity:
         """Give the severity of a case.
 
@@ -120,10 +121,3 @@ def _entry(entry: Any, where: str) -> Entry:
             raise ValueError(f"{where}.{key}: must be a list of names; got {given!r}")
         names[key] = tuple(given)
     return Entry(names["of"], names["cases"], Severity(level, " ".join(because.split())))
-
-
-@cache
-def severities() -> Severities:
-    """Give the assignment's own table."""
-    text = files("handgrad.check").joinpath("severities.toml").read_text(encoding="utf-8")
-    return Severities.from_record(tomllib.loads(text))

@@ -46,12 +46,12 @@ def likely_cause(case: CaseResult) -> str:
     if case.diagnosis is None:
         return "No known mistake gives these numbers."
     if case.second is not None:
-        both = (CAUSES[case.diagnosis], CAUSES[case.second])
+        both = (case.cause or CAUSES[case.diagnosis], case.second_cause or CAUSES[case.second])
         return f"Likely two mistakes at once: first, {both[0]}; second, {both[1]}."
     text = ""
     if case.diagnosis not in _SAID:
         remark = f" ({case.remark})" if case.remark else ""
-        text = f"Likely cause: {CAUSES[case.diagnosis]}{remark}."
+        text = f"Likely cause: {case.cause or CAUSES[case.diagnosis]}{remark}."
     if case.convention and case.diagnosis == "raises":
         text = f"If your course's layers take conv_param, run with --convention {case.convention}."
     elif case.convention:

@@ -13,24 +13,27 @@ import click
 
 from handgrad.check import conventions
 from handgrad.check.case import Setting
-from handgrad.check.cases import GROUPS, all_cases
+from handgrad.check.cases import all_cases, groups_of
 from handgrad.check.classroom.audience import AUDIENCES
 from handgrad.check.classroom.autograder import write_autograder
 from handgrad.check.classroom.processes import end_with_parent
 from handgrad.check.classroom.rubric import read_rubric
 from handgrad.check.classroom.seeds import SALT_VARIABLE
 from handgrad.check.classroom.starter import write_starter
+from handgrad.check.courses import ASSIGNMENT, Course, load, shipped
 from handgrad.check.formats.html import need_jinja2
 from handgrad.check.formats.output import FORMATS
+from handgrad.check.proof import of_reference, proved
 from handgrad.cli.check_run import Asked, check_folder, check_once, watch_and_check
 from handgrad.terminal import say
 
 _SECTIONS = {
-    "What is judged": ("only", "case", "convention", "seed", "timeout", "strict"),
+    "What is judged": ("only", "case", "course", "convention", "seed", "timeout", "strict"),
     "The report": ("style", "output", "no_timing"),
     "For learners": ("starter", "watch"),
     "For instructors": (
-        "rubric", "audience", "batch", "jobs", "autograder", "seed_from", "salt",
+        "rubric", "audience", "batch", "jobs", "autograder", "seed_from", "salt", "courses",
+        "prove",
     ),
 }  # fmt: skip
 
@@ -76,11 +79,18 @@ class Mode:
 @click.option("--only", metavar="NAMES", help="Topics or functions, as conv,pool or fc_backward.")
 @click.option("--case", metavar="NAME", help="Only the cases of this name.")
 @click.option(
+    "--course",
+    metavar="NAME",
+    default="",
+    help="Of another course: a name from --courses, or the folder of one's own.  "
+    "[default: assignment]",
+)
+@click.option(
     "--convention",
     metavar="NAME",
-    default="handgrad",
-    show_default=True,
-    help="What is right where courses differ: handgrad, cs231n, or switches as inverted-dropout.",
+    default="",
+    help="What is right where courses differ: switches as inverted-dropout.  "
+    "[default: the course's]",
 )
 @click.option(
     "--seed",
@@ -161,11 +171,17 @@ class Mode:
     metavar="OUT.zip",
     help="Write a Gradescope autograder and judge nothing.",
 )
+@click.option("--courses", is_flag=True, help="List the courses that ship, and judge nothing.")
+@click.option(
+    "--prove", is_flag=True, help="Judge --course itself: its reference and its planted mistakes."
+)
 def check_command(
     path: str | None,
     only: str | None,
     no_timing: bool,
     rubric: Path | None,
+    courses: bool,
+    prove: bool,
     **options: Any,
 ) -> int:
     """Judge PATH: a layers.py, a notebook, a folder, an archive or a module; say what is wrong.
@@ -181,6 +197,10 @@ def check_command(
     if options["seed_from"] is not None and options["seed"] is not None:
         raise click.UsageError("--seed and --seed-from do not go together")
     options["seed"] = options["seed"] or 0
+    if courses:
+        return _list_courses()
+    if prove:
+        return _prove(load(options["course"] or ASSIGNMENT), path)
     if mode.starter is not None:
         return _starter(mode.starter, path)
     if path is None and mode.autograder is None:
@@ -193,7 +213,7 @@ def check_command(
         path=path or "",
         only=tuple(w for w in (n.strip() for n in only.split(",")) if w) if only else None,
         timing=not no_timing,
-        rubric=read_rubric(rubric, _gradable(options["convention"])) if rubric else None,
+        rubric=read_rubric(rubric, _gradable(options)) if rubric else None,
         **options,
     )
     if mode.autograder is not None:
@@ -209,12 +229,46 @@ def check_command(
     return check_once(asked)
 
 
-def _gradable(convention: str) -> dict[str, list[str]]:
+def _gradable(options: dict[str, Any]) -> dict[str, list[str]]:
     """What a rubric can name: each group and its functions."""
-    found: dict[str, dict[str, None]] = {group: {} for group in GROUPS}
-    for case in all_cases(Setting(conventions.parse(convention), 0)):
+    held = conventions.parse(options["convention"], options["course"])
+    found: dict[str, dict[str, None]] = {group: {} for group in groups_of(held.course)}
+    for case in all_cases(Setting(held, 0)):
         found[case.group][case.function] = None
     return {group: list(functions) for group, functions in found.items()}
+
+
+def _list_courses() -> int:
+    """Say what there is, and what each asks."""
+    for name in shipped():
+        course = load(name)
+        say(f"{name}: {course.title}")
+        say(f"  topics: {', '.join(groups_of(course))}")
+        if course.switches:
+            say(f"  --convention: {', '.join(course.switches)}")
+    say("One of your own is a folder: docs/own_course.md makes one from nothing.")
+    return 0
+
+
+def _prove(course: Course, path: str | None) -> int:
+    """Say what the course's reference fails, and what is said of each of its mistakes."""
+    if path is not None:
+        raise click.UsageError("--prove judges the course alone; leave PATH out")
+    failed = of_reference(course)
+    for text in failed:
+        say(f"the reference fails {text}")
+    say(f"{course.name}: the reference {'fails' if failed else 'passes'} the course's cases")
+    planted, named, missed = 0, 0, 0
+    for mistake, verdict in proved(course):
+        planted, named = planted + 1, named + verdict.names(mistake)
+        if verdict.names(mistake):
+            continue
+        missed += not verdict.failed
+        said = ", ".join(verdict.stated) or "no cause"
+        what = f"states {said}" if verdict.failed else "it passes every case"
+        say(f"not named: {mistake.name} ({mistake.what}): {what}")
+    say(f"{named} of {planted} planted mistakes are named, {planted - missed} rejected")
+    return 1 if failed or missed else 0
 
 
 def _starter(folder: Path, path: str | None) -> int:
@@ -229,7 +283,8 @@ def _starter(folder: Path, path: str | None) -> int:
 def _autograder(out: Path, asked: Asked, rubric: Path | None) -> int:
     if asked.path:
         raise click.UsageError("--autograder judges nothing; leave PATH out")
-    conventions.parse(asked.convention)
-    write_autograder(out, asked.options(), rubric, asked.salt)
+    held = conventions.parse(asked.convention, asked.course)
+    course = None if held.course.ships else held.course
+    write_autograder(out, asked.options(), rubric, asked.salt, course)
     say(f"{out}: upload it to Gradescope as the autograder; docs/check.md says how")
     return 0

@@ -45,6 +45,7 @@ class Asked:
 
     path: str
     seed: int
+    course: str
     convention: str
     only: tuple[str, ...] | None
     case: str | None
@@ -69,13 +70,20 @@ class Asked:
             return self
         return replace(self, seed=seed_of(submission.sha256, self.salt))
 
+    def found(self) -> Submission:
+        """Find the submission, by the names of the course's modules."""
+        held = conventions.parse(self.convention, self.course)
+        return find_submission(self.path, held.course.wanted)
+
     def options(self) -> list[str]:
         """The options that decide what is judged, as words of a command; without the salt."""
         seed = (
             ["--seed", str(self.seed)] if self.seed_from is None else ["--seed-from", "submission"]
         )
-        words = [*seed, "--convention", self.convention]
-        words += ["--timeout", f"{self.timeout:g}"]
+        words = [*seed, "--timeout", f"{self.timeout:g}"]
+        for option in ("course", "convention"):
+            if getattr(self, option):
+                words += [f"--{option}", getattr(self, option)]
         if self.only is not None:
             words += ["--only", ",".join(self.only)]
         words += ["--strict"] if self.strict else []
@@ -102,7 +110,11 @@ class _Show:
     def __init__(self, asked: Asked, submission: Submission, console: Console) -> None:
         self._asked = asked
         self.so_far = begun(
-            submission, seed=asked.seed, convention=asked.convention, strict=asked.strict
+            submission,
+            seed=asked.seed,
+            course=asked.course,
+            convention=asked.convention,
+            strict=asked.strict,
         )
         self._saved: Saved | None = None
         self._text: TextPrinter | None = None
@@ -186,7 +198,7 @@ def _fault(fault: Exception) -> int:
 def _judged(asked: Asked, console: Console) -> CheckReport:
     show = None
     try:
-        submission = find_submission(asked.path)
+        submission = asked.found()
         asked = asked.of(submission)
         show = _Show(asked, submission, console)
         report = _checked(asked, submission, show.case)
@@ -223,6 +235,7 @@ def _checked(
     return check_submission(
         submission,
         seed=asked.seed,
+        course=asked.course,
         convention=asked.convention,
         only=asked.only,
         case=asked.case,
@@ -260,7 +273,7 @@ def watch_and_check(asked: Asked) -> int:
 
 def _again(asked: Asked, console: Console, last: CheckReport) -> CheckReport:
     started = time.perf_counter()
-    submission = find_submission(asked.path)
+    submission = asked.found()
     report = asked.view.of(_checked(asked.of(submission), submission))
     seconds = time.perf_counter() - started
     say(f"\n{time.strftime('%H:%M:%S')} saved, judged again in {seconds:.1f} s")
@@ -292,10 +305,13 @@ def check_folder(asked: Asked, out: Path, jobs: int) -> int:
     folder = Path(asked.path)
     if not folder.is_dir():
         raise click.UsageError(f"--batch needs a folder of submissions; {folder} is not one")
-    found = submissions(folder.resolve())
-    conventions.parse(asked.convention)  # refused here, once, and not for each submission
+    held = conventions.parse(asked.convention, asked.course)  # refused here, and once
+    found = submissions(folder.resolve(), held.course.wanted)
+    if not held.course.ships:  # each submission is judged from another folder
+        asked = replace(asked, course=str(held.course.folder))
     settings: dict[str, object] = {"options": asked.options(), "versions": versions()}
     settings["code"] = judging_code()
+    settings["course"] = held.course.sha256()
     if asked.seed_from is not None:
         settings["salt"] = marked(asked.salt)
     batch = Batch(
@@ -308,6 +324,7 @@ def check_folder(asked: Asked, out: Path, jobs: int) -> int:
         audience=asked.audience,
         variables={SALT_VARIABLE: asked.salt},
         jobs=jobs,
+        course=held.course,
     )
     outcomes = _with_progress(batch)
     faults = [outcome for outcome in outcomes if outcome.fault]

@@ -3,18 +3,20 @@
 import pytest
 
 from check_corpus import verdicts
-from handgrad.check.mistakes import Mistake, all_mistakes
+from handgrad.check import proof
+from handgrad.check.courses import load
+from handgrad.check.mistakes import Mistake
 
 
 def mistakes(*groups: str) -> pytest.MarkDecorator:
     """Parametrise a test by the table's mistakes in these groups."""
-    chosen = [mistake for mistake in all_mistakes() if mistake.group in groups]
+    chosen = [mistake for mistake in load().mistakes if mistake.group in groups]
     return pytest.mark.parametrize("mistake", chosen, ids=lambda mistake: mistake.name)
 
 
 def assert_rejected_as_tabled(mistake: Mistake) -> None:
     """The mistake is found and named, in each way to make it, as docs/check_tables.md shows."""
-    found = verdicts.of_mistake(mistake)
+    found = proof.of_mistake(mistake)
     assert len(found) == len(mistake.each), "the text to patch is not in its convention's reference"
     for verdict, value in zip(found, mistake.each, strict=True):
         assert verdict.failed, f"{mistake.name} passes: {mistake.what} {value}"

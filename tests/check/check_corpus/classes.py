@@ -17,7 +17,8 @@ from pathlib import Path
 
 from check_corpus.corpus import ALTERNATIVES, PARTS, Alternative
 from handgrad.check.conventions import parse
-from handgrad.check.mistakes import Mistake, all_mistakes, patched
+from handgrad.check.courses import load
+from handgrad.check.mistakes import Mistake, patched
 from handgrad.check.reference import reference
 
 # Of a class: the share of each kind. The rest is folders and files of Python.
@@ -124,7 +125,7 @@ def _student(draw: random.Random, name: str, kind: str) -> Student:
 
 def _mistakes(draw: random.Random, files: dict[str, str]) -> tuple[tuple[str, ...], set[str]]:
     """Plant none to three mistakes; return their names and their groups."""
-    possible = [m for m in all_mistakes() if m.convention == "handgrad" and _fits(m, files)]
+    possible = [m for m in load().mistakes if not m.convention and _fits(m, files)]
     number = draw.choice((0, 0, 1, 1, 2, 3))
     names, groups = [], set()
     for mistake in draw.sample(possible, number):

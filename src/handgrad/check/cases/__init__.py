@@ -1,11 +1,15 @@
 """What is asked of a submission: one file a part of the course, one Case a record of the report."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from handgrad.check.case import Case, Setting
 from handgrad.check.cases import (
     batchnorm,
     batchnorm_turns,
+    by_topic,
     conv,
     convnet,
     dense,
@@ -22,47 +26,98 @@ from handgrad.check.cases import (
     solver_learning,
     solver_turns,
 )
+from handgrad.check.courses import Course, load
+from handgrad.errors import CourseError
 
-GROUPS = (
-    "fc", "relu", "dropout", "batchnorm", "conv", "pool", "losses", "optim", "models", "solver",
-    "time",
-)  # fmt: skip
-
+# What a course may name: cases made in Python, and the groups that they belong to.
 _BUILDERS = {
-    dense.cases: ("fc", "relu"),
-    dropout.cases: ("dropout",),
-    dropout_random.cases: ("dropout",),
-    dropout_turns.cases: ("dropout",),
-    batchnorm.cases: ("batchnorm",),
-    batchnorm_turns.cases: ("batchnorm",),
-    conv.cases: ("conv", "time"),
-    pool.cases: ("pool",),
-    losses_binary.cases: ("losses",),
-    losses.cases: ("losses",),
-    optim.cases: ("optim",),
-    models.cases: ("models",),
-    convnet.cases: ("models",),
-    model_turns.cases: ("models",),
-    solver.cases: ("solver",),
-    solver_learning.cases: ("solver",),
-    solver_turns.cases: ("solver",),
+    "dense": (dense.cases, ("fc", "relu")),
+    "dropout": (dropout.cases, ("dropout",)),
+    "dropout_random": (dropout_random.cases, ("dropout",)),
+    "dropout_turns": (dropout_turns.cases, ("dropout",)),
+    "batchnorm": (batchnorm.cases, ("batchnorm",)),
+    "batchnorm_turns": (batchnorm_turns.cases, ("batchnorm",)),
+    "conv": (conv.cases, ("conv", "time")),
+    "pool": (pool.cases, ("pool",)),
+    "losses_binary": (losses_binary.cases, ("losses",)),
+    "losses": (losses.cases, ("losses",)),
+    "optim": (optim.cases, ("optim",)),
+    "models": (models.cases, ("models",)),
+    "convnet": (convnet.cases, ("models",)),
+    "model_turns": (model_turns.cases, ("models",)),
+    "solver": (solver.cases, ("solver",)),
+    "solver_learning": (solver_learning.cases, ("solver",)),
+    "solver_turns": (solver_turns.cases, ("solver",)),
 }
 
 
+def groups_of(course: Course) -> tuple[str, ...]:
+    """The groups of a course, in the report's order: time last."""
+    for name in course.builders:
+        if name not in _BUILDERS:
+            known = ", ".join(_BUILDERS)
+            raise CourseError(
+                f"{course.place}/course.toml: builders: there is no {name!r}; choose from {known}"
+            )
+    found = [group for name in course.builders for group in _BUILDERS[name][1]]
+    found += [topic.name for topic in course.topics]
+    kept = [group for group in dict.fromkeys(found) if group not in course.without]
+    return tuple(sorted(kept, key=lambda group: group == "time"))
+
+
+GROUPS = groups_of(load())
+"""Those of the assignment."""
+
+
 @lru_cache(maxsize=16)
-def all_cases(setting: Setting, groups: frozenset[str] = frozenset(GROUPS)) -> tuple[Case, ...]:
+def all_cases(setting: Setting, groups: frozenset[str] | None = None) -> tuple[Case, ...]:
     """Give every case of these groups, in the report's order: a function's together.
 
     Made only for the groups asked for, and kept, because the right answers take longer than many a
     submission's; a case is read only.
     """
+    course = setting.convention.course
+    wanted = set(groups_of(course)).intersection(groups_of(course) if groups is None else groups)
     cases = [
         case
-        for builder, own in _BUILDERS.items()
-        if groups.intersection(own)
-        for case in builder(setting)
+        for name in course.builders
+        if wanted.intersection(_BUILDERS[name][1])
+        for case in _BUILDERS[name][0](setting)
+        if case.group not in course.without
     ]
+    cases += [
+        case
+        for topic in course.topics
+        if topic.name in wanted
+        for case in by_topic.cases(setting, topic)
+    ]
+    cases = [_called(case, course) for case in cases]
     first: dict[tuple[str, str], int] = {}
     for number, case in enumerate(cases):
         first.setdefault((case.group, case.function), number)
     return tuple(sorted(cases, key=lambda case: first[case.group, case.function]))
+
+
+def _called(case: Case, course: Course) -> Case:
+    """The case with the names that the course has for its functions."""
+    name = course.names.get(case.function, case.function)
+    optional = case.optional or name in course.optional
+    if not course.names:
+        return replace(case, optional=optional) if optional != case.optional else case
+    variants = [
+        replace(variant, steps=_renamed(list(variant.steps), course.names))
+        for variant in case.variants
+    ]
+    beside = [(unit, course.names.get(other, other)) for unit, other in case.beside]
+    return replace(case, function=name, variants=variants, beside=beside, optional=optional)
+
+
+def _renamed(steps: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(steps, Mapping):
+        found = {key: _renamed(value, names) for key, value in steps.items()}
+        if found.get("op") in ("call", "make"):
+            found["name"] = names.get(found["name"], found["name"])
+        return found
+    if isinstance(steps, list | tuple):
+        return type(steps)(_renamed(step, names) for step in steps)
+    return steps

@@ -63,7 +63,7 @@ def own_differences(function: str, label: str, x: Array, y: Array) -> Variant:
         },
     ]  # fmt: skip
     extra = ["dx", "numeric dx"]
-    return Variant(label, {"x": x, "y": y}, steps, judge=agree(["x"]), extra=extra)
+    return Variant(label, {"x": x, "y": y}, steps, judge=agree(["dx"]), extra=extra)
 
 
 def differences_case(function: str, variants: Sequence[Variant]) -> Case:

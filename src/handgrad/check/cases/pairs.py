@@ -225,23 +225,27 @@ def _differences(pair: Pair, sample: Sample) -> Variant:
     ]
     extra = [*(f"d{name}" for name in names), *(f"numeric d{name}" for name in names)]
     return Variant(
-        sample.label, dict(sample.inputs), steps, (), sample.numbers, (), agree(names), extra
-    )
+        sample.label, dict(sample.inputs), steps, (), sample.numbers, (),
+        agree([f"d{name}" for name in names]), extra,
+    )  # fmt: skip
 
 
-def agree(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Verdict]:
-    """Judge whether 'dx' is 'numeric dx', for each name."""
+def agree(
+    names: Sequence[str], times: Mapping[str, float] = {}
+) -> Callable[[Mapping[str, Any]], Verdict]:
+    """Judge whether 'dx' is 'numeric dx', for each name, or so many times as much."""
 
     def judge(values: Mapping[str, Any]) -> Verdict:
         for name in names:
-            analytic = as_numbers(values.get(f"d{name}"))
-            numeric = as_numbers(values.get(f"numeric d{name}"))
+            analytic = as_numbers(values.get(name))
+            numeric = as_numbers(values.get(f"numeric {name}"))
             if analytic is None or numeric is None:
-                return Verdict(False, None, f"d{name} is no array of numbers")
+                return Verdict(False, None, f"{name} is no array of numbers")
             if analytic.shape != numeric.shape:
-                shapes = f"d{name} has shape {analytic.shape}, {name} has {numeric.shape}"
+                shapes = f"{name} has shape {analytic.shape}, expected {numeric.shape}"
                 return Verdict(False, "wrong-shape", shapes)
-            analytic, numeric = analytic.astype(float), numeric.astype(float)
+            analytic = analytic.astype(float)
+            numeric = numeric.astype(float) * times.get(name, 1.0)
             scale = max(float(np.abs(numeric).max(initial=0.0)), 1e-3)
             error = np.abs(analytic - numeric) / scale
             error = np.where(np.isnan(error), np.inf, error)
@@ -251,7 +255,7 @@ def agree(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Verdict]:
                 return Verdict(
                     False,
                     "backward-of-another-forward",
-                    f"d{name} at index {at[0] if len(at) == 1 else at}: backward says "
+                    f"{name} at index {at[0] if len(at) == 1 else at}: backward says "
                     f"{analytic[index]:.7g}, central differences of its own forward say "
                     f"{numeric[index]:.7g}",
                 )

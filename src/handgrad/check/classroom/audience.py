@@ -1,11 +1,11 @@
 """What a student may see of a report: nothing of the items that a rubric hides."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from handgrad.check.classroom.rubric import Rubric
-from handgrad.check.conventions import ALIASES
-from handgrad.check.reading.names import FUNCTIONS
+from handgrad.check.courses import known
 from handgrad.check.records import CaseResult, CheckReport
 from handgrad.check.words import not_judged
 
@@ -49,8 +49,9 @@ class View:
         if self.complete:
             return report
         cases = tuple(case for case in report.cases if self.shows(case))
-        told = {name for case in cases for name in ALIASES.get(case.function, [case.function])}
-        names = {name for own in FUNCTIONS.values() for name in own} - told
+        told, others = (_names(report.course, group) for group in (cases, report.cases))
+        course = known(report.course)
+        names = (others if course is None else course.wanted.names) - told
         keys = {f"{case.function}: {case.name}" for case in cases}
         return replace(
             report,
@@ -60,3 +61,11 @@ class View:
             notes=tuple(n for n in report.notes if not names & set(re.findall(r"\w+", n))),
             timings={key: value for key, value in report.timings.items() if key in keys},
         )
+
+
+def _names(course: str, cases: Iterable[CaseResult]) -> set[str]:
+    """Every name by which the functions of some cases are found."""
+    held = known(course)
+    aliases = held.aliases if held is not None else {}
+    functions = {case.function for case in cases}
+    return {name for own in functions for name in aliases.get(own, [own.partition(".")[0]])}

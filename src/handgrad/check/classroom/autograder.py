@@ -11,6 +11,7 @@ from pathlib import Path
 
 import handgrad
 from handgrad.check.classroom.seeds import SALT_VARIABLE
+from handgrad.check.courses import Course
 from handgrad.errors import AutograderError
 from handgrad.files import write_atomically
 
@@ -25,7 +26,11 @@ _MOMENT = (2026, 1, 1, 0, 0, 0)
 
 
 def write_autograder(
-    out: Path, options: Sequence[str], rubric: Path | None, salt: str = ""
+    out: Path,
+    options: Sequence[str],
+    rubric: Path | None,
+    salt: str = "",
+    course: Course | None = None,
 ) -> None:
     """Write the zip.
 
@@ -38,9 +43,15 @@ def write_autograder(
         Copied in; without one each function is worth a point.
     salt : str, optional
         Of a seed from the submission.
+    course : Course, optional
+        One that does not ship: its folder is copied in.
     """
     package = Path(handgrad.__file__).parent
     words = shlex.join(options)
+    if course is not None:
+        at = options.index("--course")
+        words = shlex.join([*options[:at], *options[at + 2 :]])
+        words += f' --course "$source/courses/{course.name}"'
     if rubric is not None:
         words += ' --rubric "$source/rubric.toml"'
     contents: dict[str, tuple[int, bytes]] = {
@@ -50,10 +61,12 @@ def write_autograder(
     }
     if rubric is not None:
         contents["rubric.toml"] = (_FILE, rubric.read_bytes())
-    for file in sorted(package.rglob("*")):
-        below = file.relative_to(package.parent)
-        if file.is_file() and not _SKIPPED & set(below.parts) and file.suffix not in _SUFFIXES:
-            contents[f"source/{below.as_posix()}"] = (_FILE, file.read_bytes())
+    roots = {"source": package} | ({"courses": course.folder} if course is not None else {})
+    for prefix, root in roots.items():
+        for file in sorted(root.rglob("*")):
+            below = file.relative_to(root.parent)
+            if file.is_file() and not _SKIPPED & set(below.parts) and file.suffix not in _SUFFIXES:
+                contents[f"{prefix}/{below.as_posix()}"] = (_FILE, file.read_bytes())
     held = io.BytesIO()
     with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, (mode, content) in contents.items():

@@ -19,6 +19,7 @@ from handgrad.check.classroom.finding import Submission
 from handgrad.check.classroom.kept import Found, Records, content_of
 from handgrad.check.classroom.processes import Processes
 from handgrad.check.classroom.rubric import Rubric
+from handgrad.check.courses import Course, load
 from handgrad.check.formats.html import as_html
 from handgrad.check.records import CheckReport
 from handgrad.claimed_folder import alone_in
@@ -69,6 +70,7 @@ class Batch:
     audience: str = "student"
     variables: Mapping[str, str] = field(default_factory=dict)
     jobs: int = 1
+    course: Course = field(default_factory=load)
 
     @property
     def view(self) -> View:
@@ -190,7 +192,8 @@ class _Results:
         write_atomically(batch.out / "misconceptions.csv", misconceptions.as_csv(found))
         seen = [(report and batch.view.of(report), problem) for report, problem in judged]
         shown = found if batch.view.complete else misconceptions.of_class(seen, batch.view.shown)
-        page = lecture.page(shown, len(judged), batch.rubric.title if batch.rubric else "")
+        title = batch.rubric.title if batch.rubric else ""
+        page = lecture.page(shown, len(judged), title, batch.course)
         write_atomically(batch.out / "lecture.html", page)
         return outcomes
 

@@ -4,8 +4,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from handgrad.check.reading.names import FUNCTIONS, archive_suffix, is_hidden, named
-from handgrad.check.reading.program import Wanted
+from handgrad.check.courses import load
+from handgrad.check.reading.names import Wanted, archive_suffix, is_hidden
 from handgrad.check.reading.tree import choose, from_folder
 from handgrad.errors import BatchError, SubmissionError
 
@@ -47,7 +47,7 @@ class Submission:
         return place, self.name if self.files else self.path.name
 
 
-def submissions(folder: Path, wanted: Wanted = FUNCTIONS) -> list[Submission]:
+def submissions(folder: Path, wanted: Wanted | None = None) -> list[Submission]:
     """Find the submissions of a folder.
 
     Each subfolder is one, each archive, each notebook and each Python file; but files whose names
@@ -58,9 +58,11 @@ def submissions(folder: Path, wanted: Wanted = FUNCTIONS) -> list[Submission]:
     BatchError
         Where it is itself a submission, or holds none.
     """
-    if (folder / "layers.py").exists():
+    wanted = wanted or load().wanted
+    if (folder / f"{wanted.first}.py").exists():
         raise BatchError(
-            f"{folder} is one submission (it has a layers.py); for a batch, name the folder above"
+            f"{folder} is one submission (it has a {wanted.first}.py); for a batch, name the "
+            "folder above"
         )
     found: list[Submission] = []
     files: list[Path] = []
@@ -76,7 +78,7 @@ def submissions(folder: Path, wanted: Wanted = FUNCTIONS) -> list[Submission]:
         elif entry.suffix in (".gz", ".bz2", ".xz", ".7z", ".rar"):
             said = "cannot be opened here, only .zip and .tar.gz can; unpack it first"
             found.append(Submission(entry.name, entry, said))
-    found += _by_owner(files)
+    found += _by_owner(files, wanted)
     if not found:
         raise BatchError(
             f"{folder} holds no submissions: no subfolder, Python file, notebook or archive"
@@ -84,11 +86,11 @@ def submissions(folder: Path, wanted: Wanted = FUNCTIONS) -> list[Submission]:
     return sorted(found, key=lambda submission: submission.name)
 
 
-def _by_owner(files: list[Path]) -> list[Submission]:
+def _by_owner(files: list[Path], wanted: Wanted) -> list[Submission]:
     """Put the modules of one person together: 'smith_12_34_layers.py', 'smith_12_35_optim.py'."""
     owners: dict[str, list[tuple[str, Path]]] = {}
     for file in files:
-        what = named(file.stem)
+        what = wanted.named(file.stem)
         owner = what.owner if what is not None and what.owner else file.name
         owners.setdefault(owner, []).append((what.unit if what is not None else "", file))
     found = []

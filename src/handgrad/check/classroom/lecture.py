@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from handgrad.check.classroom.misconceptions import NO_MISTAKES, UNKNOWN, Misconception
 from handgrad.check.conventions import parse
+from handgrad.check.courses import Course, load
 from handgrad.check.formats.html import rendered
-from handgrad.check.mistakes import all_mistakes
 from handgrad.check.records import CaseResult
 from handgrad.check.reference import reference
 from handgrad.check.words import place
@@ -29,7 +29,9 @@ class Topic:
     code: str  # and in code
 
 
-def page(found: Sequence[Misconception], class_size: int, title: str = "") -> str:
+def page(
+    found: Sequence[Misconception], class_size: int, title: str = "", course: Course | None = None
+) -> str:
     """Give the page as one HTML file that asks for nothing else.
 
     Parameters
@@ -40,17 +42,19 @@ def page(found: Sequence[Misconception], class_size: int, title: str = "") -> st
         How many submissions there are.
     title : str, optional
         The rubric's.
+    course : Course, optional
+        From whose known mistakes the examples are; None for the assignment.
     """
     mistakes = [item for item in found if item.cause not in (*NO_MISTAKES, UNKNOWN)]
     several = [item for item in mistakes if item.students >= _SEVERAL]
-    topics = [_topic(item) for item in several[:_SHOWN] if item.findings]
+    topics = [_topic(item, course or load()) for item in several[:_SHOWN] if item.findings]
     return rendered(
         "lecture.html.j2", title=title, size=class_size, topics=topics, all=found,
         several=_SEVERAL,
     )  # fmt: skip
 
 
-def _topic(item: Misconception) -> Topic:
+def _topic(item: Misconception, course: Course) -> Topic:
     heads = [finding.case for finding in item.findings]
     functions = Counter(case.function for case in heads)
     listed = sorted(functions.items(), key=lambda pair: (-pair[1], pair[0]))
@@ -58,7 +62,7 @@ def _topic(item: Misconception) -> Topic:
     # The first of the function where it is made most, with two numbers to show where there are any.
     of_most = [case for case in heads if case.function == most]
     example = next((c for c in of_most if c.seen.received is not None), of_most[0])
-    known, code = _known(item.cause, most)
+    known, code = _known(item.cause, most, course)
     said = ", ".join(f"{name} ({count})" for name, count in listed)
     return Topic(item, said, example, _seen(example), known, code)
 
@@ -78,11 +82,12 @@ def _seen(case: CaseResult) -> str:
     return f"{seen.output}: {text}" if seen.output else text
 
 
-def _known(cause: str, function: str) -> tuple[str, str]:
+def _known(cause: str, function: str, course: Course) -> tuple[str, str]:
     """Give a mistake of the table that has this cause in this function, in words and in code."""
-    sources = reference(parse("handgrad")).sources
-    for mistake in all_mistakes():
-        if mistake.causes[0] == cause and function in mistake.touches(sources):
+    sources = reference(parse("", course.place)).sources
+    names = {function.partition(".")[0], *course.aliases.get(function, ())}
+    for mistake in course.mistakes:
+        if mistake.causes[0] == cause and names & mistake.touches(sources):
             code = "\n...\n".join(text.strip("\n") for text in mistake.new)
             return mistake.what, code.replace("EACH", mistake.each[0])
     return "", ""

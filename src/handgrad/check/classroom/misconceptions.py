@@ -73,8 +73,8 @@ def of_class(
             points[cause] += lost
     found = [
         Misconception(
-            cause, _title(cause), students[cause], count[cause], round(points[cause], 2),
-            tuple(where.get(cause, ())),
+            cause, _title(cause, where.get(cause, ())), students[cause], count[cause],
+            round(points[cause], 2), tuple(where.get(cause, ())),
         )
         for cause in {**students, **points}
     ]  # fmt: skip
@@ -98,8 +98,9 @@ def cause_of(finding: Finding) -> str:
     return finding.case.diagnosis or UNKNOWN
 
 
-def _title(cause: str) -> str:
-    return _TITLES.get(cause) or CAUSES[cause]
+def _title(cause: str, found: Sequence[Finding]) -> str:
+    """Its sentence, which a course's own cause brings along."""
+    return _TITLES.get(cause) or next((f.case.cause for f in found), "") or CAUSES[cause]
 
 
 def _of_one(report: CheckReport | None) -> Counter[str]:

@@ -216,8 +216,11 @@ def _explanation(case: CaseResult, found: Iterable[Finding]) -> Finding | None:
 
     candidates = [*of(case.function, known=case.diagnosis not in _SAYS_LITTLE)]
     if case.group not in _INDEPENDENT:
-        if case.function.endswith("_backward"):
-            candidates += of(case.function.replace("_backward", "_forward"), known=False)
+        before, backward, _ = case.function.partition("backward")
+        if backward:
+            candidates += of(f"{before}forward", known=False)
+            candidates += of(case.function.replace("backward", "forward"), known=False)
+            candidates += of(before.rstrip("_."), known=False)  # as relu of relu_backward
         candidates += of(case.function.removeprefix("spatial_"), known=True)
         if case.function.startswith("spatial_"):
             candidates += of("batchnorm_forward", known=False)

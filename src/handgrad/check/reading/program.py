@@ -4,13 +4,13 @@ import ast
 import hashlib
 import importlib.util
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from handgrad.check.reading.cells import Cell, Document, notebook, script
 from handgrad.check.reading.definitions import Selection, select
 from handgrad.check.reading.magics import NOT_PARSED, parsed
-from handgrad.check.reading.names import unit_of_module
+from handgrad.check.reading.names import Wanted
 from handgrad.errors import SubmissionError
 
 # Their 'torch.optim' and 'sklearn.svm' are no modules of a course.
@@ -20,7 +20,6 @@ _LIBRARIES = frozenset({
     "torch", "torchvision",
 })  # fmt: skip
 _MAX_CODE = 2 * 2**20  # of what is parsed in this process
-Wanted = Mapping[str, Collection[str]]  # a module of the course to what it holds
 
 
 @dataclass(frozen=True)
@@ -36,17 +35,20 @@ class Program:
     document : Document, optional
         The cells of a notebook, or of a script made from one; None for a plain module.
     sha256 : str
+    wanted : Wanted
+        The modules of the course.
     """
 
     name: str
     selection: Selection
     document: Document | None
     sha256: str
+    wanted: Wanted
 
-    def units(self, wanted: Wanted) -> list[str]:
+    def units(self) -> list[str]:
         """The modules of the course of which it defines something."""
         defined = self.selection.defined
-        return [unit for unit, names in wanted.items() if not defined.isdisjoint(names)]
+        return [unit for unit, names in self.wanted.items() if not defined.isdisjoint(names)]
 
     def imported(self) -> list[str]:
         """The modules of the course that it imports, as it names them; no library's."""
@@ -57,7 +59,7 @@ class Program:
             elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
                 found[node.module] = None
         own = [name for name in found if name.partition(".")[0] not in _LIBRARIES]
-        return [name for name in own if unit_of_module(name) is not None]
+        return [name for name in own if self.wanted.unit_of_module(name) is not None]
 
     def _nodes(self) -> Iterator[ast.AST]:
         for cell in self.document.cells if self.document is not None else ():
@@ -140,8 +142,8 @@ def read_program(content: bytes, name: str, wanted: Wanted, *, everything: bool 
     content : bytes
     name : str
         The file's name; its suffix says which it is.
-    wanted : mapping
-        A module of the course to the names of what it holds.
+    wanted : Wanted
+        The modules of the course.
     everything : bool, default False
         Whether all definitions of a notebook are taken: other modules may import them.
 
@@ -151,7 +153,7 @@ def read_program(content: bytes, name: str, wanted: Wanted, *, everything: bool 
         For what is no notebook.
     """
     document: Document | None = None
-    plain = Program(name, Selection((), ()), None, hashlib.sha256(content).hexdigest())
+    plain = Program(name, Selection((), ()), None, hashlib.sha256(content).hexdigest(), wanted)
     if name.lower().endswith(".ipynb"):
         document = notebook(content, name)
         cells = document.cells
@@ -166,8 +168,7 @@ def read_program(content: bytes, name: str, wanted: Wanted, *, everything: bool 
         if document is None:
             return plain
         raise SubmissionError(f"{name}: more than {_MAX_CODE // 2**20} MiB of code")
-    names = frozenset[str]().union(*wanted.values())
-    selection = select(cells, None if everything else names, runs_all=document is None)
+    selection = select(cells, None if everything else wanted.names, runs_all=document is None)
     if document is None and selection.broken:
         return replace(plain, selection=selection)
-    return Program(name, selection, document, selection.sha256)
+    return Program(name, selection, document, selection.sha256, wanted)

@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from handgrad.check.reading.archives import unpack
-from handgrad.check.reading.names import UNITS, archive_suffix, is_hidden, named
-from handgrad.check.reading.program import Wanted, read_program
+from handgrad.check.reading.names import Wanted, archive_suffix, is_hidden
+from handgrad.check.reading.program import read_program
 from handgrad.errors import SubmissionError
 
 _DEPTH = 3  # how far down a submission may lie
@@ -72,14 +72,14 @@ class Tree:
         decorated: dict[str, list[str]] = {}
         for path in self.inside(folder):
             stem = PurePosixPath(path).stem
-            what = named(stem)
+            what = wanted.named(stem)
             if what is not None:
                 where = plain if what.plain else decorated
                 # 'conv_layers.py' counts only where there is no 'layers.py'.
                 at = 0 if stem == what.unit else len(where.get(what.unit, ()))
                 where.setdefault(what.unit, []).insert(at, path)
         chosen = {}
-        for unit in UNITS:
+        for unit in wanted:
             files = plain.get(unit, [])[:1] or [
                 path for path in decorated.get(unit, ()) if unit in self._defines(path, wanted)
             ]
@@ -91,7 +91,7 @@ class Tree:
         return chosen
 
     def _defines(self, path: str, wanted: Wanted) -> list[str]:
-        return read_program(self.read(path), PurePosixPath(path).name, wanted).units(wanted)
+        return read_program(self.read(path), PurePosixPath(path).name, wanted).units()
 
 
 def from_folder(place: Path, shown: str) -> Tree:
@@ -143,9 +143,9 @@ class Choice:
 def choose(tree: Tree, wanted: Wanted) -> Choice:
     """Choose the submission in a tree.
 
-    The highest folder with a layers.py; else the one notebook that defines functions of the
-    course; else the highest folder with another module of it; else the one file that defines such
-    functions; else the one archive.
+    The highest folder with a layers.py, or what the course's first module is called; else the one
+    notebook that defines functions of the course; else the highest folder with another module of
+    it; else the one file that defines such functions; else the one archive.
 
     Raises
     ------
@@ -154,12 +154,12 @@ def choose(tree: Tree, wanted: Wanted) -> Choice:
     """
     notebooks = [path for path in _near(tree) if path.endswith(".ipynb")]
     holding = _definers(tree, notebooks, wanted)
-    folder = _highest(tree, ("layers",), wanted)
+    folder = _highest(tree, (wanted.first,), wanted)
     if folder is not None:
         return Choice(folder=folder, beside=tuple(holding))
     if holding:
         return Choice(file=_only(tree, holding))
-    folder = _highest(tree, UNITS, wanted)
+    folder = _highest(tree, tuple(wanted), wanted)
     if folder is not None:
         return Choice(folder=folder)
     scripts = _definers(tree, [path for path in _near(tree) if path.endswith(".py")], wanted)
@@ -168,7 +168,7 @@ def choose(tree: Tree, wanted: Wanted) -> Choice:
         if files:
             return Choice(file=_only(tree, files))
     raise SubmissionError(
-        f"{tree.shown}: holds no layers.py, no other module of the course, and no notebook"
+        f"{tree.shown}: holds no {wanted.first}.py, no other module of the course, and no notebook"
     )
 
 
@@ -200,7 +200,7 @@ def _definers(tree: Tree, paths: list[str], wanted: Wanted) -> list[str]:
             program = read_program(tree.read(path), PurePosixPath(path).name, wanted)
         except SubmissionError:
             continue  # said where it is the only one, and is judged
-        if program.units(wanted):
+        if program.units():
             found.append(path)
     return found
 

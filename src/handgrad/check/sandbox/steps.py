@@ -10,7 +10,7 @@ import copy
 import hashlib
 import importlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -60,7 +60,7 @@ def _names(module: str) -> dict[str, Any]:
 class Context:
     """The submission's modules; each is imported before any function of it is called."""
 
-    def __init__(self, modules: dict[str, str], aliases: dict[str, list[str]]) -> None:
+    def __init__(self, modules: Mapping[str, str], aliases: Mapping[str, list[str]]) -> None:
         self.modules, self.aliases = modules, aliases
         self.loaded: dict[str, ModuleType | BaseException] = {}
 
@@ -113,7 +113,9 @@ class Context:
         """Call a function of the submission."""
         function = self.find(step["unit"], step["name"])
         result = function(*_values(step, env), **_keywords(step, env))
-        self._keep(step, env, _failures.constructed(function, result))
+        if not step.get("stateless"):
+            result = _failures.constructed(function, result)
+        self._keep(step, env, result)
 
     def do_method(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Call a method of an object of the submission's."""
@@ -157,6 +159,22 @@ class Context:
     def do_item(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Take an item out of a dict; None where it is absent."""
         env[step["save"]] = copy.deepcopy(env[step["on"]].get(step["key"]))
+
+    def do_let(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Make a value: a dict or list of others, a number, text."""
+        env[step["save"]] = _value(step["value"], env)
+
+    def do_set(self, step: dict[str, Any], env: dict[str, Any]) -> None:
+        """Set what a path of attributes and keys leads to."""
+        *above, (kind, last) = step["path"]
+        owner = env[step["on"]]
+        for how, name in above:
+            owner = getattr(owner, name) if how == "attribute" else owner[name]
+        value = _value(step["value"], env)
+        if kind == "attribute":
+            setattr(owner, last, value)
+        else:
+            owner[last] = value
 
     def do_seed(self, step: dict[str, Any], env: dict[str, Any]) -> None:
         """Seed NumPy's global generator."""

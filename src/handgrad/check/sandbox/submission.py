@@ -9,18 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
-from handgrad.check.reading.names import (
-    FUNCTIONS,
-    OTHER_NAMES,
-    UNITS,
-    archive_suffix,
-    named,
-)  # fmt: skip
-from handgrad.check.reading.program import Program, Wanted, read_program
+from handgrad.check.courses import load
+from handgrad.check.reading.names import Wanted, archive_suffix
+from handgrad.check.reading.program import Program, read_program
 from handgrad.check.reading.tree import Tree, choose, from_archive, from_folder
 from handgrad.errors import SubmissionError
-
-__all__ = ["UNITS", "Submission", "find_submission"]
 
 _MAX_FILES, _MAX_BYTES = 300, 8 * 2**20
 _MAX_FILE = 64 * 2**20  # of a notebook with its pictures, of an archive
@@ -55,6 +48,8 @@ class Submission:
         Of a notebook, a name to where it is defined: 'cell 7, line 3'.
     notes : tuple of str
         What was left out, or taken of several.
+    wanted : Wanted
+        The modules of the course.
     """
 
     file: str
@@ -67,11 +62,12 @@ class Submission:
     files: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    wanted: Wanted = field(default_factory=lambda: load().wanted)
 
     def owns(self, module: str) -> bool:
         """Whether a module is, or by its name should be, the submission's own and no package."""
         root = module.partition(".")[0]
-        names = {*UNITS, *(name for others in OTHER_NAMES.values() for name in others)}
+        names = {name for others in self.wanted.files.values() for name in others}
         names |= {name.partition(".")[0] for name in self.modules.values()}
         for _, *parts in (path.split("/") for path in self.sources):
             # below 'parent': its folder, what is in it
@@ -83,14 +79,14 @@ class Submission:
         return self.files.get(unit, f"{unit}.py")
 
 
-def find_submission(path: str | Path, wanted: Wanted = FUNCTIONS) -> Submission:
+def find_submission(path: str | Path, wanted: Wanted | None = None) -> Submission:
     """Find what a user means by a path: a file, a folder, an archive, or the name of a module.
 
     Parameters
     ----------
     path : str or Path
-    wanted : mapping
-        A module of the course to the names of what it holds.
+    wanted : Wanted, optional
+        The modules of the course; None for the assignment's.
 
     Raises
     ------
@@ -98,6 +94,7 @@ def find_submission(path: str | Path, wanted: Wanted = FUNCTIONS) -> Submission:
         When there is nothing of the kind, or it is too large to be one.
     """
     place, shown = Path(path), str(path)
+    wanted = wanted or load().wanted
     if place.is_dir():
         return _of_tree(from_folder(place, shown), wanted)
     if place.is_file():
@@ -116,7 +113,7 @@ def find_submission(path: str | Path, wanted: Wanted = FUNCTIONS) -> Submission:
         )
         return _file(tree, place.name, wanted)
     if re.fullmatch(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", shown):
-        return _module(shown)
+        return _module(shown, wanted)
     raise SubmissionError(f"{shown}: no such file, folder or module")
 
 
@@ -158,11 +155,11 @@ def _file(tree: Tree, path: str, wanted: Wanted) -> Submission:
     stem = PurePosixPath(own).stem
     sources = _read(tree, [path, *(p for p in tree.inside(above) if p != path)], keep=path)
     program = _program(tree, sources[path], path, wanted)
-    what = named(stem)
-    units = program.units(wanted)
+    what = wanted.named(stem)
+    units = program.units()
     if what is not None and what.unit not in units:
         units.append(what.unit)
-    if program.document is not None and program.selection.defined.isdisjoint(_names(wanted)):
+    if program.document is not None and program.selection.defined.isdisjoint(wanted.names):
         raise SubmissionError(f"{_shown(tree, path)}: {_nothing_in(program, wanted)}")
     # Under a name that Python can import: 'smith-4711.py' is one of many in a batch.
     name = stem if stem.isidentifier() else re.sub(r"\W", "_", f"_{stem}")
@@ -179,12 +176,13 @@ def _file(tree: Tree, path: str, wanted: Wanted) -> Submission:
     return Submission(
         file=tree.shown,
         sha256=program.sha256,
-        modules=dict.fromkeys(units or ["layers"], f"{package}{name}"),
+        modules=dict.fromkeys(units or [wanted.first], f"{package}{name}"),
         sources={f"{entries[0][1]}/{key}": text for key, text in sources.items()},
         path=entries,
         files=dict.fromkeys(units, own) if is_notebook else {},
         places=program.selection.places() if is_notebook else {},
-        notes=(*program.notes(), *program.only_in_text(_names(wanted))),
+        wanted=wanted,
+        notes=(*program.notes(), *program.only_in_text(wanted.names)),
     )
 
 
@@ -206,15 +204,11 @@ def _shown(tree: Tree, path: str) -> str:
     return tree.shown if single else f"{tree.shown}: {path}"
 
 
-def _names(wanted: Wanted) -> frozenset[str]:
-    return frozenset[str]().union(*wanted.values())
-
-
 def _nothing_in(program: Program, wanted: Wanted) -> str:
     """Why a notebook cannot be judged, and where its functions are instead."""
-    some = ", ".join(list(dict.fromkeys(sorted(next(iter(wanted.values()), ()))))[:2])
+    some = ", ".join(sorted(wanted[wanted.first])[:2])
     said = f"defines none of the functions that are judged ({some}, ...)"
-    elsewhere = program.only_in_text(_names(wanted))
+    elsewhere = program.only_in_text(wanted.names)
     imported = program.imported()
     if elsewhere:
         said += f"; {elsewhere[0]}"
@@ -235,7 +229,7 @@ def _folder(tree: Tree, root: str, wanted: Wanted) -> Submission:
     programs: dict[str, Program] = {}
     for unit, path in known.items():
         name = PurePosixPath(path).stem
-        what = named(name)
+        what = wanted.named(name)
         if what is not None and not what.plain:  # 'smith_layers-2.py': others import layers
             sources[f"{unit}.py"] = sources.pop(path.removeprefix(start))
             name = unit
@@ -261,6 +255,7 @@ def _folder(tree: Tree, root: str, wanted: Wanted) -> Submission:
         path=entries,
         whole=True,
         places=places,
+        wanted=wanted,
         notes=tuple(note for program in programs.values() for note in program.notes()),
     )
 
@@ -290,13 +285,13 @@ def _read(tree: Tree, paths: Iterable[str], keep: str | None = None) -> dict[str
                 break
             raise SubmissionError(
                 f"{tree.shown}: more than {_MAX_FILES} Python files or {_MAX_BYTES // 2**20} MiB; "
-                "name the folder that holds layers.py"
+                "name the folder that holds the course's modules"
             )
         sources[path] = text
     return sources
 
 
-def _module(name: str) -> Submission:
+def _module(name: str, wanted: Wanted) -> Submission:
     """Take an importable module: a package with the course's modules, or one of them."""
     ours = name.partition(".")[0] == "handgrad"
     try:
@@ -307,18 +302,18 @@ def _module(name: str) -> Submission:
         raise SubmissionError(f"{name}: no such file, folder or module")
     last = name.rpartition(".")[2]
     places = list(spec.submodule_search_locations or [])
-    if places and last not in UNITS:
-        files = {unit: Path(places[0]) / f"{unit}.py" for unit in UNITS}
+    if places and last not in wanted:
+        files = {unit: Path(places[0]) / f"{unit}.py" for unit in wanted}
         files = {
             unit: file if file.is_file() else Path(places[0]) / unit / "__init__.py"
             for unit, file in files.items()
         }
         known = {unit: file for unit, file in files.items() if file.is_file()}
-        modules = {unit: f"{name}.{unit}" for unit in known} or {"layers": name}
+        modules = {unit: f"{name}.{unit}" for unit in known} or {wanted.first: name}
         judged = sorted(known.values()) or [Path(str(spec.origin))]
         whole = bool(known)
     else:
-        modules = {last if last in UNITS else "layers": name}
+        modules = {last if last in wanted else wanted.first: name}
         judged, whole = [Path(str(spec.origin))], False
         if places:  # a package that is one unit, as handgrad.layers
             judged = sorted(Path(places[0]).glob("*.py"))
@@ -334,4 +329,5 @@ def _module(name: str) -> Submission:
         path=tuple((False, str(Path(entry).resolve())) for entry in sys.path),
         whole=whole,
         trusted=ours,
+        wanted=wanted,
     )

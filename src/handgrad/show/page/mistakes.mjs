@@ -1,8 +1,9 @@
 /**
  * Mistakes of `handgrad check`'s tables, planted in the page's own arithmetic.
  *
- * Their names are those of the tables (`handgrad/check/mistakes/*.toml`): "relu-no-mask". What each
- * is in words, and what check says to it, comes from there and is embedded by name. A mistake is
+ * Their names are those of the tables (`handgrad/check/courses/assignment/mistakes/*.toml`):
+ * "relu-no-mask". What each is in words, and what check says to it, comes from there and is embedded
+ * by name. A mistake is
  *
  *   {kind: "ReLU", pass: "backward", plant}   of a layer: plant(its operations) gives the wrong ones
  *   {loss: "softmax", pass: "gradient", plant}   of a loss, likewise

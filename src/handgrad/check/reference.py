@@ -1,6 +1,6 @@
 """One right submission, and what it answers: as it is, under a convention, with a mistake in it.
 
-``submission/`` holds it as a student would write it, without a line of handgrad. What a case asks
+A course holds it as a student would write it, without a line of handgrad. What a case asks
 is asked of it in this process, in float64: its answers are the right ones, and with a known mistake
 planted in it (``handgrad.check.mistakes``) they are what that mistake gives.
 """
@@ -8,11 +8,9 @@ planted in it (``handgrad.check.mistakes``) they are what that mistake gives.
 import builtins
 import copy
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, cached_property, lru_cache
-from importlib.resources import files
 from types import CodeType, ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -20,10 +18,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from handgrad.check.case import Step, Variant, called
-from handgrad.check.conventions import ALIASES, Convention
-from handgrad.check.mistakes import Mistake, all_mistakes, calls, patched
+from handgrad.check.conventions import Convention
+from handgrad.check.mistakes import Mistake, calls, patched
 from handgrad.check.sandbox.steps import Context
-from handgrad.check.sandbox.submission import UNITS
 
 Values = Mapping[str, Any]
 
@@ -74,20 +71,21 @@ class Reference:
         return [
             mistake
             for mistake, touched in self._known
-            if touched & reached
-            and not (mistake.unless and getattr(self.convention, mistake.unless))
+            if touched & reached and mistake.unless not in self.convention.flags
         ]
 
     @cached_property
     def _known(self) -> list[tuple[Mistake, set[str]]]:
-        return [(mistake, mistake.touches(self.sources)) for mistake in all_mistakes()]
+        mistakes = self.convention.course.mistakes
+        return [(mistake, mistake.touches(self.sources)) for mistake in mistakes]
 
     def _reached(self, names: set[str]) -> set[str]:
-        """These functions, and those of the layers that they call."""
+        """These functions, by any of their names, and those of their module that they call."""
+        aliases = self.convention.course.aliases
+        names = {other for name in names for other in aliases.get(name, (name,))}
+        called_by = [calls(source) for source in self.sources.values()]
         while True:
-            more = {
-                other for name in names for other in calls(self.sources["layers"]).get(name, ())
-            }
+            more = {o for name in names for found in called_by for o in found.get(name, ())}
             if more <= names:
                 return names
             names = names | more
@@ -109,9 +107,16 @@ class Reference:
             _, values = self.context(sources).carry_out(given)
         return values
 
+    def error(self, variant: Variant) -> str:
+        """What ends a variant's steps before their end: '' where nothing does."""
+        given = {"inputs": widened(variant.inputs), "steps": list(variant.steps), "returns": ()}
+        with _own_random_numbers():
+            error, _ = self.context().carry_out(given)
+        return f"{error['doing']} raised {error['type']}: {error['text']}" if error else ""
+
     def context(self, sources: Mapping[str, str] = {}) -> Context:
         """Load the submission afresh, some of its sources replaced, for steps to be run on."""
-        context = Context({}, ALIASES)
+        context = Context({}, self.convention.course.aliases)
         context.loaded.update(_load({**self.sources, **sources}))
         return context
 
@@ -138,22 +143,20 @@ def widened(value: Any) -> Any:
 @cache
 def _held_to(convention: Convention) -> dict[str, str]:
     """The sources by unit, changed as the convention asks."""
-    folder = files(__name__)
-    sources = {
-        unit: (folder / "submission" / f"{unit}.py.txt").read_text(encoding="utf-8")
-        for unit in UNITS
-    }
-    changes = tomllib.loads((folder / "conventions.toml").read_text(encoding="utf-8"))
-    for name, change in changes.items():
-        if getattr(convention, name):
-            sources["layers"] = patched(sources["layers"], change["old"], change["new"])
+    sources = dict(convention.course.sources)
+    for flag, patch in convention.course.patches.items():
+        if flag in convention.flags and patch.unit in sources:
+            sources[patch.unit] = patched(sources[patch.unit], patch.old, patch.new)
     return sources
 
 
 @lru_cache(maxsize=1024)
 def _compiled(unit: str, source: str) -> list[CodeType]:
     """Compile a source by its functions: one with a mistake in it differs in one or two."""
-    return [_piece(unit, piece) for piece in re.split(r"\n(?=(?:def|class) )", source)]
+    try:
+        return [_piece(unit, piece) for piece in re.split(r"\n(?=(?:def|class) )", source)]
+    except SyntaxError:  # a decorator stands alone
+        return [_piece(unit, source)]
 
 
 @lru_cache(maxsize=4096)

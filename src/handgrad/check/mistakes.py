@@ -9,16 +9,26 @@ causes : keys of CAUSES that are true of it; the first is the one stated
 also : causes that are true of its consequences, and do not name it
 old, new : a text that occurs once in the module and what stands there instead, or lists of them
 each : values that stand for EACH in ``new``: one mistake that is made in several ways
-convention : under which the tests plant it (the text is in no other reference); default handgrad
-unless : a field of Convention; where that holds, this is no mistake
+convention : under which the tests plant it (the text is in no other reference); default ''
+unless : a flag of the course; where that holds, this is no mistake
 """
 
 import ast
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, lru_cache
-from importlib.resources import files
+from functools import lru_cache
+from pathlib import Path
+
+from handgrad.check.tables import Table, named_files, read_table
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What a flag of a course changes in one module of its reference."""
+
+    unit: str
+    old: tuple[str, ...]
+    new: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -34,7 +44,7 @@ class Mistake:
     new: tuple[str, ...]
     also: tuple[str, ...] = ()
     each: tuple[str, ...] = ("",)
-    convention: str = "handgrad"
+    convention: str = ""
     unless: str = ""
 
     def planted(self, sources: Mapping[str, str]) -> Iterator[dict[str, str]]:
@@ -42,7 +52,7 @@ class Mistake:
 
         There is none where the text to patch is not there: another convention's reference.
         """
-        source = sources[self.unit]
+        source = sources.get(self.unit, "")
         if all(text in source for text in self.old):
             for value in self.each:
                 new = [text.replace("EACH", value) for text in self.new]
@@ -50,7 +60,7 @@ class Mistake:
 
     def touches(self, sources: Mapping[str, str]) -> set[str]:
         """The functions and classes of its module in which the patched texts are."""
-        source = sources[self.unit]
+        source = sources.get(self.unit, "")
         found = set()
         for text in self.old:
             start = source.find(text)
@@ -64,18 +74,23 @@ class Mistake:
 
 
 def patched(source: str, old: Sequence[str], new: Sequence[str]) -> str:
-    """Replace texts that occur exactly once each.
+    """Replace texts that occur exactly once each, all at once: two may change places.
 
     Raises
     ------
     ValueError
         For a text that occurs never, or more than once.
     """
+    found = []
     for before, after in zip(old, new, strict=True):
         if source.count(before) != 1:
             raise ValueError(f"the text occurs {source.count(before)} times, not once: {before!r}")
-        source = source.replace(before, after)
-    return source
+        found.append((source.index(before), before, after))
+    done = ""
+    for start, before, after in sorted(found, reverse=True):
+        done = after + source[start + len(before) :] + done
+        source = source[:start]
+    return source + done
 
 
 @lru_cache(maxsize=64)
@@ -99,27 +114,30 @@ def calls(source: str) -> dict[str, set[str]]:
     return found
 
 
-@cache
-def all_mistakes() -> tuple[Mistake, ...]:
-    """Read the whole table, in its files' order and, within one, in that of its lines."""
-    found = []
-    for file in sorted(files(__name__).iterdir(), key=lambda file: file.name):
-        if file.name.endswith(".toml"):
-            group = file.name.removesuffix(".toml")
-            for unit, entries in tomllib.loads(file.read_text(encoding="utf-8")).items():
-                found += [_read(name, group, unit, entry) for name, entry in entries.items()]
+def read_mistakes(folder: Path, shown: str) -> tuple[Mistake, ...]:
+    """Read a course's table, in its files' order and, within one, in that of its lines.
+
+    Raises
+    ------
+    CourseError
+        For an entry that is none; the message names the file and the key.
+    """
+    found: list[Mistake] = []
+    for group, file in named_files(folder / "mistakes"):
+        table = read_table(file, f"{shown}/mistakes/{file.name}")
+        for unit in table.record:
+            found += [_read(name, group, unit, at) for name, at in table.each(unit)]
     return tuple(found)
 
 
-def _read(name: str, group: str, unit: str, entry: Mapping[str, str | list[str]]) -> Mistake:
-    def several(key: str) -> tuple[str, ...]:
-        value = entry.get(key, [])
-        return (value,) if isinstance(value, str) else tuple(value)
-
-    def one(key: str, default: str = "") -> str:
-        return str(entry.get(key, default))
-
+def _read(name: str, group: str, unit: str, table: Table) -> Mistake:
+    table.only("what", "causes", "also", "old", "new", "each", "convention", "unless")
+    causes, old, new = (table.texts(key) for key in ("causes", "old", "new"))
+    if not causes:
+        table.fail("causes", "is missing; it must name what is said of the mistake")
+    if not old or len(old) != len(new):
+        table.fail("old", "old and new must be texts of the same number")
     return Mistake(
-        name, group, unit, one("what"), several("causes"), several("old"), several("new"),
-        several("also"), several("each") or ("",), one("convention", "handgrad"), one("unless"),
+        name, group, unit, table.text("what"), causes, old, new, table.texts("also"),
+        table.texts("each") or ("",), table.text("convention", ""), table.text("unless", ""),
     )  # fmt: skip
