@@ -399,6 +399,6 @@ def test_missing_libraries_are_named(monkeypatch):
 
 
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "build_own", lambda record, source, walk: "<!doctype html>")
+    monkeypatch.setattr(report, "build_own", lambda record, source: "<!doctype html>")
     with pytest.raises(ReportError, match=r"cannot write .*nowhere/x.html \(No such file"):
         report.write_own(a_record(), tmp_path / "nowhere/x.html")

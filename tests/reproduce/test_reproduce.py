@@ -142,6 +142,10 @@ def test_it_ends_with_the_report_and_the_records_alone_give_it_again(reference, 
         pytest.importorskip(library)
     page = (reference / "out/report.html").read_bytes()
     assert "All of it on one page: out/report.html" in (reference / "stdout").read_text()
+    for name in SEARCHED:
+        shown = f"runs/{name}/seed-0/show.html"
+        assert f'<a href="{shown}">' in page.decode()
+        assert b"../../../report.html" in (reference / "out" / shown).read_bytes()
     records = tmp_path / "elsewhere"
     names = ["results.json", *(reference / "out").rglob("seed-*/*.json*")]
     for name in names:

@@ -1,11 +1,9 @@
 """Records in, one HTML file out, of a results folder or of one training; computes no metric."""
 
 import importlib.util
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from handgrad.errors import ReportError
 from handgrad.files import write_atomically
@@ -29,19 +27,13 @@ def missing_libraries(needed: Sequence[str] | None = None) -> str | None:
 
 
 SHOW = "show.html"
-"""The page of `handgrad show` beside a model; a report links to those that are there."""
+"""The page of `handgrad show` beside a model, to which the report in its folder links."""
 
 
-def build(folder: Path, at: Path | None = None) -> str:
+def build(folder: Path) -> str:
     """Return the page of a folder of `handgrad reproduce`, or of `handgrad train`.
 
-    The same folder gives the same text.
-
-    Parameters
-    ----------
-    folder : Path
-    at : Path, optional
-        The folder that the page will lie in, from which it links to others; default ``folder``.
+    The same records give the same text.
 
     Raises
     ------
@@ -53,8 +45,7 @@ def build(folder: Path, at: Path | None = None) -> str:
     if not (folder / "results.json").is_file() and (folder / "record.json").is_file():
         from handgrad.training_record import TrainingRecord
 
-        record = TrainingRecord.read(folder / "record.json")
-        return build_own(record, walk=link(folder / SHOW, at or folder))
+        return build_own(TrainingRecord.read(folder / "record.json"))
     _require(_NEEDED)
     if not (folder / "results.json").is_file():
         raise ReportError(
@@ -63,35 +54,18 @@ def build(folder: Path, at: Path | None = None) -> str:
         )
     from handgrad.report.page import render  # the libraries are there
 
-    return render(folder, at or folder)
-
-
-def link(page: Path, at: Path) -> str | None:
-    """Give the address of a page as seen from a folder; None where there is no such page."""
-    if not page.is_file():
-        return None
-    return quote(Path(os.path.relpath(page, at)).as_posix())
+    return render(folder)
 
 
 def write(folder: Path, output: Path | None = None) -> Path:
     """Write the page of a folder, by default to its report.html; return where."""
     path = output or folder / "report.html"
-    _write(path, build(folder, path.parent))
+    _write(path, build(folder))
     return path
 
 
-def build_own(
-    record: "TrainingRecord", source: str = "record.json", walk: str | None = None
-) -> str:
-    """Return the page of one training.
-
-    Parameters
-    ----------
-    record : TrainingRecord
-    source : str
-        The name of the record's file.
-    walk : str, optional
-        The address of the net's page of `handgrad show`.
+def build_own(record: "TrainingRecord", source: str = "record.json") -> str:
+    """Return the page of one training; ``source`` is the name of the record's file.
 
     Raises
     ------
@@ -101,15 +75,12 @@ def build_own(
     _require(_OWN_NEEDED)
     from handgrad.report.own_page import render  # the libraries are there
 
-    return render(record, source, walk)
+    return render(record, source)
 
 
 def write_own(record: "TrainingRecord", path: Path, source: str = "record.json") -> None:
-    """Write the page of one training, linked to the net's page where that lies beside it.
-
-    ReportError as `build_own`, or where it cannot be written.
-    """
-    _write(path, build_own(record, source, link(path.with_name(SHOW), path.parent)))
+    """Write the page of one training; ReportError as `build_own`, or where it cannot be written."""
+    _write(path, build_own(record, source))
 
 
 def _require(libraries: Sequence[str]) -> None:
