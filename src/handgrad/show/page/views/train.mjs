@@ -9,6 +9,7 @@ import { shortNames } from "handgrad-page/views/row";
 import { count, fill, make, number, percent } from "handgrad-page/views/text";
 
 const SLICE = 14; // milliseconds of steps between two paintings
+const PLANE_REST = 120; // milliseconds between two planes while training goes on
 const RULE_NAMES = {
   sgd: "SGD", sgd_momentum: "SGD with momentum", nesterov: "Nesterov", rmsprop: "RMSprop", adam: "Adam", adamw: "AdamW",
 };
@@ -26,6 +27,7 @@ export class TrainView {
     Object.assign(this, { element, session, palette, announce, write });
     this.run = null;
     this.going = 0;
+    this.planeAt = 0;
   }
 
   /** Make the controls for another network. */
@@ -230,8 +232,8 @@ export class TrainView {
     this.curveText.textContent = losses.length ? "Each step’s loss, and thick their running mean."
       : "Make a step, and the curve begins.";
     this._paintWeights();
+    if (!moving || performance.now() - this.planeAt > PLANE_REST) this._paintPlane();
     if (moving) return;
-    this._paintPlane();
     this._paintSizes();
     this._paintFacts();
   }
@@ -260,6 +262,7 @@ export class TrainView {
   }
 
   _paintPlane() {
+    this.planeAt = performance.now();
     this.plane?.paint(this.run?.network ?? this._base().network, this.session.raw());
   }
 
