@@ -134,6 +134,35 @@ def test_a_file_that_is_not_text_and_one_that_is_not_there(tmp_path: Path) -> No
         load(str(folder))
 
 
+SEVERE = '[[severity]]\nof = ["double"]\ncases = ["value"]\nlevel = "LEVEL"\nbecause = "a text"\n'
+
+
+def test_severities_are_the_course_s_own_the_usual_ones_or_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path / "twice")
+    file = folder / "severities.toml"
+
+    def levels() -> dict[str, str]:
+        held = parse("", str(folder))
+        cases = [c for c in all_cases(Setting(held, 0)) if c.function == "double"]
+        return {case.name: held.course.severity_of(case).level for case in cases}
+
+    usual = {
+        "value": "wrong", "float32 stays float32": "beyond", "modifies no argument": "fragile",
+        "two calls in turn": "wrong",
+    }  # fmt: skip
+    assert levels() == usual
+    file.write_text(SEVERE.replace("LEVEL", "fragile"))
+    assert levels() == {**usual, "value": "fragile"}
+    file.write_text(SEVERE.replace("LEVEL", "grave"))
+    with pytest.raises(
+        CourseError, match=r"severities\.toml: severity\[1\]\.level: must be one of"
+    ):
+        levels()
+    file.write_text(2 * SEVERE.replace("LEVEL", "wrong"))
+    with pytest.raises(CourseError, match="2 entries for double: value, not one"):
+        levels()
+
+
 def test_the_command_says_it_in_one_line_and_exits_with_2(tmp_path: Path) -> None:
     folder = write(tmp_path / "twice")
     (folder / "course.toml").write_text('titel = "x"\n')

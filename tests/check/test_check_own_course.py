@@ -38,7 +38,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_page_holds_the_files_that_its_list_names(place: Path) -> None:
     names = {str(file.relative_to(place)) for file in place.rglob("*") if file.is_file()}
     assert {"warmup/course.toml", "warmup/reference/warmup.py", "homework.py"} <= names
-    assert len(names) == 9
+    assert len(names) == 10
     assert len(commands(PAGE.read_text())) == len(CODES)
 
 

@@ -92,10 +92,15 @@ class _Builder:
         own = function.name.partition(".")[0]
         if own not in self.units:
             function.at.fail("steps", f"the reference defines no {own}")
-        return Case(
+        case = Case(
             function.topic, function.name, name, variants, asking.read, self.units[own],
             optional=asking.optional, counts_alone=counts_alone,
         )  # fmt: skip
+        try:
+            self.setting.convention.course.severity_of(case)
+        except LookupError as error:
+            function.at.fail("case", str(error))
+        return case
 
     def _prove(self, name: str, variant: Variant) -> None:
         """The reference must answer all that is asked of it."""
