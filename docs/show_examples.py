@@ -53,17 +53,17 @@ def rings() -> str:
     inputs = Preprocessor.fit(table, summarise(table, ("ring",)))
     network = Network([Dense(8), ReLU(), Dense(2)], (2,), dtype="float32", rng=rng)
     labels = np.array(["inner", "outer"], object)
-    source = Source(network, inputs, labels, ("ring",), about={"data": "two rings"})
-    _train(network, inputs.transform(table), ring)
+    source = Source(network, inputs, labels, ("ring",), about={"data": "points"})
+    _train(network, inputs.transform(table), ring, epochs=100)
     examples = Examples(table, ring, [f"point {row}" for row in range(400)])
     return show.build(source, Data(examples, examples, examples, "two rings"), name="rings")
 
 
-def _train(network: Network, X, y) -> None:
+def _train(network: Network, X, y, epochs=8) -> None:
     data = {"X_train": X, "y_train": y, "X_val": X[:50], "y_val": y[:50]}
     rule, settings = "adam", {"learning_rate": 3e-3}
     Solver(
-        network, data, rule, settings, num_epochs=8, batch_size=50, verbose=False,
+        network, data, rule, settings, num_epochs=epochs, batch_size=50, verbose=False,
         rng=np.random.default_rng(0),
     ).train()  # fmt: skip
 

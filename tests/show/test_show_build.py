@@ -10,6 +10,7 @@ import zlib
 import numpy as np
 import pytest
 import shown_models
+from node import in_node, version
 from own_data_runs import flowers, pictures, prices, refused, run, write_csv
 
 from handgrad import show
@@ -22,7 +23,7 @@ from handgrad.network import Dense, Flatten, Network, ReLU
 from handgrad.show import model_file
 from handgrad.show.bundle import PAGE, modules
 from handgrad.show.examples import inputs_of, of_file, of_reproduction, scores_of
-from handgrad.tables import TargetCoder
+from handgrad.tables import Columns, TargetCoder
 
 
 def content_of(page):
@@ -213,6 +214,43 @@ def test_the_model_file_is_read_again_and_predicts_the_same(table, tmp_path):
         got = read.predict(of_file(source_of(read), rows).shown.raw)
         expected = network.predict(inputs_of(source, examples.raw))
         np.testing.assert_array_equal(got, expected)
+
+
+DOWNLOADS = """
+import { bytesOf, inflate, original, unpack } from "handgrad-page/content";
+import { modelFile } from "handgrad-page/model_file";
+import { Network } from "handgrad-page/network";
+"""
+
+
+@pytest.mark.skipif(version() < 18, reason="Node 18 is not installed")
+@pytest.mark.parametrize("name", ["table", "2.4", "5.4"])
+def test_what_the_page_downloads_predicts_as_its_model(name, table, tmp_path):
+    if name == "table":
+        path, data, model = table
+        network, examples = model.network, of_file(source_of(path), data).shown
+    else:
+        path, network = shown_models.reproduction(tmp_path, name)
+        data, examples = None, of_reproduction(source_of(path)).shown
+        examples = examples.take(np.arange(60))
+    found = re.findall(r'id="handgrad-(?:content|arrays)">(.*?)</script>', show.build(path, data))
+    body = (
+        "const content = JSON.parse(given[0]);"
+        "const arrays = unpack(content.arrays, await inflate(bytesOf(given[1])));"
+        "const network = new Network(content.network, arrays);"
+        "return Buffer.from(modelFile(network, original(content, arrays))).toString('base64');"
+    )
+    (tmp_path / "download.safetensors").write_bytes(
+        base64.b64decode(in_node(DOWNLOADS, body, found))
+    )
+    again = load(tmp_path / "download.safetensors")
+    raw = examples.raw
+    if name == "2.4":
+        raw = Columns({f"column {j}": column for j, column in enumerate(raw.T, 1)})
+    right = network.predict(inputs_of(source_of(path), examples.raw))
+    got = again.predict(raw)
+    expected = np.array(again.coder.classes)[right] if name == "table" else right
+    np.testing.assert_array_equal(got, expected)
 
 
 # -- the file -----------------------------------------------------------------------------------
