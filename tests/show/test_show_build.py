@@ -190,6 +190,8 @@ def test_an_estimator_and_a_network():
     network = Network([Dense(4), ReLU(), Dense(2)], (3,), loss="mse", rng=rng)
     content, arrays = content_of(show.build(network, name="a net"))
     assert (content["title"], content["outputs"]) == ("a net", ["output 1", "output 2"])
+    target = {"names": ["target 1", "target 2"], "mean": [0.0, 0.0], "scale": [1.0, 1.0]}
+    assert content["target"] == target
     assert arrays["W1"].dtype == np.float32
 
 

@@ -9,7 +9,8 @@ task : 'classify', 'multilabel' or 'regress'
 network : what `handgrad.network_spec.to_spec` gives
 penalised : list of str, the weights that ``reg`` is on
 outputs : list of str, the classes (of a binary loss both), labels or targets
-target : {"names", "mean", "scale"}: of a regression, a prediction is score * scale + mean
+target : {"names", "mean", "scale"}: of a regression, a prediction is score * scale + mean, a
+    number each a target; of other tasks both are empty
 inputs : what makes the network's inputs of raw values, as ``page/inputs.mjs`` takes it; its kind is
     image : channels, height, width, mean and deviation (levels 0 to 255, a number a channel), and
         drawn (whether it takes digits of 28 x 28 that can be drawn)
@@ -114,11 +115,7 @@ def content_of(source: Source, data: Data | None, name: str, report: str | None)
             "network": to_spec(network),
             "penalised": list(network.penalised),
             "outputs": describing.output_names(source),
-            "target": {
-                "names": list(describing.target_names(source)),
-                "mean": source.mean.tolist(),
-                "scale": source.scale.tolist(),
-            },
+            "target": describing.of_target(source),
             "inputs": describing.of_inputs(source.inputs, network, seen),
             **description,
             "mistakes": mistakes.said(),

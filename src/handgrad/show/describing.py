@@ -45,6 +45,21 @@ def target_names(source: Source) -> tuple[str, ...]:
     return ("class",)
 
 
+def of_target(source: Source) -> Description:
+    """Describe what is predicted: names, and of a regression what brings a score into its units."""
+    names = target_names(source)
+    mean, scale = scaling_of(source)
+    return {"names": list(names), "mean": mean.tolist(), "scale": scale.tolist()}
+
+
+def scaling_of(source: Source) -> tuple[Array, Array]:
+    """Give a regression's mean and scale, a number a target; both empty for another task."""
+    if source.task != "regress" or source.mean.size:
+        return source.mean, source.scale
+    count = source.network.output_shape[0]
+    return np.zeros(count), np.ones(count)
+
+
 def of_inputs(inputs: Inputs, network: Network, seen: Sequence[Array]) -> Description:
     """Describe what makes the network's inputs of raw values.
 

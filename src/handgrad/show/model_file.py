@@ -8,7 +8,7 @@ import numpy as np
 from handgrad.arrays import Array
 from handgrad.export.source import RowInputs, Source
 from handgrad.models import Model
-from handgrad.show.describing import output_names, target_names
+from handgrad.show.describing import output_names, scaling_of, target_names
 from handgrad.tables import Preprocessor, TargetCoder
 from handgrad.tables.encoders import NumberEncoder, Scale
 from handgrad.tables.values import label_text
@@ -96,8 +96,7 @@ def coder_of(source: Source) -> TargetCoder:
     names = target_names(source)
     none, one = np.zeros(len(names)), np.ones(len(names))
     if source.task == "regress":
-        mean, scale = (source.mean, source.scale) if source.mean.size else (none, one)
-        return TargetCoder("regress", names, (), False, mean, scale)
+        return TargetCoder("regress", names, (), False, *scaling_of(source))
     outputs = output_names(source)
     if source.task == "multilabel":
         return TargetCoder("multilabel", tuple(outputs), tuple(outputs), False, none, one)
