@@ -127,6 +127,13 @@ def _lines(text: str) -> str:
 # -- scripts made from notebooks ----------------------------------------------------------------
 
 
+def may_be_script(content: bytes) -> bool:
+    """Whether a file has, somewhere, what a script that was made from a notebook has."""
+    return any(
+        mark in content for mark in (b"# In[", b"%%", b"COMMAND --", b"get_ipython", b"jupytext")
+    )
+
+
 def script(text: str, name: str) -> Document | None:
     """Read a script that was made from a notebook, by its cells; None for a plain module.
 

@@ -117,7 +117,8 @@ def select(
     superseded = {
         name: program.places(name)
         for name in sorted({name for statement in taken for name in statement.binds})
-        if len(program.binding.get(name, ())) > len(program.counting(name))
+        if len({statement.text for statement in program.binding[name]}) > 1
+        and len(program.binding[name]) > len(program.counting(name))
     }
     return Selection(
         cells,

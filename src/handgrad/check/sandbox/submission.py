@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from handgrad.check.courses import load
+from handgrad.check.reading.cells import may_be_script
 from handgrad.check.reading.names import Wanted, archive_suffix
 from handgrad.check.reading.program import Program, read_program
 from handgrad.check.reading.tree import Tree, choose, from_archive, from_folder
@@ -234,9 +235,9 @@ def _folder(tree: Tree, root: str, wanted: Wanted) -> Submission:
             sources[f"{unit}.py"] = sources.pop(path.removeprefix(start))
             name = unit
         modules[unit] = name
-        program = _program(tree, read[path], path, wanted, everything=True)
-        if program.document is not None:
-            programs[unit] = program
+        if may_be_script(read[path]):
+            program = _program(tree, read[path], path, wanted, everything=True)
+            programs.update({unit: program} if program.document is not None else {})
     lines = [
         f"{hashlib.sha256(text).hexdigest()}  {key}\n" for key, text in sorted(sources.items())
     ]
