@@ -113,11 +113,11 @@ def test_what_replaces_itself_is_taken_with_what_it_replaced(kernel, capsys):
     )
     assert "1 function: 1 passed." in capsys.readouterr().out
     later = "class SVM(SVM):\n    def loss(self):\n        pass"
-    submission = submission_of(Kernel().run("class SVM:\n    pass", later).names)
+    submission = submission_of(Kernel().run("class SVM:\n    pass", later).names, load())
     (content,) = submission.sources.values()
     assert content.decode().count("['SVM']") == 2
     other = Kernel().run("class SVM:\n    pass", "class Sub(SVM):\n    pass", "SVM = Sub")
-    (content,) = submission_of(other.names).sources.values()
+    (content,) = submission_of(other.names, load()).sources.values()
     assert [content.decode().count(f"['{name}']") for name in ("SVM", "Sub")] == [2, 1]
 
 
