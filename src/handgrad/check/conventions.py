@@ -1,9 +1,8 @@
 """What a submission is held to: a course, and what of it ``--convention`` changes."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from handgrad.check.courses import ASSIGNMENT, Course, load, shipped
+from handgrad.check.courses import ASSIGNMENT, Course, load, presets
 from handgrad.errors import SubmissionError
 
 
@@ -83,24 +82,19 @@ def parse(text: str = "", course: str = "") -> Convention:
         For a course that cannot be read.
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
-    presets = _presets()
-    held = load(course or (presets.get(words[0], ASSIGNMENT) if words else ASSIGNMENT))
+    known = presets()
+    held = load(course or (known.get(words[0], ASSIGNMENT) if words else ASSIGNMENT))
     switches = words[1:] if words and words[0] == held.preset else words
     flags = held.flags
     for word in switches:
-        if word in presets:
+        if word in known:
             raise SubmissionError(f"the convention {word} is another course's than {held.preset}")
         if word not in held.switches:
-            known = ", ".join([*dict.fromkeys([held.preset, *presets]), *held.switches])
-            raise SubmissionError(f"there is no convention {word!r}; choose from {known}")
+            choices = ", ".join([*dict.fromkeys([held.preset, *known]), *held.switches])
+            raise SubmissionError(f"there is no convention {word!r}; choose from {choices}")
         flags = (flags | set(held.switches[word].on)) - set(held.switches[word].off)
     named = words if held.place == ASSIGNMENT else [held.preset, *switches]
     return Convention(held, ",".join(named) or held.preset, flags)
-
-
-def _presets() -> Mapping[str, str]:
-    """What conventions call the courses that ship."""
-    return {load(name).preset: name for name in shipped()}
 
 
 def other_course(cause: str | None, held: Convention) -> str:

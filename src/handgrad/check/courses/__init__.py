@@ -177,6 +177,13 @@ def shipped() -> list[str]:
     return [ASSIGNMENT, *(name for name in found if name != ASSIGNMENT)]
 
 
+@cache
+def presets() -> dict[str, str]:
+    """What ``--convention`` calls the courses that ship, and their names."""
+    tables = {name: read_table(_HERE / name / "course.toml", name) for name in shipped()}
+    return {table.text("preset", name): name for name, table in tables.items()}
+
+
 def load(place: str = ASSIGNMENT) -> Course:
     """Read a course; what has been read is kept until one of its files changes.
 
