@@ -9,7 +9,9 @@ from check_corpus.mutants import write_plain
 from handgrad.check import check_submission
 from handgrad.check.case import Setting, Want
 from handgrad.check.cases import all_cases
+from handgrad.check.cases.in_turn import IN_TURN, OTHER_TESTED, SOME_TESTED
 from handgrad.check.conventions import other_course, parse
+from handgrad.check.formats.findings import findings
 from handgrad.check.verdict.compare import compare
 from handgrad.check.verdict.diagnosis import CAUSES
 from handgrad.check.verdict.judge import causes_of
@@ -127,24 +129,25 @@ def failed(tmp_path: Path, text: str, topic: str, name: str = "layers.py"):
 
 
 @pytest.mark.parametrize(
-    ("text", "topic", "function"),
+    ("text", "topic", "function", "names"),
     [
-        (RELU, "relu", "relu_backward"),
-        (FC, "fc", "fc_backward"),
-        (POOL, "pool", "max_pool_backward"),
-        (DROPOUT, "dropout", "dropout_backward"),
+        (RELU, "relu", "relu_backward", [IN_TURN]),
+        (FC, "fc", "fc_backward", [IN_TURN]),
+        (POOL, "pool", "max_pool_backward", [IN_TURN]),
+        (DROPOUT, "dropout", "dropout_backward", [IN_TURN, OTHER_TESTED, SOME_TESTED]),
     ],
-    ids=lambda value: value if len(value) < 20 else "",
+    ids=["relu", "fc", "pool", "dropout"],
 )
-def test_a_backward_of_the_last_forward_fails_in_one_case_that_names_it(
-    tmp_path, text, topic, function
+def test_a_backward_of_the_last_forward_fails_in_the_cases_that_name_it(
+    tmp_path, text, topic, function, names
 ):
     cases = failed(tmp_path, text, topic)
-    assert list(cases) == [(function, "two layers in turn")]
-    [case] = cases.values()
-    assert case.diagnosis == "last-forward-not-cache"
-    assert "not its own cache" in case.detail
-    assert "another forward had run since its own" in case.detail
+    assert list(cases) == [(function, name) for name in names]
+    assert len(findings(cases.values())) == 1
+    for case in cases.values():
+        assert case.diagnosis == "last-forward-not-cache"
+        assert "not its own cache" in case.detail
+        assert "another forward had run since its own" in case.detail
 
 
 @pytest.mark.parametrize("text", [VELOCITY, DEFAULT], ids=["global", "mutable default"])
