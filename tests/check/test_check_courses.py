@@ -35,7 +35,7 @@ def write_reference(folder: Path, course: str) -> Path:
 
 
 def failed(path: Path, course: str, **options: object) -> list[str]:
-    report = check_submission(path, course=course, timeout=60, **options)  # type: ignore[arg-type]
+    report = check_submission(path, convention=parse("", course), timeout=60, **options)  # type: ignore[arg-type]
     assert report.course == course
     return [
         f"{case.function}: {case.name}: {case.status}: {case.detail}"
@@ -145,11 +145,11 @@ def test_cs231n_asks_by_its_own_names() -> None:
 def test_a_function_may_be_asked_for_by_any_of_its_names(tmp_path: Path) -> None:
     folder = write_reference(tmp_path / "right", "cs231n")
     for word in ("fc_backward", "affine_backward"):
-        report = check_submission(folder, course="cs231n", only=[word])
+        report = check_submission(folder, convention=parse("", "cs231n"), only=[word])
         assert {case.function for case in report.cases} == {"affine_backward"}
         assert report.passed
     with pytest.raises(SubmissionError, match="there is no group or function 'Solver'"):
-        check_submission(folder, course="cs231n", only=["Solver"])
+        check_submission(folder, convention=parse("", "cs231n"), only=["Solver"])
 
 
 def test_the_whole_of_cs231n_passes_and_keeps_its_own_order_of_axes(tmp_path: Path) -> None:
@@ -195,7 +195,9 @@ def test_a_method_that_is_not_written_is_missing_and_no_mistake(tmp_path: Path) 
         "    def __init__(self, n_in, n_out):\n        pass\n"
         "    def forward(self, x):\n        pass\n"
     )
-    report = check_submission(file, course="class-style", only=["linear", "activations"])
+    report = check_submission(
+        file, convention=parse("", "class-style"), only=["linear", "activations"]
+    )
     status = {(case.function, case.status) for case in report.cases}
     assert ("ReLU.forward", "passed") in status
     assert {
@@ -207,6 +209,8 @@ def test_a_method_that_is_not_written_is_missing_and_no_mistake(tmp_path: Path) 
 def test_what_one_object_leaves_for_another_is_named(tmp_path: Path) -> None:
     text = reference(parse("", "class-style")).sources["nn"]
     (tmp_path / "nn.py").write_text(text.replace("self.cache", "type(self).cache"))
-    report = check_submission(tmp_path / "nn.py", course="class-style", only=["linear"])
+    report = check_submission(
+        tmp_path / "nn.py", convention=parse("", "class-style"), only=["linear"]
+    )
     found = {case.name: case.diagnosis for case in report.cases if case.status != "passed"}
     assert found == {"two calls in turn": "instances-share"}

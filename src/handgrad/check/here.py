@@ -78,8 +78,7 @@ def _judged(
     report = check_submission(
         submission,
         seed=seed,
-        course=course,
-        convention=convention,
+        convention=held_to,
         only=asked or sorted(held),
         case=case,
         timeout=timeout,

@@ -46,8 +46,7 @@ def check_submission(
     path: str | Path | Submission,
     *,
     seed: int = 0,
-    course: str = "",
-    convention: str = "",
+    convention: str | Convention = "",
     only: Collection[str] | None = None,
     case: str | None = None,
     timeout: float = 10.0,
@@ -63,11 +62,9 @@ def check_submission(
         name of an importable module; or what ``find_submission`` made of it.
     seed : int, default 0
         Of the cases' inputs; the same seed gives the same inputs, whatever ``only`` selects.
-    course : str, default ''
-        The name of a course that ships, or the path of a folder with a course.toml; '' is the
-        one that ``convention`` begins with, or the assignment.
-    convention : str, default ''
-        What holds where courses differ: switches of the course, joined by commas.
+    convention : str or Convention, default ''
+        What ``conventions.parse`` gives, of any course; or, in words, the name of a course that
+        ships, its switches, or both, joined by commas. '' is the assignment.
     only : collection of str, optional
         Groups ('conv', 'pool', ...) or functions ('conv_backward', ...) to run; default all.
     case : str, optional
@@ -91,7 +88,7 @@ def check_submission(
     CheckerFault
         When the checker itself fails.
     """
-    rules = parse(convention, course)
+    rules = convention if isinstance(convention, Convention) else parse(convention)
     groups = groups_of(rules.course)
     submission = (
         path if isinstance(path, Submission) else find_submission(path, rules.course.wanted)

@@ -28,6 +28,7 @@ from handgrad.check.classroom.kept import judging_code
 from handgrad.check.classroom.rubric import Rubric
 from handgrad.check.classroom.seeds import SALT_VARIABLE, marked, seed_of
 from handgrad.check.classroom.watch import Files, changes
+from handgrad.check.conventions import parse
 from handgrad.check.formats.findings import findings, names, printable, problems
 from handgrad.check.formats.output import UNFINISHED, Saved, refusal, render, save
 from handgrad.check.formats.text import TextPrinter, verdict
@@ -235,8 +236,7 @@ def _checked(
     return check_submission(
         submission,
         seed=asked.seed,
-        course=asked.course,
-        convention=asked.convention,
+        convention=parse(asked.convention, asked.course),
         only=asked.only,
         case=asked.case,
         timeout=asked.timeout,
