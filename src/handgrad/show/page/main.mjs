@@ -37,7 +37,8 @@ function read(hash) {
 function address(state) {
   const told = Object.entries({ ...DEFAULTS, ...state }).filter(([name, value]) => (
     value !== DEFAULTS[name] && !(name === "where" && value < 0)));
-  return format(Object.fromEntries(told.map(([name, value]) => [name, Array.isArray(value) ? value.join(",") : value])));
+  const texts = told.map(([name, value]) => [name, Array.isArray(value) ? value.join(",") : value]);
+  return format(Object.fromEntries(texts));
 }
 
 class Page {
@@ -116,12 +117,14 @@ class Page {
       + `${shapeText(network.inputShape)} → ${shapeText(network.outputShape)}, ${network.lossName} loss. `
       + "Every number on this page can be asked where it came from.");
     if (session.trained) {
-      at("lead").append(make("span", { class: "notice", role: "note" }, " You look at the network that you trained here. ",
+      at("lead").append(make("span", { class: "notice", role: "note" },
+        " You look at the network that you trained here. ",
         make("button", { type: "button", onclick: () => session.look(null) }, "Back to the model")));
     }
     fill(at("footer"), `Made by handgrad ${content.handgrad}${content.model ? ` of ${content.model}` : ""}. `
       + "This page stands alone: it asks nothing of the network. Its address holds what you see, to be passed on.",
-    content.rounding?.bits ? ` The weights are rounded by ${content.rounding.bits} bits to keep the page small; scores change by at most ${number(content.rounding.scores, 2)}.` : "");
+    content.rounding?.bits ? ` The weights are rounded by ${content.rounding.bits} bits to keep the page `
+      + `small; scores change by at most ${number(content.rounding.scores, 2)}.` : "");
   }
 
   /** The answer follows at once; the slower views when there is a pause. */
@@ -182,6 +185,7 @@ try {
 } catch (error) {
   at("lead").textContent = "";
   at("failure").hidden = false;
-  at("failure").textContent = `This page could not be shown: ${error.message}. It needs a browser of 2024 or newer, and its file as handgrad wrote it.`;
+  at("failure").textContent = `This page could not be shown: ${error.message}. `
+    + "It needs a browser of 2024 or newer, and its file as handgrad wrote it.";
   throw error;
 }

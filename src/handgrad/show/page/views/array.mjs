@@ -124,7 +124,8 @@ export class ArrayView {
     this.value.textContent = number(this.data[this.index]);
     const called = this.called?.(coordinates(this.layout.shape, this.index));
     const right = this.right?.(this.index) ?? null;
-    fill(this.calling, called ?? "", right === null ? null : make("b", { class: "differ" }, ` should be ${number(right)}`));
+    fill(this.calling, called ?? "",
+      right === null ? null : make("b", { class: "differ" }, ` should be ${number(right)}`));
     this.detail.setAttribute("aria-valuenow", String(this.index));
     this.detail.setAttribute("aria-valuetext", `${this.name}[${at}] = ${number(this.data[this.index])}`);
     this.element.classList.toggle("chosen", this.chosen);
@@ -227,7 +228,8 @@ export class ArrayView {
 
   _drawMarks(context, cell, tile) {
     const { css } = this.palette;
-    const inTile = (indices) => indices.map((index) => placeOf(this.layout, index)).filter((place) => place.tile === tile);
+    const inTile = (indices) => indices.map((index) => placeOf(this.layout, index))
+      .filter((place) => place.tile === tile);
     context.lineWidth = 2;
     for (const { indices, style } of this.highlights) {
       context.strokeStyle = css[style === "changed" ? "mark" : "mark-b"];

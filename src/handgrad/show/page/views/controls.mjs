@@ -128,7 +128,8 @@ export class ControlsView {
     const said = this.mistakes[name];
     if (!said) return null;
     return make("div", { class: "says" }, make("b", {}, "handgrad check would say"),
-      make("p", {}, `${said.sentence[0].toUpperCase()}${said.sentence.slice(1)}.`), said.seen ? make("pre", {}, said.seen) : null);
+      make("p", {}, `${said.sentence[0].toUpperCase()}${said.sentence.slice(1)}.`),
+      said.seen ? make("pre", {}, said.seen) : null);
   }
 
   /** The outputs and gradients that the mistake changes, from the network's input to its loss. */
@@ -159,8 +160,8 @@ export class ControlsView {
     return make("div", {}, losses, make("details", { open: true },
       make("summary", {}, `It changes ${found.length} ${found.length === 1 ? "array" : "arrays"}`),
       make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "What the mistake changes" },
-        make("table", {}, make("thead", {}, make("tr", {}, ...["array", "layer"].map((title) => make("th", { scope: "col" }, title)),
-          ...["numbers changed", "largest change"].map((title) => make("th", { scope: "col", class: "n" }, title)))),
+        make("table", {}, make("thead", {}, make("tr", {}, ...["array", "layer", "numbers changed", "largest change"]
+          .map((title, i) => make("th", { scope: "col", class: i > 1 ? "n" : null }, title)))),
         make("tbody", {}, ...found.map((each) => make("tr", {},
           make("td", {}, make("button", { type: "button", class: "mono", onclick: () => this._go(each) }, each.name)),
           make("td", {}, names[each.layer]), make("td", { class: "n" }, each.numbers),

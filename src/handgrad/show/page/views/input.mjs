@@ -6,6 +6,7 @@ import { fill, make, number } from "handgrad-page/views/text";
 
 const PAGE = 24; // pictures shown at once
 const MOST_SLIDERS = 100;
+const DAY = 864e5; // milliseconds
 
 export class InputView {
   /**
@@ -33,8 +34,9 @@ export class InputView {
     }, name));
     const sliders = this.pictures ? null : this._sliders(inputs.columns);
     fill(this.element,
-      make("div", { class: "modes", role: "group", "aria-label": "Where the example comes from", hidden: this.modes.length < 2 },
-        ...this.modes),
+      make("div", {
+        class: "modes", role: "group", "aria-label": "Where the example comes from", hidden: this.modes.length < 2,
+      }, ...this.modes),
       ...Object.values(this.parts).map(([, part]) => part), this._example(), sliders);
   }
 
@@ -61,7 +63,8 @@ export class InputView {
       "aria-label": "Which one", onchange: () => this._go(Number(this.select.value)),
     }, ...names.map((name, row) => make("option", { value: String(row) }, name)));
     const step = (by, sign, name) => make("button", {
-      type: "button", "aria-label": name, onclick: () => this._go((this.session.state.row + by + rows.count) % rows.count),
+      type: "button", "aria-label": name,
+      onclick: () => this._go((this.session.state.row + by + rows.count) % rows.count),
     }, sign);
     const about = [rows.source ? `From ${rows.source}.` : "",
       rows.mistakes ? `The first ${rows.mistakes} are those that the model ${regress ? "is farthest off on" : "gets wrong"}`
@@ -138,10 +141,12 @@ export class InputView {
       };
     }
     if (column.kind === "date") {
-      const field = make("input", { type: "date", onchange: () => set(field.value ? field.valueAsNumber / 864e5 : null) });
+      const field = make("input", {
+        type: "date", onchange: () => set(field.value ? field.valueAsNumber / DAY : null),
+      });
       return {
         element: make("label", { class: "slider" }, column.name, field),
-        show: (value) => { field.valueAsNumber = value === null ? NaN : value * 864e5; },
+        show: (value) => { field.valueAsNumber = value === null ? NaN : value * DAY; },
       };
     }
     const output = make("output", {});

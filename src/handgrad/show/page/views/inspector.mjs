@@ -66,7 +66,8 @@ export class InspectorView {
       }),
     }]));
     const made = new Set(entries.filter(({ own, role }) => own === "out" || role === "gradient").map(({ own }) => own));
-    const of = (which) => [...this.views].filter(([own]) => made.has(own) === which).map(([, { view }]) => view.element);
+    const of = (which) => [...this.views].filter(([own]) => made.has(own) === which)
+      .map(([, { view }]) => view.element);
     const group = (title, elements) => make("section", { "aria-label": title },
       make("h4", {}, title), make("div", { class: "arrays" }, ...elements));
     fill(this.arrays, group("What the layer computes", of(true)), group("What it is made of", of(false)));

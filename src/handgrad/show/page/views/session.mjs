@@ -283,7 +283,8 @@ export class Session {
     const gradients = layer.trained.map((own) => (
       { own: `d${own}`, id: `d${of(own)}`, name: `d${of(own)}`, role: "gradient" }));
     return [
-      ...(this.state.view === "break" ? [out] : []), { own: "dout", id: `g${position + 1}`, name: "dout", role: "upstream" }, x, ...params,
+      ...(this.state.view === "break" ? [out] : []),
+      { own: "dout", id: `g${position + 1}`, name: "dout", role: "upstream" }, x, ...params,
       ...this._between(layer), { own: "dx", id: `g${position}`, name: "dx", role: "gradient" },
       ...gradients,
     ];

@@ -67,8 +67,3 @@ export function make(tag, attributes = {}, ...children) {
 export function fill(element, ...children) {
   element.replaceChildren(...children.filter((child) => child !== null && child !== undefined));
 }
-
-/** A variable with its index below: subscripted("dW", "d, m"). */
-export function subscripted(name, index) {
-  return make("span", { class: "symbol" }, make("i", {}, name), make("sub", {}, index));
-}

@@ -5,6 +5,7 @@ import { ArrayView } from "handgrad-page/views/array";
 import { drawLoss } from "handgrad-page/views/charts";
 import { PlaneView } from "handgrad-page/views/plane";
 import { Run, accuracyOf, gradientSizes, keyOf } from "handgrad-page/views/run";
+import { UNITS } from "handgrad-page/views/session";
 import { shortNames } from "handgrad-page/views/row";
 import { count, fill, make, number, percent } from "handgrad-page/views/text";
 
@@ -78,7 +79,7 @@ export class TrainView {
       choose("rule", Object.keys(RULES).map((name) => [name, RULE_NAMES[name] ?? name]), "Rule"),
       figure("rate", "Learning rate", { step: "any", min: "0" }),
       figure("size", "Examples a step", { step: "1", min: "1", max: "200" }),
-      activations ? choose("units", [["as is", "as they are"], ["ReLU", "ReLU"], ["Sigmoid", "Sigmoid"]], "Units") : null,
+      activations ? choose("units", UNITS.map((name) => [name, name === "as is" ? "as they are" : name]), "Units") : null,
       choose("start", [["fresh", "new random weights"], ["trained", "the model’s weights"]], "Begin with"),
       figure("shuffle", "Seed", { step: "1", min: "1" }),
       dropout ? make("label", { class: "check" }, dropout, "Dropout") : null);
