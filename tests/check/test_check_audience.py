@@ -25,6 +25,11 @@ def secretive(visibility):
     cases = [
         *CASES,
         case("dropout_forward", "sotto voce", "failed", "no-test-scaling", "0.321 is wrong."),
+        replace(  # a remark
+            case("dropout_forward", "sotto voce, float32", "failed", "dtype-not-kept", "0.321"),
+            severity="beyond",
+            counts=False,
+        ),
         case("dropout_backward", "sotto voce again", "missing", "not-written", "not there: hush"),
         replace(
             case("dropout_backward", "sotto voce, too", "not judged"),

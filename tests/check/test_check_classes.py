@@ -221,7 +221,7 @@ def test_points_lost_are_all_accounted_for():
     assert rows["unknown"] == (1, 1, 2)
     assert rows["not-written"] == (1, 1, 4)
     assert rows["not-judged"] == (1, 1, 16)
-    assert rows["no-value-right"] == (0, 0, 1 + 2 + 4 + 1)
+    assert rows["no-value-right"] == (2, 2, 1 + 2 + 4 + 1)
     text = misconceptions.as_csv(found)
     assert text.splitlines()[0] == "cause,title,students,count,points lost"
     assert 'factor-n,"it is N times too large (N examples)' in text

@@ -59,9 +59,10 @@ def _topic(item: Misconception, course: Course) -> Topic:
     functions = Counter(case.function for case in heads)
     listed = sorted(functions.items(), key=lambda pair: (-pair[1], pair[0]))
     most = listed[0][0]
-    # The first of the function where it is made most, with two numbers to show where there are any.
+    # The first of the function where it is made most; with two numbers that differ as they are
+    # shown, where there are any.
     of_most = [case for case in heads if case.function == most]
-    example = next((c for c in of_most if c.seen.received is not None), of_most[0])
+    example = next((c for c in of_most if len(set(_numbers(c))) > 1), of_most[0])
     known, code = _known(item.cause, most, course)
     said = ", ".join(f"{name} ({count})" for name, count in listed)
     return Topic(item, said, example, _seen(example), known, code)
@@ -73,13 +74,21 @@ def _seen(case: CaseResult) -> str:
     if seen.error:
         known = isinstance(getattr(builtins, seen.error, None), type)
         return f"it raises {seen.error if known else 'an exception'}"
-    if seen.received is None or seen.expected is None:
+    if not _numbers(case):
         return ""
-    text = f"received {seen.received:.6g}, expected {seen.expected:.6g}"
+    text = "received {}, expected {}".format(*_numbers(case))
     if seen.entries:
         at = f" (most at index {place(seen.index)})" if seen.index else ""
         text = f"{seen.off} of {seen.entries} entries are wrong{at}: {text}"
     return f"{seen.output}: {text}" if seen.output else text
+
+
+def _numbers(case: CaseResult) -> tuple[str, ...]:
+    """What was received and what was expected; () where no two numbers say it."""
+    received, expected = case.seen.received, case.seen.expected
+    if received is None or expected is None:
+        return ()
+    return f"{received:.6g}", f"{expected:.6g}"
 
 
 def _known(cause: str, function: str, course: Course) -> tuple[str, str]:

@@ -18,7 +18,7 @@ _TITLES = {
     NOT_WRITTEN: "not written yet, or not there",
     NO_PACKAGE: "it needs a package that is not installed",
     REFUSED: "the submission cannot be judged: it cannot be loaded, or nothing of it is there",
-    NO_VALUE: "nothing was run of it, or no value of it is right",
+    NO_VALUE: "nothing of it was handed in, or no value of it is right",
 }
 NO_MISTAKES = (NOT_WRITTEN, NO_PACKAGE, REFUSED, NO_VALUE)
 
@@ -36,7 +36,8 @@ class Misconception:
     students : int
         In how many submissions it was found.
     count : int
-        How often: a mistake counts once a submission and place, whatever it breaks.
+        How often: a mistake counts once a submission and place, whatever it breaks; what has none
+        to count, once where it cost points.
     points : float
         What it cost, by the rubric or, without one, at a point a function. What an item lost is
         shared equally by its cases that did not pass.
@@ -64,19 +65,20 @@ def of_class(
     points: dict[str, float] = defaultdict(float)
     where: dict[str, list[Finding]] = {}
     for report, _ in reports:
-        own = _of_one(report)
+        own, cost = _of_one(report), _points(report, rubric)
+        own.update(cause for cause in cost if cause not in own)
         count.update(own)
         students.update(own.keys())
         for finding in findings(report.cases) if report is not None else ():
             where.setdefault(cause_of(finding), []).append(finding)
-        for cause, lost in _points(report, rubric).items():
+        for cause, lost in cost.items():
             points[cause] += lost
     found = [
         Misconception(
             cause, _title(cause, where.get(cause, ())), students[cause], count[cause],
             round(points[cause], 2), tuple(where.get(cause, ())),
         )
-        for cause in {**students, **points}
+        for cause in students
     ]  # fmt: skip
     return sorted(found, key=lambda item: (-item.students, -item.points, item.cause))
 
