@@ -117,3 +117,27 @@ def test_a_slow_convolution_costs_a_few_images(tmp_path, each, once, status):
         assert ("estimated" in labels[0]) == (each > 0)
         expected = each * 100 + once
         assert expected * 0.9 < found.timings[labels[0]] < expected * 1.5 + 1
+
+
+EARLY = """
+import sys
+early = "matplotlib.pyplot" in sys.modules
+import matplotlib.pyplot as plt
+
+def relu_forward(x):
+    assert early
+    return np.maximum(x, 0), x
+"""
+
+
+def test_a_library_for_drawing_is_imported_once_and_not_in_each_case(tmp_path):
+    path = tmp_path / "layers.py"
+    path.write_text(GOOD + EARLY)
+    assert {case.status for case in check_submission(path, only=["relu"]).cases} == {"passed"}
+    # A file of the submission's own with a library's name is that file.
+    (tmp_path / "s/matplotlib").mkdir(parents=True)
+    (tmp_path / "s/layers.py").write_text(GOOD + EARLY)
+    (tmp_path / "s/matplotlib/__init__.py").touch()
+    (tmp_path / "s/matplotlib/pyplot.py").touch()
+    found = check_submission(tmp_path / "s", only=["relu_forward"]).cases
+    assert {case.seen.error for case in found} == {"AssertionError"}

@@ -21,6 +21,7 @@ from handgrad.check.courses import ASSIGNMENT
 from handgrad.check.patience import Patience
 from handgrad.check.records import CaseResult, CheckReport, Observation, Status
 from handgrad.check.reference import reference
+from handgrad.check.sandbox.libraries import OPTIONAL, libraries_of
 from handgrad.check.sandbox.runner import IMPORT_SECONDS, Outcome, Runner, RunnerFault
 from handgrad.check.sandbox.submission import Submission, find_submission
 from handgrad.check.severity import COUNTED
@@ -99,7 +100,9 @@ def check_submission(
         cases = all_cases(Setting(rules, seed), frozenset(only if named and only else groups))
     chosen = _select(cases, submission, rules, only, case)
     hidden = None if submission.trusted else _PACKAGE
-    preload: Any = ((), ())
+    libraries = libraries_of(submission.sources.values())
+    own = [name for name in libraries if not submission.owns(name)]
+    preload: Any = ((), [f"{OPTIONAL}{name}" for name in own])
     if submission.trusted:
         entries = [entry for _, entry in submission.path]
         preload = (entries, sorted(submission.modules.values()))

@@ -22,6 +22,7 @@ from handgrad.check.sandbox import containment, wire
 MEMORY_BYTES = 2**30  # beyond what Python and NumPy take
 IMPORT_SECONDS = 10.0  # at least; a case's own limit begins when its modules are imported
 _PARTS = 16  # of a reply, that wait to be taken
+_START_SECONDS = 120.0  # libraries are imported in it
 _GRACE_SECONDS = 20.0  # beyond a case's own limit: then the child itself is stuck
 
 
@@ -64,7 +65,8 @@ class Runner:
     hidden : Path, optional
         A folder that the submission should not see (handgrad's own).
     preload : (path entries, modules), optional
-        For handgrad itself: imported once, before the cases fork.
+        For handgrad itself: imported once, before the cases fork. So are libraries, if they can
+        be: those have the mark of ``libraries.OPTIONAL``.
     """
 
     script = Path(__file__).parent / "child.py"
@@ -139,7 +141,7 @@ class Runner:
         given = (self._process.stdout, self._parts)
         self._listener = threading.Thread(target=_listen, args=given, daemon=True)
         self._listener.start()
-        hello = wire.decode(self._receive(time.monotonic() + 60))
+        hello = wire.decode(self._receive(time.monotonic() + _START_SECONDS))
         self.separated = tuple(str(name) for name in hello["separated"])
 
     @property
