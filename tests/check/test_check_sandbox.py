@@ -369,7 +369,7 @@ def test_what_cannot_be_imported_is_said_in_one_line(tmp_path, source, said):
 
 
 def test_all_but_the_child_imports_where_there_is_no_fork(tmp_path):
-    """As on Windows: no resource, no fcntl, no fork; judging is refused in one line."""
+    """As on Windows: no resource, no fcntl, no fork; a process that cannot fork judges."""
     (tmp_path / "layers.py").write_text(GOOD)
     script = (
         "import importlib, os, pkgutil, sys\n"
@@ -380,14 +380,12 @@ def test_all_but_the_child_imports_where_there_is_no_fork(tmp_path):
         "    for module in pkgutil.iter_modules(package.__path__, package.__name__ + '.'):\n"
         "        importlib.import_module(module.name)\n"
         "del os.fork\n"
-        "try: check.check_submission('layers.py', only=['fc'])\n"
-        "except check.SubmissionError as error: print(error)\n"
+        "print(check.check_submission('layers.py', only=['fc']).passed)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
-    assert done.stdout.startswith("handgrad check needs fork and resource limits"), done.stderr
-    assert len(done.stdout.splitlines()) == 1
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_seccomp_numbers_are_this_machine_s():

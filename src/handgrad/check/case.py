@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from handgrad.check.conventions import Convention
 from handgrad.check.records import Observation
 
 Step = dict[str, Any]
+_HOLDERS = (dict, list, tuple)  # of steps within steps
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,7 @@ class Case:
     lasts: Callable[[Mapping[str, Any]], float | None] | None = None
     counts_alone: bool = True
 
-    @property
+    @cached_property
     def needs(self) -> list[tuple[str, str]]:
         """The modules and functions without which it cannot be asked, its own first."""
         steps = [variant.steps for variant in self.variants]
@@ -221,13 +223,15 @@ def refused(step: Step, save: str) -> Step:
 def called(steps: Any) -> list[tuple[str, str]]:
     """The functions and classes that steps call, (unit, name), those of steps within steps, too."""
     found: list[tuple[str, str]] = []
-    if isinstance(steps, Mapping):
-        if steps.get("op") in ("call", "make"):
-            found.append((steps["unit"], steps["name"]))
-        steps = list(steps.values())
-    if isinstance(steps, list | tuple):
-        for step in steps:
-            found += called(step)
+    waiting = [steps]
+    while waiting:
+        step = waiting.pop()
+        if isinstance(step, dict):
+            if step.get("op") in ("call", "make"):
+                found.append((step["unit"], step["name"]))
+            step = list(step.values())
+        if isinstance(step, list | tuple):
+            waiting += [inside for inside in reversed(step) if isinstance(inside, _HOLDERS)]
     return found
 
 

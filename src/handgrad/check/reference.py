@@ -8,7 +8,7 @@ planted in it (``handgrad.check.mistakes``) they are what that mistake gives.
 import builtins
 import copy
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from functools import cache, cached_property, lru_cache
 from types import CodeType, ModuleType
@@ -104,7 +104,8 @@ class Reference:
         """
         given = {"inputs": widened(inputs), "steps": list(steps), "returns": ()}
         with _own_random_numbers():
-            _, values = self.context(sources).carry_out(given)
+            units = {unit for unit, _ in called(steps)} if steps else set()
+            _, values = self.context(sources, units).carry_out(given)
         return values
 
     def error(self, variant: Variant) -> str:
@@ -114,10 +115,13 @@ class Reference:
             error, _ = self.context().carry_out(given)
         return f"{error['doing']} raised {error['type']}: {error['text']}" if error else ""
 
-    def context(self, sources: Mapping[str, str] = {}) -> Context:
-        """Load the submission afresh, some of its sources replaced, for steps to be run on."""
+    def context(self, sources: Mapping[str, str] = {}, units: Set[str] | None = None) -> Context:
+        """Load the submission afresh, some of its sources replaced, for steps to be run on.
+
+        units : what of it is needed, and with it what that imports; default all
+        """
         context = Context({}, self.convention.course.aliases)
-        context.loaded.update(_load({**self.sources, **sources}))
+        context.loaded.update(_load({**self.sources, **sources}, units))
         return context
 
     def function(self, name: str) -> Any:
@@ -164,19 +168,22 @@ def _piece(unit: str, text: str) -> CodeType:
     return compile(text, f"{unit}.py", "exec")
 
 
-def _load(sources: Mapping[str, str]) -> dict[str, ModuleType]:
-    """Run the sources as modules that import each other, known to nobody else."""
+def _load(sources: Mapping[str, str], units: Iterable[str] | None = None) -> dict[str, ModuleType]:
+    """Run sources as modules that import each other, known to nobody else."""
     loaded: dict[str, ModuleType] = {}
 
     def find(name: str, *rest: Any) -> ModuleType:
-        return loaded[name] if name in loaded else builtins.__import__(name, *rest)
+        if name not in sources:
+            return builtins.__import__(name, *rest)
+        if name not in loaded:
+            module = loaded[name] = ModuleType(name)
+            vars(module)["__builtins__"] = {**vars(builtins), "__import__": find}
+            for code in _compiled(name, sources[name]):
+                exec(code, vars(module))
+        return loaded[name]
 
-    for unit, source in sources.items():
-        module = ModuleType(unit)
-        vars(module)["__builtins__"] = {**vars(builtins), "__import__": find}
-        for code in _compiled(unit, source):
-            exec(code, vars(module))
-        loaded[unit] = module
+    for unit in sources if units is None else sources.keys() & units:
+        find(unit)
     return loaded
 
 

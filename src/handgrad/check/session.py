@@ -5,7 +5,7 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,9 @@ import handgrad
 from handgrad.blas import limited_to
 from handgrad.check.begin import versions
 from handgrad.check.case import Case, Setting
-from handgrad.check.cases import all_cases, groups_of
+from handgrad.check.cases import all_cases
+from handgrad.check.choosing import chosen_cases, groups_asked
+from handgrad.check.contained import Containment
 from handgrad.check.conventions import Convention, other_course, parse
 from handgrad.check.courses import ASSIGNMENT
 from handgrad.check.patience import Patience
@@ -31,13 +33,7 @@ from handgrad.check.words import lacking, not_judged
 from handgrad.errors import CheckerFault, HandgradError, SubmissionError
 
 _PACKAGE = Path(handgrad.__file__).parent
-_LIMITED = ("memory", "processor time", "file size")
 _FORM = ("error", "values")  # of what the child says of a variant
-_CUT_OFF = {
-    "network": "network",
-    "read-only": "writing outside its folder",
-    "answers": "sight of handgrad's files",
-}
 _MET = {"timeout": "did not end in time", "memory": "ran out of memory (MemoryError)"}
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
 _PRIVATE = re.compile(r"[^\s'\"]*handgrad-check-[^/\s'\"]+(/case\d+)?(/parent)?/?")
@@ -90,15 +86,9 @@ def check_submission(
         When the checker itself fails.
     """
     rules = convention if isinstance(convention, Convention) else parse(convention)
-    groups = groups_of(rules.course)
     submission = (
         path if isinstance(path, Submission) else find_submission(path, rules.course.wanted)
     )
-    with _faults("the cases cannot be made"):
-        # All of them when a function is named: only then is it known which there are.
-        named = only is not None and set(only) <= set(groups)
-        cases = all_cases(Setting(rules, seed), frozenset(only if named and only else groups))
-    chosen = _select(cases, submission, rules, only, case)
     hidden = None if submission.trusted else _PACKAGE
     libraries = libraries_of(submission.sources.values())
     own = [name for name in libraries if not submission.owns(name)]
@@ -111,19 +101,23 @@ def check_submission(
     recognised: dict[str, str] = {}
     # One BLAS thread, as in the child: the two never fight, and their times compare.
     with limited_to(1), Runner(hidden=hidden, preload=preload) as runner:
+        runner.launch()  # its start takes as long as to make the cases
+        with _faults("the cases cannot be made"):
+            cases = all_cases(Setting(rules, seed), groups_asked(submission, rules, only))
+        chosen = chosen_cases(cases, submission, rules, only, case)
         judged = _Judged(submission, rules, seed, runner, timeout, strict)
         judged.load(chosen)
         recognised.update(judged.other_names())
-        for item in chosen:
-            if item.optional and not judged.has(item.unit, item.function):
-                continue
-            started = time.perf_counter()
-            result = judged.run(item, recognised)
-            timings[f"{item.function}: {item.name}"] = time.perf_counter() - started
+        asked = [c for c in chosen if not c.optional or judged.has(c.unit, c.function)]
+        for item, result, seconds in judged.results(asked, recognised):
+            timings[f"{item.function}: {item.name}"] = seconds
             results.append(result)
             if on_case is not None:
                 on_case(result)
         timings.update(judged.timings)
+        contained = {"containment": "limits only, for handgrad itself"}
+        if not submission.trusted:
+            contained = judged.contained.said(runner.separated)
     return CheckReport(
         file=submission.file,
         sha256=submission.sha256,
@@ -131,42 +125,13 @@ def check_submission(
         course=rules.course.name,
         convention=rules.name,
         recognised=dict(sorted(recognised.items())),
-        environment={**versions(), **judged.containment()},
+        environment={**versions(), **contained},
         cases=tuple(results),
         timings=timings,
         problems=not_judged(results),
         notes=submission.notes,
         strict=strict,
     )
-
-
-def _select(
-    cases: Sequence[Case],
-    submission: Submission,
-    rules: Convention,
-    only: Collection[str] | None,
-    name: str | None,
-) -> list[Case]:
-    """The cases that the submission is asked, of those that the user wants."""
-    expected = set(rules.course.units) if submission.whole else set(submission.modules)
-    groups = groups_of(rules.course)
-    chosen = [case for case in cases if {case.unit, *(unit for unit, _ in case.needs)} <= expected]
-    if only is not None:
-        known = {*groups, *(case.function for case in cases)}
-        only = [word if word in known else rules.course.known_as(word) for word in only]
-        for word in only:
-            if word not in known:
-                functions = sorted({case.function for case in cases})
-                raise SubmissionError(
-                    f"there is no group or function {word!r}; groups: {', '.join(groups)}; "
-                    f"functions: {', '.join(functions)}"
-                )
-        chosen = [case for case in chosen if case.group in only or case.function in only]
-    if name is not None:
-        chosen = [case for case in chosen if case.name == name]
-    if not chosen:
-        raise SubmissionError(f"{submission.file}: no case fits what --only and --case ask for")
-    return chosen
 
 
 @contextlib.contextmanager
@@ -178,6 +143,26 @@ def _faults(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise CheckerFault(f"{what}: {type(error).__name__}: {error}") from error
+
+
+@contextlib.contextmanager
+def _child_faults() -> Iterator[None]:
+    """Turn what goes wrong with the child process into a CheckerFault."""
+    try:
+        yield
+    except (RunnerFault, OSError, ValueError) as error:
+        raise CheckerFault(f"the child process: {error}") from error
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What came of a case: how it ended, what it gave, in which time, and what it waited for."""
+
+    outcome: Outcome
+    found: Sequence[Mapping[str, Any]]
+    timeout: float
+    waits: str
+    seconds: float = 0.0
 
 
 class _Judged:
@@ -201,10 +186,8 @@ class _Judged:
         self.changed: dict[str, str] = {}  # of these: which release of NumPy broke them
         self.lacking: dict[str, str] = {}  # module to the package that it needs, and why not
         self.timings: dict[str, float] = {}
-        self._confined = True
+        self.contained = Containment()
         self._patience = Patience(submission.sources, convention.course.aliases)
-        self._limits = set(_LIMITED)  # that every import was held in
-        self._shared = False  # whether the cases share a process
         self._request: dict[str, Any] = {
             "modules": dict(submission.modules),
             "aliases": convention.course.aliases,
@@ -217,10 +200,8 @@ class _Judged:
         }
 
     def _ask(self, request: Mapping[str, Any], timeout: float) -> Outcome:
-        try:
+        with _child_faults():
             return self.runner.run({**self._request, **request}, timeout)
-        except (RunnerFault, OSError, ValueError) as error:
-            raise CheckerFault(f"the child process: {error}") from error
 
     def load(self, cases: Sequence[Case]) -> None:
         """Import each module once and note its names; refuse what no case can be asked of."""
@@ -234,7 +215,7 @@ class _Judged:
                 self.broken[unit] = f"{who} cannot be imported: {said}"
                 continue
             outcome = self._ask({"list": True, "modules": {unit: module}}, limit)
-            self._note_containment(outcome.reply)
+            self.contained.note(outcome.reply)
             modules = outcome.reply.get("modules")
             found = modules.get(unit) if isinstance(modules, dict) else None
             names = found.get("names") if isinstance(found, dict) else None
@@ -296,29 +277,6 @@ class _Judged:
         names = self.names.get(unit, ())
         return any(alias in names for alias in self.convention.course.aliases.get(name, [name]))
 
-    def _note_containment(self, reply: Mapping[str, Any]) -> None:
-        """Take down what the child process says of its own limits."""
-        self._confined = self._confined and reply.get("confined") is True
-        limits = reply.get("limits")
-        self._limits &= set(limits) if isinstance(limits, list) else set()
-        self._shared = self._shared or reply.get("shared") is True
-
-    def containment(self) -> dict[str, str]:
-        """What the child process was held in and cut off from, and what it was not."""
-        if self.submission.trusted:
-            return {"containment": "limits only, for handgrad itself"}
-        cut_off = {text: name in self.runner.separated for name, text in _CUT_OFF.items()}
-        cut_off["other processes"] = self._confined
-        kept_from = [f"no {name}" for name, done in cut_off.items() if done]
-        limits = ["limits"] if self._limits else ["a limit of time"]
-        found = {"containment": ", ".join([*limits, *kept_from])}
-        lacking = [name for name in _LIMITED if name not in self._limits]
-        lacking += [name for name, done in cut_off.items() if not done]
-        lacking += ["one case from the next"] * self._shared
-        if lacking:
-            found["not contained"] = ", ".join(lacking)
-        return found
-
     def other_names(self) -> dict[str, str]:
         """Say under which other names functions were found."""
         found = [
@@ -330,8 +288,32 @@ class _Judged:
         ]
         return {"names": ", ".join(found)} if found else {}
 
-    def run(self, case: Case, recognised: dict[str, str]) -> CaseResult:
-        """Run and judge one case."""
+    def results(
+        self, cases: Sequence[Case], recognised: dict[str, str]
+    ) -> Iterator[tuple[Case, CaseResult, float]]:
+        """Run and judge cases, each with its seconds; while one runs, the last is judged.
+
+        What is asked next is decided when an answer is there, never by which of the two is faster.
+        """
+        last: tuple[Case, _Answer] | None = None
+        for case in [*cases, None]:
+            started = time.perf_counter()
+            result = None if case is None else self._ask_case(case)
+            if last is not None:
+                judging = time.perf_counter()
+                judged = self._judged(*last, recognised)
+                yield last[0], judged, last[1].seconds + time.perf_counter() - judging
+                last = None
+            if case is None:
+                return
+            if result is None:
+                answer = self._answer(case)
+                last = case, replace(answer, seconds=time.perf_counter() - started)
+            else:
+                yield case, result, time.perf_counter() - started
+
+    def _ask_case(self, case: Case) -> CaseResult | None:
+        """Hand a case to the child process; its result, where there is nothing to run."""
         for unit in self._lacking_for(case):
             return self._without(case, self.submission.called(unit), self.lacking[unit])
         for unit, name in case.needs:
@@ -350,7 +332,6 @@ class _Judged:
             limit = self._patience.limit_of(spent)
             said = f"{spent} {_MET[limit]} in other cases; not tried again."
             return self._result(case, _said("error", limit, said))
-        timeout = self._patience.seconds(case.function, self.timeout * case.patience)
         variants = [
             {
                 "inputs": dict(variant.inputs),
@@ -359,16 +340,25 @@ class _Judged:
             }
             for variant in case.variants
         ]
-        outcome = self._ask({"variants": variants}, timeout)
+        timeout = self._patience.seconds(case.function, self.timeout * case.patience)
+        with _child_faults():
+            self.runner.ask({**self._request, "variants": variants}, timeout)
+        return None
+
+    def _answer(self, case: Case) -> "_Answer":
+        """Wait for what came of the case that was asked, and note a limit that it met."""
+        timeout = self._patience.seconds(case.function, self.timeout * case.patience)
+        with _child_faults():
+            outcome = self.runner.answer()
+        waits = self._patience.waits_for(case.function)
         if outcome.ending in ("timeout", "memory"):
             self._patience.met_limit(case.function, outcome.ending)
-        if outcome.ending != "replied":
-            return self._result(case, self._without_reply(case, outcome, timeout))
         found = outcome.reply.get("variants")
-        well_formed = isinstance(found, list) and len(found) == len(variants)
+        well_formed = isinstance(found, list) and len(found) == len(case.variants)
         if not well_formed or not all(isinstance(item, dict) for item in found or ()):
-            forged = Outcome("crashed", how="what came back is no answer to the case")
-            return self._result(case, self._without_reply(case, forged, timeout))
+            if outcome.ending == "replied":
+                outcome = Outcome("crashed", how="what came back is no answer to the case")
+            return _Answer(outcome, (), timeout, waits)
         assert isinstance(found, list)
         found = [
             {name: item.get(name) if isinstance(item.get(name), dict) else None for name in _FORM}
@@ -376,6 +366,13 @@ class _Judged:
         ]
         if any((item["error"] or {}).get("type") == "MemoryError" for item in found):
             self._patience.met_limit(case.function, "memory")
+        return _Answer(outcome, found, timeout, waits)
+
+    def _judged(self, case: Case, answer: "_Answer", recognised: dict[str, str]) -> CaseResult:
+        """Judge what came of a case."""
+        found, timeout = answer.found, answer.timeout
+        if answer.outcome.ending != "replied":
+            return self._result(case, self._without_reply(case, answer))
         lacks = [lack for item in found if (lack := self._lack(item["error"]))]
         if lacks:
             who = f"{case.function} in {self.submission.called(case.unit)}"
@@ -393,9 +390,9 @@ class _Judged:
                 self.timings.update(case.timing(values))
         return self._result(case, judgement)
 
-    def _without_reply(self, case: Case, outcome: Outcome, timeout: float) -> Judgement:
+    def _without_reply(self, case: Case, answer: "_Answer") -> Judgement:
+        outcome, timeout, waits = answer.outcome, answer.timeout, answer.waits
         said = f"{_ending(outcome, timeout)}."
-        waits = self._patience.waits_for(case.function)
         if outcome.ending == "timeout" and waits:
             said = f"{_ending(outcome, timeout)}: it calls {waits}, which did not end in time."
         if outcome.ending == "timeout" and case.group == "time" and not outcome.how:

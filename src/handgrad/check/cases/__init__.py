@@ -1,53 +1,35 @@
 """What is asked of a submission: one file a part of the course, one Case a record of the report."""
 
+import importlib
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from handgrad.check.case import Case, Setting
-from handgrad.check.cases import (
-    batchnorm,
-    batchnorm_turns,
-    by_topic,
-    conv,
-    convnet,
-    dense,
-    dropout,
-    dropout_random,
-    dropout_turns,
-    losses,
-    losses_binary,
-    model_turns,
-    models,
-    optim,
-    pool,
-    solver,
-    solver_learning,
-    solver_turns,
-)
 from handgrad.check.courses import Course, load
 from handgrad.errors import CourseError
 
-# What a course may name: cases made in Python, and the groups that they belong to.
+# What a course may name: modules whose cases(setting) are of these groups. One is imported when it
+# is asked for.
 _BUILDERS = {
-    "dense": (dense.cases, ("fc", "relu")),
-    "dropout": (dropout.cases, ("dropout",)),
-    "dropout_random": (dropout_random.cases, ("dropout",)),
-    "dropout_turns": (dropout_turns.cases, ("dropout",)),
-    "batchnorm": (batchnorm.cases, ("batchnorm",)),
-    "batchnorm_turns": (batchnorm_turns.cases, ("batchnorm",)),
-    "conv": (conv.cases, ("conv", "time")),
-    "pool": (pool.cases, ("pool",)),
-    "losses_binary": (losses_binary.cases, ("losses",)),
-    "losses": (losses.cases, ("losses",)),
-    "optim": (optim.cases, ("optim",)),
-    "models": (models.cases, ("models",)),
-    "convnet": (convnet.cases, ("models",)),
-    "model_turns": (model_turns.cases, ("models",)),
-    "solver": (solver.cases, ("solver",)),
-    "solver_learning": (solver_learning.cases, ("solver",)),
-    "solver_turns": (solver_turns.cases, ("solver",)),
+    "dense": ("fc", "relu"),
+    "dropout": ("dropout",),
+    "dropout_random": ("dropout",),
+    "dropout_turns": ("dropout",),
+    "batchnorm": ("batchnorm",),
+    "batchnorm_turns": ("batchnorm",),
+    "conv": ("conv", "time"),
+    "pool": ("pool",),
+    "losses_binary": ("losses",),
+    "losses": ("losses",),
+    "optim": ("optim",),
+    "models": ("models",),
+    "convnet": ("models",),
+    "model_turns": ("models",),
+    "solver": ("solver",),
+    "solver_learning": ("solver",),
+    "solver_turns": ("solver",),
 }
 
 
@@ -59,7 +41,7 @@ def groups_of(course: Course) -> tuple[str, ...]:
             raise CourseError(
                 f"{course.place}/course.toml: builders: there is no {name!r}; choose from {known}"
             )
-    found = [group for name in course.builders for group in _BUILDERS[name][1]]
+    found = [group for name in course.builders for group in _BUILDERS[name]]
     found += [topic.name for topic in course.topics]
     kept = [group for group in dict.fromkeys(found) if group not in course.without]
     return tuple(sorted(kept, key=lambda group: group == "time"))
@@ -81,15 +63,15 @@ def all_cases(setting: Setting, groups: frozenset[str] | None = None) -> tuple[C
     cases = [
         case
         for name in course.builders
-        if wanted.intersection(_BUILDERS[name][1])
-        for case in _BUILDERS[name][0](setting)
+        if wanted.intersection(_BUILDERS[name])
+        for case in importlib.import_module(f"{__name__}.{name}").cases(setting)
         if case.group not in course.without
     ]
     cases += [
         case
         for topic in course.topics
         if topic.name in wanted
-        for case in by_topic.cases(setting, topic)
+        for case in importlib.import_module(f"{__name__}.by_topic").cases(setting, topic)
     ]
     cases = [_called(case, course) for case in cases]
     first: dict[tuple[str, str], int] = {}

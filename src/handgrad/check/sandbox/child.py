@@ -11,12 +11,14 @@ modules imported afresh for each; its parent ends it when one takes too long.
 
 import contextlib
 import ctypes
+import gc
 import importlib.util
 import linecache
 import os
 import select
 import shutil
 import signal
+import stat
 import sys
 import time
 import traceback
@@ -25,6 +27,7 @@ from types import ModuleType
 from typing import Any
 
 MAX_REPLY = 96 * 2**20
+MAX_COMPILED = 2**20
 _READY = b"!"
 _SMALL_PART = 0.1  # of a limit: less is no reason to wait longer
 
@@ -92,8 +95,9 @@ def _case(request: dict[str, Any], result_fd: int, folder: Path, tools: dict[str
         os.closerange(4, 4096)  # above all the checker's own channel
         os.environ.update(HOME=str(folder), TMPDIR=str(folder))
         os.chdir(folder)
-        _lay_out(request, folder)
-        sys.dont_write_bytecode = not request["trusted"]
+        _lay_out(request, folder, tools["compiled"])
+        # The first import of a submission is compiled for all cases, in its own limits.
+        sys.dont_write_bytecode = not (request["trusted"] or request.get("list"))
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         seconds = request["import_timeout"] + request["timeout"]
         limits = containment.limit(int(seconds) + 2, request["memory"])
@@ -111,12 +115,24 @@ def _case(request: dict[str, Any], result_fd: int, folder: Path, tools: dict[str
     os._exit(0)
 
 
-def _lay_out(request: dict[str, Any], folder: Path) -> None:
-    """Write the submission's files into the case's own folder, and put them on the path."""
+def _lay_out(
+    request: dict[str, Any], folder: Path, compiled: dict[str, tuple[bytes, bytes]]
+) -> None:
+    """Write the submission's files into the case's own folder, and put them on the path.
+
+    compiled : a file's name to its source and what Python's import has made of it
+    """
     for name, text in request["sources"].items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(text.tobytes())
+        source = text.tobytes()
+        target.write_bytes(source)
+        os.utime(target, (1, 1))  # by it, and the size, import knows what is compiled of it
+        known, code = compiled.get(name, (b"", b""))
+        if code and known == source:
+            cached = Path(importlib.util.cache_from_source(str(target)))
+            cached.parent.mkdir(exist_ok=True)
+            cached.write_bytes(code)
     sys.path[:0] = [str(folder / entry) if own else entry for own, entry in request["path"]]
 
 
@@ -128,6 +144,18 @@ def _processor_seconds(pid: int) -> float:
     except OSError:
         return float("inf")
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _compiled(request: dict[str, Any], folder: Path) -> dict[str, tuple[bytes, bytes]]:
+    """Read what an import has compiled: bytes that only a case's own import takes for code."""
+    found = {}
+    for name, text in request["sources"].items():
+        cached = Path(importlib.util.cache_from_source(str(folder / name)))
+        with contextlib.suppress(OSError, ValueError):
+            status = cached.lstat()
+            if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_COMPILED:
+                found[name] = text.tobytes(), cached.read_bytes()
+    return found
 
 
 def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> dict[str, Any]:
@@ -176,6 +204,8 @@ def _run_case(request: dict[str, Any], folder: Path, tools: dict[str, Any]) -> d
         with contextlib.suppress(ProcessLookupError, PermissionError):
             kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
+    if request.get("list"):
+        tools["compiled"].update(_compiled(request, folder))
     shutil.rmtree(folder, ignore_errors=True)
     return {
         "timed_out": timed_out,
@@ -196,7 +226,7 @@ def _run_here(
     home = os.getcwd()  # noqa: PTH109
     try:
         os.chdir(folder)
-        _lay_out(request, folder)
+        _lay_out(request, folder, {})
         if not request["trusted"]:
             sys.meta_path.insert(0, _NoHandgrad())
 
@@ -238,6 +268,7 @@ def main() -> None:
         name: _sibling(name)
         for name in ("wire", "containment", "probe", "failures", "cells", "steps")
     }
+    tools["compiled"] = {}
     wire, containment = tools["wire"], tools["containment"]
     _warm(tools)
     if preload:
@@ -255,6 +286,8 @@ def main() -> None:
         with contextlib.suppress(Exception):  # not there, or broken: the case says so
             importlib.import_module(name)
     _send(control_out, wire.encode({"separated": done}))
+    gc.collect()
+    gc.freeze()  # a collection in a case would write to, and so copy, every page that is here
     count = 0
     while True:
         try:

@@ -81,7 +81,10 @@ class Runner:
         self._rest = bytearray()
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
-        self.separated: tuple[str, ...] = ()
+        self.separated: tuple[str, ...] = ()  # what the child was cut off from
+        self._greeted = False
+        self._asked: tuple[bytes, float, float] = (b"", 0.0, 0.0)
+        self._sent = False
 
     def __enter__(self) -> Self:
         """Nobody of this user looks into our memory while submissions run."""
@@ -98,8 +101,10 @@ class Runner:
         self.stop()
         containment.set_dumpable(self._was_dumpable)
 
-    def start(self) -> None:
-        """Start the child, with an environment of nothing but what it needs."""
+    def launch(self) -> None:
+        """Start the child, with an environment of nothing but what it needs; do not wait for it."""
+        if self._process is not None:
+            return
         self._folder = tempfile.TemporaryDirectory(
             prefix="handgrad-check-", ignore_cleanup_errors=True
         )
@@ -141,8 +146,14 @@ class Runner:
         given = (self._process.stdout, self._parts)
         self._listener = threading.Thread(target=_listen, args=given, daemon=True)
         self._listener.start()
-        hello = wire.decode(self._receive(time.monotonic() + _START_SECONDS))
-        self.separated = tuple(str(name) for name in hello["separated"])
+
+    def start(self) -> None:
+        """Start the child, and wait until it has."""
+        self.launch()
+        if not self._greeted:
+            hello = wire.decode(self._receive(time.monotonic() + _START_SECONDS))
+            self.separated = tuple(str(name) for name in hello["separated"])
+            self._greeted = True
 
     @property
     def pid(self) -> int | None:
@@ -163,7 +174,7 @@ class Runner:
             for pipe in (self._process.stdin, self._process.stdout):
                 if pipe is not None:
                     pipe.close()
-            self._process = None
+            self._process, self._greeted = None, False
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
@@ -188,34 +199,48 @@ class Runner:
         return found
 
     def run(self, request: Mapping[str, Any], timeout: float) -> Outcome:
-        """Run one case; if the child itself dies of it, try once more in a new one.
+        """Run one case: ``ask``, then ``answer``."""
+        self.ask(request, timeout)
+        return self.answer()
+
+    def ask(self, request: Mapping[str, Any], timeout: float) -> None:
+        """Hand a case to the child, and go on while it runs."""
+        importing = max(float(timeout), IMPORT_SECONDS)
+        limits = {"timeout": float(timeout), "import_timeout": importing, "memory": MEMORY_BYTES}
+        self._asked = wire.encode({**request, **limits}), importing, float(timeout)
+        self._sent = False
+        if self._forks:
+            with contextlib.suppress(RunnerFault, OSError, wire.WireError):  # answer tries again
+                self._send(self._asked[0])
+                self._sent = True
+
+    def answer(self) -> Outcome:
+        """Wait for what came of the case; if the child itself dies of it, try once more in another.
 
         Raises
         ------
         RunnerFault
             When two children in a row fail: that is no case's doing.
         """
-        importing = max(float(timeout), IMPORT_SECONDS)
-        limits = {"timeout": float(timeout), "import_timeout": importing, "memory": MEMORY_BYTES}
-        message = wire.encode({**request, **limits})
+        message, importing, timeout = self._asked
         if not self._forks:
-            return self._run_alone(message, importing, float(timeout))
+            return self._run_alone(message, importing, timeout)
         for attempt in (1, 2):
             try:
-                self._send(message)
+                if not self._sent:
+                    self._send(message)
                 deadline = time.monotonic() + importing + timeout + _GRACE_SECONDS
                 end = wire.decode(self._receive(deadline))
-                raw = self._receive(deadline)
-                return _outcome(end, raw)
+                return _outcome(end, self._receive(deadline))
             except (RunnerFault, OSError, wire.WireError):
                 self.stop()
+                self._sent = False
                 if attempt == 2:
                     raise
         raise AssertionError
 
     def _send(self, message: bytes) -> None:
-        if self._process is None:
-            self.start()
+        self.start()
         assert self._process is not None
         assert self._process.stdin is not None
         self._process.stdin.write(len(message).to_bytes(8, "little") + message)
