@@ -168,7 +168,7 @@ def _piece(unit: str, text: str) -> CodeType:
     return compile(text, f"{unit}.py", "exec")
 
 
-def _load(sources: Mapping[str, str], units: Iterable[str] | None = None) -> dict[str, ModuleType]:
+def _load(sources: Mapping[str, str], units: Set[str] | None = None) -> dict[str, ModuleType]:
     """Run sources as modules that import each other, known to nobody else."""
     loaded: dict[str, ModuleType] = {}
 
