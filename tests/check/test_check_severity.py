@@ -105,6 +105,10 @@ def test_what_does_not_count_is_no_mistake():
     also = beyond("fc_backward", "float32")
     (remark,) = remarks([RIGHT, REMARK, case("fc_backward", "gradient of x"), also])
     assert (remark.name, remark.because, remark.cases) == ("float32", "Not asked.", (REMARK, also))
+    other = beyond("fc_backward", "test mode, float32")
+    assert [remark.name for remark in remarks([REMARK, RIGHT, other])] == [
+        "float32; test mode, float32"
+    ]
     assert report([RIGHT, REMARK]).passed
     assert totals([RIGHT, REMARK])["passed"] == 1
     strict = replace(REMARK, counts=True)

@@ -103,7 +103,10 @@ def absent(cases: Iterable[CaseResult]) -> list[str]:
 
 @dataclass(frozen=True)
 class Remark:
-    """Something beyond the assignment that a submission does not do, and where."""
+    """Something beyond the assignment that a submission does not do, and where.
+
+    ``name`` is that of its cases, or of several, which are beyond for one reason.
+    """
 
     name: str
     because: str
@@ -123,10 +126,13 @@ def findings(cases: Iterable[CaseResult]) -> list[Finding]:
 
 def remarks(cases: Iterable[CaseResult]) -> list[Remark]:
     """What did not pass, does not count, and follows from no mistake; each matter once."""
-    matters: dict[tuple[str, str], list[CaseResult]] = {}
+    matters: dict[str, list[CaseResult]] = {}
     for case in _told_apart(cases)[1]:
-        matters.setdefault((case.name, case.because), []).append(case)
-    return [Remark(*matter, tuple(found)) for matter, found in matters.items()]
+        matters.setdefault(case.because or case.name, []).append(case)
+    return [
+        Remark("; ".join(dict.fromkeys(c.name for c in found)), found[0].because, tuple(found))
+        for found in matters.values()
+    ]
 
 
 def _told_apart(cases: Iterable[CaseResult]) -> tuple[list[Finding], list[CaseResult]]:
