@@ -403,7 +403,8 @@ class _Judged:
         passed = judgement.status == "passed"
         seen = judgement.seen
         convention = "" if passed else other_course(judgement.cause, self.convention)
-        if seen.error == "TypeError" and "conv_param" in seen.said:  # Python's words: an argument
+        asked = seen.error == "TypeError" and "conv_param" in seen.said  # an argument, says Python
+        if asked and not self.convention.conv_bias:
             convention = "cs231n"
         causes = self.convention.course.causes
         severity = self.convention.course.severity_of(case)
