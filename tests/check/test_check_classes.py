@@ -81,7 +81,7 @@ def small(tmp_path_factory):
         (place / "subs" / name).write_text(text)
     (place / "r.toml").write_text(RUBRIC)
     run = ("subs", *FAST, "--timeout", "1", "--jobs", "2", "--rubric", "r.toml", "--batch")
-    called(place, *run, "out", code=1)
+    called(place, *run, "out", code=1, seconds=240)
     return place, run, files_of(place / "out")
 
 
@@ -105,7 +105,7 @@ def test_killed_at_any_time_it_ends_with_the_same_bytes(small):
         out = place / "again"
         assert files_of(out).items() <= whole.items() | partial(out).items()
     assert kills >= 2
-    called(place, *run, "again", code=1)
+    called(place, *run, "again", code=1, seconds=240)
     assert files_of(place / "again") == whole
     assert not (place / "again/.work").exists()
 

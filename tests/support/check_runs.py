@@ -60,7 +60,7 @@ def words(*arguments):
     return [sys.executable, "-P", "-m", "handgrad", "check", *map(str, arguments)]
 
 
-def called(place, *arguments, code=0):
+def called(place, *arguments, code=0, seconds=60):
     """Run the command in a folder; it must end with this exit code and without a traceback."""
     result = subprocess.run(
         words(*arguments),
@@ -69,7 +69,7 @@ def called(place, *arguments, code=0):
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=seconds,
         check=False,
     )
     assert result.returncode == code, result.stdout + result.stderr
