@@ -65,11 +65,12 @@ def of_class(
     points: dict[str, float] = defaultdict(float)
     where: dict[str, list[Finding]] = {}
     for report, _ in reports:
-        own, cost = _of_one(report), _points(report, rubric)
+        mistakes = findings(report.cases) if report is not None else []
+        own, cost = _of_one(report, mistakes), _points(report, mistakes, rubric)
         own.update(cause for cause in cost if cause not in own)
         count.update(own)
         students.update(own.keys())
-        for finding in findings(report.cases) if report is not None else ():
+        for finding in mistakes:
             where.setdefault(cause_of(finding), []).append(finding)
         for cause, lost in cost.items():
             points[cause] += lost
@@ -105,22 +106,24 @@ def _title(cause: str, found: Sequence[Finding]) -> str:
     return _TITLES.get(cause) or next((f.case.cause for f in found), "") or CAUSES[cause]
 
 
-def _of_one(report: CheckReport | None) -> Counter[str]:
+def _of_one(report: CheckReport | None, mistakes: Sequence[Finding]) -> Counter[str]:
     """How often each cause is found in one submission."""
     if report is None:
         return Counter([REFUSED])
-    found = Counter(cause_of(finding) for finding in findings(report.cases))
+    found = Counter(cause_of(finding) for finding in mistakes)
     found.update([NOT_WRITTEN] * len(absent(report.cases)))
     found.update([NO_PACKAGE] * len(report.problems))
     return found
 
 
-def _points(report: CheckReport | None, rubric: Rubric | None) -> dict[str, float]:
+def _points(
+    report: CheckReport | None, mistakes: Sequence[Finding], rubric: Rubric | None
+) -> dict[str, float]:
     """What each cause cost one submission."""
     if report is None:
         return {REFUSED: rubric.points} if rubric is not None else {}
     grades = (rubric or one_point_each(report.cases)).grade(report.cases)
-    return _shared(grades, _causes(report.cases))
+    return _shared(grades, _causes(report.cases, mistakes))
 
 
 Named = tuple[str, str, str]
@@ -130,16 +133,15 @@ def _named(case: CaseResult) -> Named:
     return case.group, case.function, case.name
 
 
-def _causes(cases: Iterable[CaseResult]) -> Mapping[Named, str]:
+def _causes(cases: Iterable[CaseResult], mistakes: Sequence[Finding]) -> Mapping[Named, str]:
     """The cause of each case that did not pass."""
-    cases = tuple(cases)
     absent = {"missing": NOT_WRITTEN, "not judged": NO_PACKAGE}
     causes = {
         _named(case): absent.get(case.status, case.diagnosis or UNKNOWN)
         for case in cases
         if case.status != "passed"
     }
-    for finding in findings(cases):
+    for finding in mistakes:
         for case in (finding.case, *finding.also, *finding.follow):
             causes[_named(case)] = cause_of(finding)
     return causes
