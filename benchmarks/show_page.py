@@ -1,11 +1,12 @@
 """The arithmetic of `handgrad show`'s page beside TensorFlow.js, in Chromium on the same machine.
 
 For the assignment's ConvNets (5.4's two blocks, 5.3's default) and dense nets (4.4's and 2.4's) the
-time of one drawn example's answer, and of a training step (SGD with momentum) on 20: median and
-quartiles in milliseconds. TensorFlow.js computes with its own operations, without a model object,
-on its cpu backend and on its wasm one (vectors; threads where the page is isolated, which one that
-is opened from a file never is: ``--threads`` serves it so). Its npm packages are installed into a
-temporary folder; without npm, handgrad is measured alone.
+time of one drawn example's answer, and of a training step (SGD with momentum) on 20, in
+milliseconds: the fastest, the median and the quartiles, the first of which a busy machine disturbs
+least. TensorFlow.js computes with its own operations, without a model object, on its cpu backend
+and on its wasm one (vectors; threads where the page is isolated, which one that is opened from a
+file never is: ``--threads`` serves it so). Its npm packages are installed into a temporary folder;
+without npm, handgrad is measured alone.
 
     python benchmarks/show_page.py [--seconds 2] [--threads]
 
@@ -43,11 +44,13 @@ def main() -> None:
         raise SystemExit("there is no Chromium here; install one")
     with tempfile.TemporaryDirectory(prefix="handgrad-bench-") as folder:
         found = measured(Path(folder), browser, options)
-    kept = {"processor": _processor(), "cores": os.cpu_count(), **found}
+    load = round(os.getloadavg()[0], 1)
+    kept = {"processor": _processor(), "cores": os.cpu_count(), "load": load, **found}
     out = HERE / "show_page.json"
     out.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     print(table(found["results"]))
-    print(f"\n{kept['processor']}, {kept['cores']} cores; {found['agent']}; written to {out}")
+    machine = f"{kept['processor']}, {kept['cores']} cores, load {load}"
+    print(f"\n{machine}; {found['agent']}; written to {out}")
 
 
 def measured(folder: Path, browser: str, options: argparse.Namespace) -> dict[str, Any]:
@@ -139,8 +142,11 @@ def _server(
 
 
 def table(results: dict[str, Any]) -> str:
-    """Give the medians and quartiles, a line a network and program."""
-    lines = ["| network | program | answer, ms | step of 20, ms |", "|---|---|---:|---:|"]
+    """Give the fastest and the median of each, a line a network and program."""
+    lines = [
+        "| network | program | answer, ms (median) | step of 20, ms (median) |",
+        "|---|---|---:|---:|",
+    ]
     for network, programs in results.items():
         for program, found in programs.items():
             cells = [found["error"], ""] if "error" in found else map(_shown, found.values())
@@ -148,9 +154,8 @@ def table(results: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _shown(times: list[float]) -> str:
-    median, low, high = (f"{time:.3g}" for time in times)
-    return f"{median} ({low} to {high})"
+def _shown(times: dict[str, Any]) -> str:
+    return f"{times['fastest']:.3g} ({times['median']:.3g})"
 
 
 def _processor() -> str:

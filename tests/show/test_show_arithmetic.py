@@ -231,6 +231,22 @@ def test_fast_products_are_the_plain_loops(numbers):
             np.testing.assert_allclose(one, found[first], rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize("units", [320, 333])
+def test_a_large_networks_few_rows_are_the_librarys(units):
+    """One row and three are multiplied where the weights lie, if columns are whole vectors."""
+    rng = np.random.default_rng(5)
+    cases, wanted = [], []
+    for rows in (1, 3, 5):
+        network = Network([Dense(units), ReLU(), Dense(3)], (400,), dtype="float32", rng=rng)
+        network.params["b1"] += np.float32(0.5)
+        X = rng.standard_normal((rows, 400)).astype(np.float32)
+        case, result = case_of(network, X, rng.integers(0, 3, rows), "test", 0)
+        cases.append(case)
+        wanted.append(result)
+    for found, result in zip(answers(cases), wanted, strict=True):
+        held(found, result, SINGLE)
+
+
 def test_what_does_not_fit_is_said():
     """A layer or loss that there is not, arrays and rows of another size."""
     given = described(Network([Dense(3)], (4,)))

@@ -48,6 +48,7 @@
 
 import { KINDS } from "handgrad-page/layers";
 import { LOSSES } from "handgrad-page/losses";
+import { arraysFor } from "handgrad-page/products_wasm";
 import { Tensor, sizeOf } from "handgrad-page/tensor";
 
 /** On which parameters the L2 penalty is, and its factors in the loss and in the gradient. */
@@ -82,7 +83,7 @@ export class Network {
   }
 
   _build(arrays) {
-    const counts = { weights: 0, norm: 0 };
+    const counts = { weights: 0, norm: 0 }, found = [];
     let shape = this.inputShape;
     for (const [position, { kind, ...settings }] of this.description.layers.entries()) {
       const operations = KINDS[kind];
@@ -100,22 +101,32 @@ export class Network {
       this.operations.push(operations);
       for (const [own, wanted] of Object.entries(shapes)) {
         const home = trained.includes(own) ? this.params : this.state;
-        home[names[own]] = this._array(names[own], wanted, arrays[names[own]], own === "gamma");
+        found.push({ home, name: names[own], shape: wanted, ones: own === "gamma" });
       }
       shape = shapeOut;
     }
     this.outputShape = shape;
+    this._fill(found, arrays);
     const first = this.layers.findIndex((layer) => layer.trained.length);
     // Below it nothing has a parameter to move: training asks for no gradient there.
     this.firstTrained = first < 0 ? this.layers.length : first;
   }
 
-  _array(name, shape, given, ones) {
-    const data = this.Numbers.from(given ?? new Array(sizeOf(shape)).fill(ones ? 1 : 0));
-    if (data.length !== sizeOf(shape)) {
-      throw new Error(`${name} must have ${sizeOf(shape)} numbers; got ${data.length}`);
+  /** Make the arrays that were found, of what is given for them. */
+  _fill(found, given) {
+    const sizes = found.map(({ shape }) => sizeOf(shape));
+    const rows = this.layers.map(({ shapeIn, shapeOut }) => sizeOf(shapeIn) + sizeOf(shapeOut));
+    const single = this.Numbers === Float32Array;
+    const made = single ? arraysFor(sizes, Math.max(...rows)) : sizes.map((n) => new Float64Array(n));
+    for (const [i, { home, name, shape, ones }] of found.entries()) {
+      const own = given[name];
+      if (own && own.length !== sizes[i]) {
+        throw new Error(`${name} must have ${sizes[i]} numbers; got ${own.length}`);
+      }
+      if (own) made[i].set(own);
+      else made[i].fill(ones ? 1 : 0);
+      home[name] = new Tensor(shape, made[i]);
     }
-    return new Tensor(shape, data);
   }
 
   /** A copy with its own parameters; of float64 where wished, as differences need it. */

@@ -137,25 +137,77 @@ function moduleBytes() {
   ]);
 }
 
+let compiled = null;
+
+/** The functions on a memory; null where the browser has no vectors, or the page's policy forbids. */
+function functionsOn(memory) {
+  try {
+    compiled ??= new WebAssembly.Module(moduleBytes());
+    return new WebAssembly.Instance(compiled, { page: { memory } }).exports;
+  } catch (error) {
+    if (error instanceof WebAssembly.CompileError || error instanceof EvalError) return null;
+    throw error;
+  }
+}
+
 /**
- * Make the product, or give null where the browser has no vectors in WebAssembly, or the page's
- * policy forbids it.
+ * Make the product, or give null where there are no vectors.
  *
  * @returns {?(sizes, A, B, C) => void}  as `product` of products.mjs, for float32 alone
  */
 export function vectorProduct() {
   if (typeof WebAssembly === "undefined") return null;
-  const memory = new WebAssembly.Memory({ initial: 1 });
-  try {
-    const compiled = new WebAssembly.Module(moduleBytes());
-    const { manyRows, oneRow } = new WebAssembly.Instance(compiled, { page: { memory } }).exports;
-    return (sizes, A, B, C) => (sizes.rows < MANY_ROWS.rows
-      ? multiplied(memory, oneRow, ONE_ROW, sizes, A, B, C)
-      : multiplied(memory, manyRows, MANY_ROWS, sizes, A, B, C));
-  } catch (error) {
-    if (error instanceof WebAssembly.CompileError || error instanceof EvalError) return null;
-    throw error;
-  }
+  const memory = new WebAssembly.Memory({ initial: 1 }), functions = functionsOn(memory);
+  if (!functions) return null;
+  return (sizes, A, B, C) => {
+    if (sizes.rows >= MANY_ROWS.rows) multiplied(memory, functions.manyRows, MANY_ROWS, sizes, A, B, C);
+    else if (!inPlace(sizes, A, B, C)) multiplied(memory, functions.oneRow, ONE_ROW, sizes, A, B, C);
+  };
+}
+
+// Of a memory that holds a network's parameters: its function, and where there is room beside them.
+const homes = new WeakMap();
+
+/**
+ * Arrays of float32 zeros; those of a large network lie in a memory of their own, in which a row is
+ * multiplied with a weight without copying it.
+ *
+ * @param {number[]} sizes
+ * @param {number} room  the most numbers that a row and its product have together
+ * @returns {Float32Array[]}
+ */
+export function arraysFor(sizes, room) {
+  const numbers = sizes.reduce((sum, size) => sum + size, 0) + 3 * room;
+  const alone = () => sizes.map((size) => new Float32Array(size));
+  if (Math.max(...sizes) < LARGE || typeof WebAssembly === "undefined") return alone();
+  const memory = new WebAssembly.Memory({ initial: Math.ceil((4 * numbers) / 65536) });
+  const functions = functionsOn(memory);
+  if (!functions) return alone();
+  const all = new Float32Array(memory.buffer);
+  let start = 0;
+  const arrays = sizes.map((size) => all.subarray(start, (start += size)));
+  homes.set(memory.buffer, { oneRow: functions.oneRow, start, all });
+  return arrays;
+}
+
+const LARGE = 100_000; // a memory of its own is large itself
+
+/** Multiply up to three rows where B lies, if it can be done; tell whether. */
+function inPlace({ rows: count, inner, columns }, A, B, C) {
+  const home = homes.get(B.data.buffer);
+  const straight = A.columnStep === 1 && B.columnStep === 1 && B.rowStep === columns;
+  if (!home || !straight || columns % (4 * ONE_ROW.vectors)) return false;
+  const { all, oneRow, start } = home, product = start + count * inner;
+  if (product + count * columns > all.length) return false;
+  copyRows(A, count, inner, A.rowStep, all, start, inner);
+  copyRows(C, count, columns, columns, all, product, columns);
+  const b = B.data.byteOffset + 4 * B.start;
+  oneRow(
+    4 * start, b, 4 * product, 0, 4 * product,
+    b + 4 * columns * inner, 4 * columns, 4 * inner, 4,
+  );
+  C.data.set(all.subarray(product, product + count * columns), C.start);
+  return true;
 }
 
 const upTo = (multiple, value) => Math.ceil(value / multiple) * multiple;
