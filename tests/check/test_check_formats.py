@@ -204,7 +204,7 @@ def test_json_leaves_timings_out_when_asked():
     assert {**without, "timings": with_timing["timings"]} == with_timing
     assert set(without) == {
         "schema", "file", "sha256", "seed", "convention", "recognised", "environment", "cases",
-        "problems", "notes", "strict",
+        "problems", "notes", "strict", "course",
     }  # fmt: skip
     assert without["schema"] == SCHEMA
     facts = json.loads(json.dumps(asdict(CASES[1])))
