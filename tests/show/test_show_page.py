@@ -37,6 +37,12 @@ def opened(tab, path, **state):
     anew(tab, path, fragment_of(state))
 
 
+def explained(tab):
+    """What is said of the chosen number, once central differences have been taken."""
+    tab.wait("!document.querySelector('.pending')")
+    return tab.ask(EXPLAINED)
+
+
 def fragment_of(state):
     """A state as an address ends in it."""
     return "#" + "&".join(f"{name}={value}" for name, value in state.items())
@@ -100,7 +106,7 @@ def test_every_output_says_what_it_is_made_of(browser, shown, name, net, mode):
         opened(tab, path, net=net)
         for layer in range(tab.ask(LAYERS)):
             moved(tab, net=net, view="forward", mode=mode, layer=layer, array="out")
-            found = tab.ask(EXPLAINED)
+            found = explained(tab)
             assert found["chosen"].startswith("out["), found
             total = found["numbers"].rsplit("= ", 1)[1]
             chosen = found["chosen"].rsplit("= ", 1)[1]
@@ -122,7 +128,7 @@ def test_every_gradient_agrees_with_central_differences(browser, shown, name, ne
                     continue
                 tab.ask(f"document.querySelector('.detail[aria-label^=\"{own},\"]').focus()")
                 tab.key("End")
-                found = tab.ask(EXPLAINED)
+                found = explained(tab)
                 assert found["chosen"].startswith(f"{own}["), found
                 kink = "kink" in (found["differs"] or "")
                 assert found["agrees"] or kink, (layer, own, found)
@@ -238,7 +244,7 @@ def test_a_missing_mask_is_seen_beside_central_differences(browser, shown):
     with browser.page() as tab:
         opened(tab, path, view="break")
         choose(tab, "Mistake", "relu-no-mask")
-        found = tab.ask(EXPLAINED)
+        found = explained(tab)
         assert found["chosen"].startswith("dx[")
         assert found["differs"]
         assert "ReLU" in tab.ask("document.querySelector('.inspector h3').textContent")
@@ -246,7 +252,7 @@ def test_a_missing_mask_is_seen_beside_central_differences(browser, shown):
         rows = tab.ask("[...document.querySelectorAll('#bar tbody tr')].map(r => r.textContent)")
         assert rows[0].startswith("dxConv"), rows
         choose(tab, "Mistake", "")
-        assert not tab.ask(EXPLAINED)["differs"]
+        assert not explained(tab)["differs"]
         assert tab.complaints == []
 
 
@@ -324,7 +330,7 @@ def test_each_question_leads_to_its_layer(browser, shown, name):
             if number in kinds:
                 layer = tab.ask("document.querySelector('.inspector h3').textContent")
                 assert layer.startswith(kinds[number])
-                assert tab.ask(EXPLAINED)["formula"]
+                assert explained(tab)["formula"]
             else:
                 assert tab.ask("!document.querySelector('#training').hidden")
             state_of(tab)
@@ -404,7 +410,7 @@ def test_a_page_without_rows_works_on_what_is_set(browser, tmp_path):
     path = show.write(network, tmp_path / "page.html")
     with browser.page() as tab:
         opened(tab, path, view="backward", array="db")
-        before = tab.ask(EXPLAINED)
+        before = explained(tab)
         assert before["agrees"]
         assert "the example alone" in tab.ask("document.querySelector('#bar').textContent")
         tab.ask(
@@ -412,7 +418,7 @@ def test_a_page_without_rows_works_on_what_is_set(browser, tmp_path):
             "range.value = range.max; range.dispatchEvent(new Event('input')) })()"
         )
         tab.wait(f"{PEEK} !== {json.dumps(before['chosen'])}")
-        assert tab.ask(EXPLAINED)["agrees"]
+        assert explained(tab)["agrees"]
         press(tab, "Train")
         assert "--data FILE" in tab.ask("document.querySelector('#training').textContent")
         press(tab, "Train a small network instead")

@@ -35,21 +35,23 @@ export class ExplanationView {
     Object.assign(this, { palette, sources });
     this.element = make("section", { class: "explained", tabindex: "-1", "aria-label": "How this number came about" });
     this.all = false;
+    this.derived = false; // whether the reader wants the derivation's formula open
   }
 
-  /** @param {{explanation: object, difference: object | null} | null} found */
+  /** @param {{explanation: object, difference: object | null, pending: boolean} | null} found */
   show(found, { given = "", broken = false } = {}) {
     this.last = [found, { given, broken }];
     if (!found) {
       fill(this.element, make("p", { class: "wide" }, given));
       return;
     }
-    const { explanation: e, difference } = found;
+    const { explanation: e, difference, pending } = found;
     fill(
       this.element,
       make("div", {},
         make("p", {}, e.says), this._formula(e),
         make("p", { class: "formula filled" }, e.numbers), this._patches(e),
+        pending ? make("p", { class: "soft pending" }, "Central differences …") : null,
         difference ? this._difference(e, difference, broken) : null),
       make("div", {}, this._way(e), this._terms(e)),
     );
@@ -67,7 +69,9 @@ export class ExplanationView {
     const mathml = formula?.mathml ? make("div", { class: "formula derived" }) : null;
     if (mathml) mathml.append(parsed(formula.mathml));
     return make("div", {}, make("p", { class: "formula" }, e.formula),
-      mathml ? make("details", {}, make("summary", {}, "The derivation’s formula"), mathml) : null,
+      mathml ? make("details", {
+        open: this.derived, ontoggle: (event) => { this.derived = event.target.open; },
+      }, make("summary", {}, "The derivation’s formula"), mathml) : null,
       derivedIn("Derived in", this.sources, page, label));
   }
 

@@ -17,6 +17,7 @@ const WHAT = {
   dgamma: "gradient of the loss by the scale", dbeta: "gradient of the loss by the shift",
 };
 
+const SECOND = 60; // milliseconds
 const REST = 500; // milliseconds
 const MOST = 4096; // entries that are outlined one by one
 
@@ -125,10 +126,27 @@ export class InspectorView {
       view.show(session.array(id));
     }
     const found = session.explanation();
-    this.explanation.show(found, { given: this._given(place), broken: Boolean(session.broken()) });
-    this.text = found ? this.explanation.summary(found) : this._given(place);
+    this._explain(place, found);
     this._highlight(found?.explanation);
     this._peek(place, found?.explanation);
+  }
+
+  /** Explain at once, and bring the second opinion when the keys rest. */
+  _explain(place, found) {
+    const { session } = this;
+    const options = { given: this._given(place), broken: Boolean(session.broken()) };
+    const shown = found && { ...found, difference: null, pending: Boolean(found.difference) };
+    const show = () => {
+      this.explanation.show(shown, options);
+      this.text = shown ? this.explanation.summary(shown) : options.given;
+    };
+    show();
+    clearTimeout(this.second);
+    if (!shown?.pending) return;
+    this.second = setTimeout(() => {
+      Object.assign(shown, { difference: found.difference(), pending: false });
+      show();
+    }, SECOND);
   }
 
   _peek({ own, name, shape, index, id }, explanation) {
