@@ -2,6 +2,7 @@
 
 import base64
 import json
+from urllib.parse import parse_qsl
 
 import numpy as np
 import pytest
@@ -65,9 +66,15 @@ def moved(tab, **state):
 
 def state_of(tab):
     """The address's state, once it has followed."""
+    return dict(parse_qsl(resting_address(tab).removeprefix("#")))
+
+
+def resting_address(tab):
+    """The address, once it has not changed for half a second."""
     return tab.ask(
-        "new Promise(done => setTimeout(done, 250)).then("
-        "() => Object.fromEntries(new URLSearchParams(location.hash.slice(1))))"
+        "new Promise(done => { let before = null; const look = () => {"
+        "if (location.hash === before) done(before);"
+        "else { before = location.hash; setTimeout(look, 500); } }; look(); })"
     )
 
 
@@ -189,8 +196,8 @@ def test_a_drawing_is_answered_at_once_and_passed_on(browser, shown, by):
         after = tab.ask(ANSWER)
         assert after["scores"] != before["scores"]
         assert len(after["scores"]) == 10
-        tab.wait("location.hash.includes('raw=')")
-        address = tab.ask("location.hash")
+        address = resting_address(tab)
+        assert "raw=" in address
         press(tab, "Clear")
         assert tab.ask(ANSWER) == before
         anew(tab, path, address)

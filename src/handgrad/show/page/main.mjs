@@ -62,7 +62,6 @@ class Page {
     this.inspector = new InspectorView(at("inspector"), session, palette, sources, announce);
     this.train = new TrainView(at("training"), session, palette, { announce, write: writerOf(content, arrays) });
     this._tabs();
-    this._frame = 0;
     this._pause = 0;
     session.onChange((changed) => this.follow(changed));
     this._listen();
@@ -148,7 +147,7 @@ class Page {
     at("training").hidden = state.view !== "train";
     this.questions.render();
     clearTimeout(this._pause);
-    cancelAnimationFrame(this._frame);
+    clearTimeout(this._rest);
     this._pending = new Set([...(this._pending ?? []), ...changed]);
     const drawing = changed.size === 1 && changed.has("example");
     if (drawing) this._pause = setTimeout(() => this._slow(), PAUSE);
