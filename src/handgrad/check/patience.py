@@ -8,6 +8,7 @@ that does not do.
 import ast
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 
 _TRIES = 2  # so many cases of a function may meet a limit, then the others are spared
 _SHORTER = 5  # a case of a function that calls such a one has this part of the usual time
@@ -26,10 +27,19 @@ class Patience:
 
     def __init__(self, sources: Mapping[str, bytes], aliases: Mapping[str, list[str]]) -> None:
         self._aliases = aliases
-        self._trees = {path: tree for path, text in sources.items() if (tree := _parsed(text))}
-        self._calls = _calls(self._trees.values())
+        self._sources = sources
         self._met: Counter[str] = Counter()  # by function
         self._which: dict[str, str] = {}
+
+    @cached_property
+    def _trees(self) -> dict[str, ast.Module]:
+        """The sources, parsed: only where something did not end in time."""
+        found = ((path, _parsed(text)) for path, text in self._sources.items())
+        return {path: tree for path, tree in found if tree is not None}
+
+    @cached_property
+    def _calls(self) -> dict[str, set[str]]:
+        return _calls(self._trees.values())
 
     def met_limit(self, function: str, which: str) -> None:
         """Note that a case of a function did not end within its limits, 'timeout' or 'memory'."""

@@ -208,7 +208,7 @@ class _Judged:
         limit = max(self.timeout, IMPORT_SECONDS)
         endless: dict[str, str] = {}  # such a module's name to its unit
         for unit, module in self.submission.modules.items():
-            waits = self._patience.imports(module) & endless.keys()
+            waits = self._patience.imports(module) & endless.keys() if endless else set()
             if waits:
                 who, first = (self.submission.called(u) for u in (unit, endless[min(waits)]))
                 said = f"it needs {first}, which could not be imported in time"
