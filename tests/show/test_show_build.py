@@ -307,6 +307,17 @@ def test_the_command(table, tmp_path, monkeypatch, capsys):
     assert out.read_bytes() != before
 
 
+def test_without_the_libraries_for_formulas(table, tmp_path, monkeypatch, capsys):
+    lacking = ("not_installed_at_all",)
+    monkeypatch.setattr("handgrad.show.theory.NEEDED", lacking)
+    monkeypatch.setattr(show, "FORMULAS_NEED", lacking)
+    out = tmp_path / "page.html"
+    code, _, err = run(monkeypatch, capsys, "show", table[0], "--out", out)
+    assert code == 0
+    assert "note: the page has no formulas of the derivations: not_installed_at_all not" in err
+    assert content_of(out.read_text(encoding="utf-8"))[0]["theory"] == []
+
+
 def test_what_is_wrong_is_said_in_one_line(table, tmp_path, monkeypatch, capsys):
     path, data, _ = table
     out = tmp_path / "page.html"

@@ -3,7 +3,8 @@
 manifest.json   what the folder was made for; another profile, seed, data or version is refused
 search/         one journal of candidates an experiment
 runs/ID/        candidate-NNN/history.jsonl,
-                seed-S/{history.jsonl, model.safetensors, analysis.json, run.json}
+                seed-S/{history.jsonl, model.safetensors, analysis.json, run.json},
+                of the first seed show.html, the page of handgrad show
 results.json    the record; summary.md the same for people, report.html all of it
 """
 
