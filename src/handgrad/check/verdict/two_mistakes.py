@@ -47,6 +47,8 @@ def two_causes(
     """
     hardest = wrong[0]
     known = _that_matter(hardest, reference)
+    if any(_alone(mistake, wrong, reference) for mistake in known):
+        return None  # a second one that changes nothing beside it would be blamed
     for first, second in itertools.islice(itertools.combinations(known, 2), MOST):
         if first.causes[0] == second.causes[0]:
             continue
@@ -57,6 +59,14 @@ def two_causes(
             ):
                 return first.causes[0], second.causes[0]
     return None
+
+
+def _alone(mistake: Mistake, wrong: Sequence[Wrong], reference: Reference) -> bool:
+    """Whether one mistake gives every output that is wrong."""
+    return all(
+        any(_explains(values, one, reference) for values in reference.wrong(one.variant, mistake))
+        for one in wrong
+    )
 
 
 def _that_matter(one: Wrong, reference: Reference) -> list[Mistake]:
