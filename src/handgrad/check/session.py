@@ -1,8 +1,6 @@
 """Run all cases of one submission and give its report."""
 
 import contextlib
-import re
-import shlex
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,18 +13,17 @@ import handgrad
 from handgrad.blas import limited_to
 from handgrad.check.begin import versions
 from handgrad.check.case import Case, Setting
+from handgrad.check.case_results import Records, clean, ending, stated
 from handgrad.check.cases import all_cases
 from handgrad.check.choosing import chosen_cases, groups_asked
 from handgrad.check.contained import Containment
-from handgrad.check.conventions import Convention, other_course, parse
-from handgrad.check.courses import ASSIGNMENT
+from handgrad.check.conventions import Convention, parse
 from handgrad.check.patience import Patience
-from handgrad.check.records import CaseResult, CheckReport, Observation, Status
+from handgrad.check.records import CaseResult, CheckReport, Observation
 from handgrad.check.reference import reference
 from handgrad.check.sandbox.libraries import OPTIONAL, libraries_of
 from handgrad.check.sandbox.runner import IMPORT_SECONDS, Outcome, Runner, RunnerFault
 from handgrad.check.sandbox.submission import Submission, find_submission
-from handgrad.check.severity import COUNTED
 from handgrad.check.verdict.judge import Judgement, judge
 from handgrad.check.verdict.releases import changed_by_numpy
 from handgrad.check.words import lacking, not_judged
@@ -35,8 +32,6 @@ from handgrad.errors import CheckerFault, HandgradError, SubmissionError
 _PACKAGE = Path(handgrad.__file__).parent
 _FORM = ("error", "values")  # of what the child says of a variant
 _MET = {"timeout": "did not end in time", "memory": "ran out of memory (MemoryError)"}
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]{4,}")
-_PRIVATE = re.compile(r"[^\s'\"]*handgrad-check-[^/\s'\"]+(/case\d+)?(/parent)?/?")
 
 
 def check_submission(
@@ -100,12 +95,13 @@ def check_submission(
     timings: dict[str, float] = {}
     recognised: dict[str, str] = {}
     # One BLAS thread, as in the child: the two never fight, and their times compare.
+    records = Records(submission, rules, seed, strict)
     with limited_to(1), Runner(hidden=hidden, preload=preload) as runner:
         runner.launch()  # its start takes as long as to make the cases
         with _faults("the cases cannot be made"):
             cases = all_cases(Setting(rules, seed), groups_asked(submission, rules, only))
         chosen = chosen_cases(cases, submission, rules, only, case)
-        judged = _Judged(submission, rules, seed, runner, timeout, strict)
+        judged = _Judged(submission, rules, records, runner, timeout)
         judged.load(chosen)
         recognised.update(judged.other_names())
         asked = [c for c in chosen if not c.optional or judged.has(c.unit, c.function)]
@@ -172,13 +168,11 @@ class _Judged:
         self,
         submission: Submission,
         convention: Convention,
-        seed: int,
+        records: Records,
         runner: Runner,
         timeout: float,
-        strict: bool,
     ) -> None:
-        self.submission, self.convention, self.seed = submission, convention, seed
-        self.strict = strict
+        self.submission, self.convention, self._records = submission, convention, records
         self.runner, self.timeout = runner, timeout
         self.reference = reference(convention)
         self.names: dict[str, set[str]] = {}
@@ -223,7 +217,7 @@ class _Judged:
                 self.names[unit] = {name for name in names if isinstance(name, str)}
                 continue
             error = found.get("error") if isinstance(found, dict) else None
-            lack = self._lack(error)
+            lack = self._records.lack(error)
             if lack:
                 self.lacking[unit] = lack
                 continue
@@ -234,9 +228,9 @@ class _Judged:
                 said = f"{error.get('type')}: {error.get('text')} ({place})"
                 self.changed[unit] = changed_by_numpy(error)
             else:
-                said = _ending(outcome, limit)
+                said = ending(outcome, limit)
             said = f"{self.submission.called(unit)} cannot be imported: {said}"
-            self.broken[unit] = _clean(said)
+            self.broken[unit] = clean(said)
         if not self.names or all(any(self._lacking_for(case)) for case in cases):
             needed: dict[str, list[str]] = {}
             for unit, lack in self.lacking.items():
@@ -248,29 +242,6 @@ class _Judged:
 
     def _lacking_for(self, case: Case) -> list[str]:
         return [unit for unit, _ in case.needs if unit in self.lacking]
-
-    def _lack(self, error: Any) -> str:
-        """The package that an import asked for in vain, and why; '' if that is not what failed.
-
-        Of the submission's own modules an absent one is its mistake; of others it may be this
-        computer's, and it is never the mistake of each function in the file.
-        """
-        package = error.get("package") if isinstance(error, dict) else None
-        if not isinstance(package, str) or not re.fullmatch(r"[\w.-]+", package):
-            return ""
-        if self.submission.owns(package):
-            return ""
-        if error.get("type") == "ModuleNotFoundError":
-            why = "which is neither installed here nor a file of the submission"
-            return f"the package {package}, {why}"
-        said = re.sub(r" \([^()]*[/\\][^()]*\)$", "", str(error.get("text")))  # where it lies
-        return f"the package {package}, which cannot be imported here as it asks: {_clean(said)}"
-
-    def _without(self, case: Case, who: str, lack: str) -> CaseResult:
-        """The result of a case for which a package is not there."""
-        lack = _clean(lack)
-        seen = Observation(said=f"{who} needs {lack}.", lacks=lack)
-        return self._result(case, Judgement("not judged", None, seen=seen))
 
     def has(self, unit: str, name: str) -> bool:
         """Whether the submission defines a function, by any of its names."""
@@ -315,23 +286,23 @@ class _Judged:
     def _ask_case(self, case: Case) -> CaseResult | None:
         """Hand a case to the child process; its result, where there is nothing to run."""
         for unit in self._lacking_for(case):
-            return self._without(case, self.submission.called(unit), self.lacking[unit])
+            return self._records.without(case, self.submission.called(unit), self.lacking[unit])
         for unit, name in case.needs:
             if unit in self.broken:
-                seen = Observation(said=_clean(self.broken[unit]), module=unit)
+                seen = Observation(said=clean(self.broken[unit]), module=unit)
                 change = self.changed.get(unit, "")
                 cause = "numpy-changed" if change else "raises"
-                return self._result(case, Judgement("error", cause, change, seen))
+                return self._records.of(case, Judgement("error", cause, change, seen))
             if not self.has(unit, name):
                 file = self.submission.called(unit)
                 has = unit in self.names
                 said = f"{file} has no {name}" if has else f"there is no {file} with {name}"
-                return self._result(case, _said("missing", "not-written", f"{said}."))
+                return self._records.of(case, stated("missing", "not-written", f"{said}."))
         spent = self._patience.spent(name for _, name in case.needs)
         if spent:
             limit = self._patience.limit_of(spent)
             said = f"{spent} {_MET[limit]} in other cases; not tried again."
-            return self._result(case, _said("error", limit, said))
+            return self._records.of(case, stated("error", limit, said))
         variants = [
             {
                 "inputs": dict(variant.inputs),
@@ -372,11 +343,11 @@ class _Judged:
         """Judge what came of a case."""
         found, timeout = answer.found, answer.timeout
         if answer.outcome.ending != "replied":
-            return self._result(case, self._without_reply(case, answer))
-        lacks = [lack for item in found if (lack := self._lack(item["error"]))]
+            return self._records.of(case, self._without_reply(case, answer))
+        lacks = [lack for item in found if (lack := self._records.lack(item["error"]))]
         if lacks:
             who = f"{case.function} in {self.submission.called(case.unit)}"
-            return self._without(case, who, lacks[0])
+            return self._records.without(case, who, lacks[0])
         with _faults(f"judging {case.function}: {case.name}"):
             judgement = judge(case, found, self.reference)
             if case.recognise is not None:
@@ -385,84 +356,16 @@ class _Judged:
             seconds = case.lasts(values) if case.lasts is not None else None
             if judgement.status == "passed" and seconds is not None and seconds > timeout:
                 said = f"It would not end within {timeout:g} seconds, to judge by a part of it."
-                judgement = _said("failed", "too-slow", said)
+                judgement = stated("failed", "too-slow", said)
             if case.timing is not None and judgement.status == "passed":
                 self.timings.update(case.timing(values))
-        return self._result(case, judgement)
+        return self._records.of(case, judgement)
 
     def _without_reply(self, case: Case, answer: "_Answer") -> Judgement:
         outcome, timeout, waits = answer.outcome, answer.timeout, answer.waits
-        said = f"{_ending(outcome, timeout)}."
+        said = f"{ending(outcome, timeout)}."
         if outcome.ending == "timeout" and waits:
-            said = f"{_ending(outcome, timeout)}: it calls {waits}, which did not end in time."
+            said = f"{ending(outcome, timeout)}: it calls {waits}, which did not end in time."
         if outcome.ending == "timeout" and case.group == "time" and not outcome.how:
-            return _said("failed", "too-slow", said)
-        return _said("error", outcome.ending, said)
-
-    def _result(self, case: Case, judgement: Judgement) -> CaseResult:
-        passed = judgement.status == "passed"
-        seen = judgement.seen
-        convention = "" if passed else other_course(judgement.cause, self.convention)
-        asked = seen.error == "TypeError" and "conv_param" in seen.said  # an argument, says Python
-        if asked and not self.convention.conv_bias:
-            convention = "cs231n"
-        causes = self.convention.course.causes
-        severity = self.convention.course.severity_of(case)
-        return CaseResult(
-            group=case.group,
-            function=case.function,
-            name=case.name,
-            status=judgement.status,
-            diagnosis=judgement.cause,
-            remark=judgement.remark,
-            second=judgement.second,
-            seen=replace(seen, said=_clean(seen.said)),
-            convention=convention,
-            read="" if passed else case.read,
-            repeat="" if passed else self._repeat(case),
-            counts_alone=case.counts_alone,
-            place="" if passed else self._place(case.function),
-            severity=severity.level,
-            because=severity.because,
-            counts=self.strict or severity.level in COUNTED,
-            cause=causes.get(judgement.cause or "", ""),
-            second_cause=causes.get(judgement.second or "", ""),
-        )
-
-    def _place(self, function: str) -> str:
-        """Where a notebook defines a function, by any of its names."""
-        places = self.submission.places
-        names = self.convention.course.aliases.get(function, [function.partition(".")[0]])
-        return next((places[name] for name in names if name in places), "")
-
-    def _repeat(self, case: Case) -> str:
-        words = ["handgrad", "check", self.submission.file, "--only", case.function]
-        words += ["--case", case.name, "--seed", str(self.seed)]
-        course = self.convention.course
-        if course.place != ASSIGNMENT:
-            words += ["--course", course.place]
-        if self.convention.name != course.preset:
-            words += ["--convention", self.convention.name]
-        words += ["--strict"] if self.strict else []
-        return " ".join(f'"{word}"' if " " in word and '"' not in word else shlex.quote(word)
-                        for word in words)  # fmt: skip
-
-
-def _said(status: Status, cause: str | None, said: str) -> Judgement:
-    return Judgement(status, cause, seen=Observation(said=said))
-
-
-def _ending(outcome: Outcome, timeout: float) -> str:
-    """How a case ended without an answer, in words."""
-    if outcome.how == "importing":
-        return f"It could not be imported within {max(timeout, IMPORT_SECONDS):g} seconds"
-    if outcome.ending == "timeout":
-        return f"It did not end within {timeout:g} seconds"
-    if outcome.ending == "memory":
-        return "It ran out of the memory that a case may use (1 GiB)"
-    return f"It ended without an answer: {outcome.how}"
-
-
-def _clean(text: str) -> str:
-    """Without what differs between two equal runs: addresses and temporary folders."""
-    return _PRIVATE.sub("", _ADDRESS.sub("0x...", text))
+            return stated("failed", "too-slow", said)
+        return stated("error", outcome.ending, said)
