@@ -50,7 +50,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     ),
     "show": (
         "show:show_command",
-        "Make one offline page of a trained MODEL: draw, walk its passes, break it, train it.",
+        "Make a page of a trained MODEL: draw, look inside, step back and forth, train.",
     ),
     "train": (
         "train:train_command",
