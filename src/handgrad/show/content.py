@@ -179,7 +179,8 @@ def _training(
     else:
         others = rng.permutation(len(validation))
     val = validation.take(others[: _some(_MOST_VALIDATION, share)])
-    described, arrays = _described(source, training.take(train), "training", data.source)
+    origin = data.training_source or data.source
+    described, arrays = _described(source, training.take(train), "training", origin)
     more, beside = _described(source, val, "training", "")
     described["train"] = len(train)
     described["count"] += more["count"]

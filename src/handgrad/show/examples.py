@@ -64,12 +64,15 @@ class Data:
         None where there are no labels; the same rows as ``shown`` where a file is all there is.
     source : str
         For people: where ``shown`` comes from.
+    training_source : str
+        Where the others come from; '' is the same.
     """
 
     shown: Examples
     training: Examples | None
     validation: Examples | None
     source: str
+    training_source: str = ""
 
 
 def inputs_of(source: Source, raw: Columns | Array) -> Array:
@@ -109,10 +112,14 @@ def of_reproduction(source: Source) -> Data | None:
 def of_dataset(dataset: Dataset) -> Data:
     """Give the test rows of MNIST or of the course to look at, the others to train on."""
     test, train, val = (_part(dataset, name) for name in ("test", "train", "val"))
-    return Data(test, train, val, f"{_TITLES[dataset.name]}: {dataset.source}")
+    shown, others = (f"{title}: {dataset.source}" for title in _TITLES[dataset.name])
+    return Data(test, train, val, shown, others)
 
 
-_TITLES = {"mnist": "MNIST's test images", "course": "the course's test rows"}
+_TITLES = {
+    "mnist": ("MNIST's test images", "MNIST's training and validation images"),
+    "course": ("the course's test rows", "the course's training and validation rows"),
+}
 _KINDS = {"train": "training", "val": "validation", "test": "test"}
 
 
