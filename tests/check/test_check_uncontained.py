@@ -94,6 +94,7 @@ def test_what_does_not_end_well_costs_its_own_cases_only(tmp_path, bare, fork, b
 def test_an_endless_import_is_ended_without_fork(tmp_path, bare, monkeypatch):
     bare(fork=False)
     monkeypatch.setattr("handgrad.check.session.IMPORT_SECONDS", 0.5)
+    monkeypatch.setattr("handgrad.check.case_results.IMPORT_SECONDS", 0.5)
     monkeypatch.setattr(runner, "IMPORT_SECONDS", 0.5)
     path = write(tmp_path, GOOD + "\nwhile True: pass\n")
     with pytest.raises(Exception, match=r"could not be imported within 0\.5 seconds"):
