@@ -15,23 +15,8 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from report_browser import AXE, BROWSER
+from report_browser import AXE, BROWSER, QUIET
 
-_FLAGS = [
-    f"--{flag}"
-    for flag in [
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "no-first-run",
-        "hide-scrollbars",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "disable-dev-shm-usage",
-        "remote-debugging-pipe",
-    ]
-]
 # The browser listens on file descriptor 3 and speaks on 4.
 _ON_3_AND_4 = """
 import fcntl, os, sys
@@ -52,7 +37,13 @@ class Browser:
     def __init__(self, profile):
         told, tells = os.pipe()  # what it is told
         hears, says = os.pipe()  # what it says
-        command = [BROWSER, *_FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        command = [
+            BROWSER,
+            *QUIET,
+            "--remote-debugging-pipe",
+            f"--user-data-dir={profile}",
+            "about:blank",
+        ]
         self._process = subprocess.Popen(
             [sys.executable, "-c", _ON_3_AND_4, str(told), str(says), *command],
             pass_fds=(told, says),

@@ -17,7 +17,7 @@ VIEWS = {
     "light, desktop": ("--window-size=1200,900",),
     "dark, narrow": ("--window-size=500,900", "--blink-settings=preferredColorScheme=0"),
 }
-_QUIET = [
+QUIET = [
     f"--{flag}"
     for flag in [
         "headless",
@@ -30,7 +30,6 @@ _QUIET = [
         "disable-component-update",
         "disable-sync",
         "disable-dev-shm-usage",
-        "virtual-time-budget=60000",
     ]
 ]
 _MARK = "handgrad-found:"
@@ -45,7 +44,14 @@ def found(text, script, tmp_path, *flags):
     )
     file = tmp_path / "page.html"
     file.write_text(text.replace("</body>", f"<script>{done}{script}</script></body>"))
-    command = [BROWSER, *_QUIET, *flags, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
+    command = [
+        BROWSER,
+        *QUIET,
+        "--virtual-time-budget=60000",
+        *flags,
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--dump-dom",
+    ]
     output = subprocess.run(
         [*command, file.as_uri()], capture_output=True, text=True, timeout=120, check=True
     ).stdout
