@@ -1,5 +1,6 @@
 """Hidden items appear in nothing that a student sees, in any format; what the platforms read."""
 
+import csv
 import json
 import zipfile
 from dataclasses import replace
@@ -122,6 +123,40 @@ def test_the_command_hides_and_its_exit_code_tells_nothing(style, tmp_path):
         assert "hush" not in said
     assert "fc_backward" in said or style in ("gradescope", "prairielearn")
     assert "relu_backward" in ran(tmp_path, *run, "--for", "instructor", code=1)
+
+
+# what a rubric counts -----------------------------------------------------------------------------
+
+FRAGILE = ("db = dout.sum(axis=0)", "db = dout.sum(axis=0)\n    dout *= 2")  # when all is done
+
+
+def test_what_a_rubric_counts_decides_words_exit_code_and_every_format(tmp_path):
+    (tmp_path / "subs").mkdir()
+    (tmp_path / "subs/ann.py").write_text(spoilt(FRAGILE))
+    item = '[[item]]\ngroup = "fc"\npoints = 3\n'
+    only = ("--only", "fc_backward", "--case", "modifies no argument")
+    for counts, code in (("", 1), ('counts = ["wrong"]\n', 0), ('counts = ["fragile"]\n', 1)):
+        (tmp_path / "r.toml").write_text(counts + item)
+        run = ("subs/ann.py", *only, "--rubric", "r.toml", "--no-timing")
+        told = {style: ran(tmp_path, *run, "--format", style, code=code) for style in FORMATS}
+        assert ("1 mistake to fix" in told["text"], "1 remark." in told["text"]) == (code, not code)
+        assert ("<failure" in told["junit"], "<skipped" in told["junit"]) == (code, not code)
+        assert ("1 mistake to fix" in " ".join(told["html"].split())) == code
+        assert [c["counts"] for c in json.loads(told["json"])["cases"]] == [bool(code)]
+        assert [r["passed"] for r in json.loads(told["otter"])["fc"]["test_case_results"]] == [
+            not code
+        ]
+        for style in ("gradescope", "prairielearn"):
+            output = json.loads(told[style])["tests"][0]["output"]
+            assert ("Remarks: good practice" in output) == (not code)
+        batch = ("subs", *only, "--rubric", "r.toml", "--batch", "out")
+        said = ran(tmp_path, *batch, code=code)
+        assert f"1 submissions: {1 - code} pass everything" in said
+        with (tmp_path / "out/results.csv").open(newline="") as file:
+            (row,) = csv.DictReader(file)
+        assert (row["failed"], row["remarks"]) == (str(code), str(1 - code))
+        rows = (tmp_path / "out/misconceptions.csv").read_text()
+        assert ("argument-modified" in rows) == code
 
 
 # what the platforms read ------------------------------------------------------------------------

@@ -135,6 +135,7 @@ class _Show:
         """Show a case that has ended."""
         if self._text is not None and not self.so_far.cases:
             self._text.begin(self._asked.path)
+        case = self._asked.view.held(case)
         self.so_far = replace(self.so_far, cases=(*self.so_far.cases, case))
         shown = self._asked.view.shows(case)
         if self._status is not None and shown:

@@ -1,4 +1,4 @@
-"""What a student may see of a report: nothing of the items that a rubric hides."""
+"""What a rubric makes of a report: what counts, and that a student sees nothing hidden."""
 
 import re
 from collections.abc import Iterable
@@ -38,6 +38,10 @@ class View:
         """The rubric with the items that are shown."""
         return self.rubric if self.complete or self.rubric is None else self.rubric.visible()
 
+    def held(self, case: CaseResult) -> CaseResult:
+        """Give a case, counting or not as the rubric says."""
+        return case if self.rubric is None else self.rubric.held(case)
+
     def shows(self, case: CaseResult) -> bool:
         """Whether a case may be shown: not where it belongs to a hidden item."""
         if self.complete or self.rubric is None:
@@ -45,7 +49,8 @@ class View:
         return not any(item.covers(case) for item in self.rubric.hidden)
 
     def of(self, report: CheckReport) -> CheckReport:
-        """Give the report as if the hidden cases had never been asked."""
+        """Give the report by the rubric, as if the hidden cases had never been asked."""
+        report = replace(report, cases=tuple(map(self.held, report.cases)))
         if self.complete:
             return report
         cases = tuple(case for case in report.cases if self.shows(case))

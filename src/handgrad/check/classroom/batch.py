@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,8 +104,7 @@ def run(batch: Batch, on_done: Callable[[Outcome], None]) -> list[Outcome]:
             if known is None:
                 waiting.append((submission, content))
             else:
-                results.take(known)
-                on_done(known)
+                on_done(results.take(known))
         results.write()
         _judge_all(batch, waiting, results, on_done)
         return results.finish()
@@ -144,8 +143,7 @@ def _judge_all(
             while futures:
                 done, futures = wait(futures, return_when=FIRST_COMPLETED)
                 for future in done:
-                    outcome = future.result()
-                    results.take(outcome)
+                    outcome = results.take(future.result())
                     results.write()
                     on_done(outcome)
         except BaseException:
@@ -162,9 +160,12 @@ class _Results:
         self._outcomes: dict[str, Outcome] = {}
         self._rows: dict[str, dict[str, Any]] = {}
 
-    def take(self, outcome: Outcome) -> None:
-        """Take an outcome, and write its page."""
+    def take(self, outcome: Outcome) -> Outcome:
+        """Take an outcome, and write its page; give it as the rubric counts."""
         name, report, rubric = outcome.submission.name, outcome.report, self._batch.rubric
+        if report is not None:
+            report = View(rubric, "instructor").of(report)
+            outcome = replace(outcome, report=report)
         self._outcomes[name] = outcome
         score = None
         if rubric is not None and not outcome.fault:
@@ -176,6 +177,7 @@ class _Results:
             grades = rubric.grade(seen.cases) if rubric else None
             page = as_html(seen, grades, timing=False)
             write_atomically(self._batch.out / "pages" / f"{name}.html", page)
+        return outcome
 
     def write(self) -> None:
         """Write the table of what has ended."""

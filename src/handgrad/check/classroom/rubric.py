@@ -124,6 +124,10 @@ class Rubric:
         """Give the rubric without its hidden items."""
         return Rubric(self.title, tuple(item for item in self.items if item not in self.hidden))
 
+    def held(self, case: CaseResult) -> CaseResult:
+        """The case, counting or not as its item says."""
+        return next((item.held(case) for item in self.items if item.covers(case)), case)
+
     def grade(self, cases: Iterable[CaseResult]) -> Grades:
         """Grade the cases; an item without cases earns nothing, because nothing was shown."""
         cases = tuple(cases)
