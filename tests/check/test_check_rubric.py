@@ -192,6 +192,15 @@ def test_a_file_has_changed_when_its_content_has(tmp_path):
     (tmp_path / "optim.py").write_text("")
     assert watched.changed()
     assert not watched.changed()
+    # What is judged may lie below: cs231n/layers.py, or an archive.
+    for name in ("homework/cs231n/layers.py", "homework.zip", "homework/a.ipynb"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+        assert watched.changed(), name
+    (tmp_path / ".layers.py.swp").touch()
+    (tmp_path / "cifar").mkdir()
+    (tmp_path / "cifar/data.bin").touch()
+    assert not watched.changed()
 
 
 # what goes into an autograder -------------------------------------------------------------------

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from handgrad.check.reading.tree import from_folder
 from handgrad.check.records import ABSENT, CaseResult, CheckReport
 
 _POLL_SECONDS = 0.3
@@ -47,7 +48,7 @@ def changes(old: CheckReport, new: CheckReport) -> Changes:
 
 
 class Files:
-    """The Python files of a submission, and whether their content changed."""
+    """The files of which a submission is one, and whether their content changed."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -87,4 +88,4 @@ class Files:
     def _files(self) -> list[Path]:
         if not self._path.is_dir():
             return [self._path]
-        return sorted([*self._path.glob("*.py"), *self._path.glob("*.ipynb")])
+        return [self._path / name for name in from_folder(self._path, "").files]

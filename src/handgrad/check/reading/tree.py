@@ -101,8 +101,9 @@ def from_folder(place: Path, shown: str) -> Tree:
         folders[:] = sorted(name for name in folders if not is_hidden(name))
         for name in sorted(names):
             file = Path(above, name)
-            inside = file.resolve().is_relative_to(place.resolve())
-            if inside and not is_hidden(name) and _is_wanted(name) and file.is_file():
+            if is_hidden(name) or not _is_wanted(name) or not file.is_file():
+                continue
+            if file.resolve().is_relative_to(place.resolve()):
                 files[file.relative_to(place).as_posix()] = file.read_bytes
     return Tree(shown, place.resolve().name, files)
 
