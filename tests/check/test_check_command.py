@@ -62,7 +62,7 @@ def test_nothing_wrong(place):
     text = called(place, "layers.py", *FAST).stdout
     assert text.splitlines()[-1] == "4 functions: 4 passed."
     assert "layers.py, SHA-256 " in text
-    assert "seed 0, convention handgrad, handgrad " + handgrad.__version__ in text
+    assert "seed 0, course assignment, handgrad " + handgrad.__version__ in text
     assert "containment, not a security boundary" in text
 
 

@@ -149,7 +149,7 @@ def test_text_says_all_that_a_learner_needs():
         "(gradient of W1)",
     ]
     assert "Not written yet, or not there (1): adam" in lines
-    for words in ("layers.py, SHA-256 " + "ab" * 32, "seed 7", "convention handgrad", "0.1.0"):
+    for words in ("layers.py, SHA-256 " + "ab" * 32, "seed 7", "course assignment", "0.1.0"):
         assert words in text
     assert "Conventions recognised in it: dropout: inverted, p keeps" in text
     assert "containment, not a security boundary" in text

@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from handgrad.check.courses import known
 from handgrad.check.records import CaseResult, CheckReport, counting
 from handgrad.check.words import sentences
 
@@ -355,6 +356,14 @@ def notes(report: CheckReport) -> list[str]:
 def detail_lines(case: CaseResult) -> list[str]:
     """What a case has to say, the likely cause in a line of its own."""
     return [line for text in sentences(case) for line in printable(text).splitlines()]
+
+
+def held_to(report: CheckReport) -> str:
+    """By what it was judged: 'course cs231n, convention drop'."""
+    course = known(report.course)
+    own = course.preset if course is not None else report.course
+    switches = [word for word in report.convention.split(",") if word != own]
+    return f"course {report.course}" + (f", convention {','.join(switches)}" if switches else "")
 
 
 def repeatable(report: CheckReport) -> str:

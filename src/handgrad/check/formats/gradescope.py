@@ -12,6 +12,7 @@ from handgrad.check.formats.findings import (
     Finding,
     containment,
     findings,
+    held_to,
     names,
     notes,
     printable,
@@ -114,7 +115,7 @@ def about(report: CheckReport) -> str:
     """Say what was judged, and how."""
     lines = [
         f"Judged by handgrad check: {report.file}, SHA-256 {report.sha256}",
-        f"Seed {report.seed}, convention {report.convention}, {repeatable(report)}",
+        f"Seed {report.seed}, {held_to(report)}, {repeatable(report)}",
     ]
     if report.recognised:
         seen = "; ".join(f"{name}: {how}" for name, how in report.recognised.items())

@@ -68,6 +68,7 @@ def _properties(suite: ET.Element, report: CheckReport) -> None:
         "file": report.file,
         "sha256": report.sha256,
         "seed": str(report.seed),
+        "course": report.course,
         "convention": report.convention,
         **{f"note.{number}": note for number, note in enumerate(report.notes, 1)},
         **{f"recognised.{name}": how for name, how in report.recognised.items()},

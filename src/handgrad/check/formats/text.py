@@ -18,6 +18,7 @@ from handgrad.check.formats.findings import (
     containment,
     detail_lines,
     findings,
+    held_to,
     names,
     notes,
     printable,
@@ -144,7 +145,7 @@ class TextPrinter:
     def _facts(self, report: CheckReport) -> None:
         self._wrapped(f"Judged: {printable(report.file)}, SHA-256 {report.sha256}", style="dim")
         self._wrapped(
-            f"With: seed {report.seed}, convention {report.convention}, {repeatable(report)}",
+            f"With: seed {report.seed}, {held_to(report)}, {repeatable(report)}",
             style="dim",
         )
         if report.recognised:
