@@ -1,6 +1,7 @@
 """Whole commands on small data: train, predict, info, for tables and images."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 from own_data_runs import flowers, pictures, prices, read_csv, refused, run, write_csv
 
-from handgrad import report
+from handgrad import report, show
 from handgrad.cli.train import _stem
 from handgrad.models import load
 from handgrad.training_record import TrainingRecord
@@ -64,6 +65,24 @@ def test_iris(tmp_path, monkeypatch, capsys):
         shares = {c: float(row[f"p({c})"]) for c in ("setosa", "versicolor", "virginica")}
         assert sum(shares.values()) == pytest.approx(1, abs=1e-5)
         assert max(shares, key=shares.get) == row["species"]
+
+
+def test_the_nets_page_says_where_its_rows_are_from(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(show, "MOST_BYTES", 1000)
+    write_csv(tmp_path / "flowers.csv", flowers())
+    words = ("train", "flowers.csv", "--target", "kind", "--time", "1", "--out", "net")
+    code, _, err = run(monkeypatch, capsys, *words)
+    assert code == 0, err
+    assert "bytes, more than 1,000: it may open slowly" in err
+    page = (tmp_path / "net/show.html").read_text(encoding="utf-8")
+    (content,) = re.findall(r'id="handgrad-content">(.*?)</script>', page, re.DOTALL)
+    content = json.loads(content)
+    assert content["rows"]["source"] == "the test rows of flowers.csv"
+    assert content["training"]["source"] == "the training and validation rows of flowers.csv"
+    # Nothing links to a page that is not there.
+    (tmp_path / "net/show.html").unlink()
+    assert run(monkeypatch, capsys, "report", "net")[0] == 0
+    assert "show.html" not in (tmp_path / "net/report.html").read_text(encoding="utf-8")
 
 
 def test_columns_are_found_by_name_in_any_order(tmp_path, monkeypatch, capsys):

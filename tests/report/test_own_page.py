@@ -387,6 +387,9 @@ def test_the_page_of_a_folder_is_that_of_its_record(tmp_path):
     record.write(tmp_path / "record.json")
     assert report.write(tmp_path) == tmp_path / "report.html"
     assert (tmp_path / "report.html").read_text(encoding="utf-8") == report.build_own(record)
+    (tmp_path / "show.html").touch()
+    assert report.build(tmp_path) == report.build_own(record, walk="show.html")
+    assert '<a href="show.html">' in report.build(tmp_path)
     (tmp_path / "record.json").write_text("{}")
     with pytest.raises(ResultsError, match=r"record.json is not a record of handgrad train"):
         report.build(tmp_path)
@@ -399,6 +402,6 @@ def test_missing_libraries_are_named(monkeypatch):
 
 
 def test_a_page_that_cannot_be_written_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "build_own", lambda record, source: "<!doctype html>")
+    monkeypatch.setattr(report, "build_own", lambda record, **_: "<!doctype html>")
     with pytest.raises(ReportError, match=r"cannot write .*nowhere/x.html \(No such file"):
         report.write_own(a_record(), tmp_path / "nowhere/x.html")

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -49,6 +50,21 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(folder):
     return report.build(folder)
+
+
+def test_it_links_to_the_pages_of_networks_that_are_there(folder, page, tmp_path):
+    assert "show.html" not in page
+    copied = shutil.copytree(folder, tmp_path / "records")
+    results = json.loads((folder / "results.json").read_text())
+    models = [record["models"] for record in results["experiments"]]
+    (name, *_) = next(filter(None, models))
+    shown = (copied / name).with_name("show.html")
+    shown.parent.mkdir(parents=True, exist_ok=True)
+    shown.touch()
+    address = shown.relative_to(copied).as_posix()
+    linked = report.build(copied)
+    assert linked.count("show.html") == linked.count(f'<a href="{address}">') == 1
+    assert f'<a href="../records/{address}">' in report.build(copied, tmp_path / "elsewhere")
 
 
 @pytest.fixture(scope="module")
@@ -346,7 +362,7 @@ def test_missing_libraries_are_named(tmp_path, monkeypatch):
 
 
 def test_an_output_that_cannot_be_written_is_one_line(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(report, "build", lambda folder: "<!doctype html>")
+    monkeypatch.setattr(report, "build", lambda *_: "<!doctype html>")
     with pytest.raises(ReportError, match=r"cannot write .*nowhere/x.html \(No such file"):
         report.write(folder, tmp_path / "nowhere/x.html")
 

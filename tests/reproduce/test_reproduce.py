@@ -5,6 +5,7 @@ a home and working folder of their own, so that the data are the stand-in and th
 """
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -154,7 +155,9 @@ def test_it_ends_with_the_report_and_the_records_alone_give_it_again(reference, 
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, target)
     finished(tmp_path, "report", "elsewhere", "--output", "again.html")
-    assert (tmp_path / "again.html").read_bytes() == page
+    # The pages of the networks stayed behind, and nothing links to where there is none.
+    again = re.sub(r'<p><a href="[^"]*show.html">.*?</p>\n', "", page.decode())
+    assert (tmp_path / "again.html").read_text(encoding="utf-8").split() == again.split()
 
 
 def test_a_lost_analysis_is_made_again_and_nothing_else_changes(reference, tmp_path):

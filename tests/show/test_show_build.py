@@ -307,6 +307,15 @@ def test_the_command(table, tmp_path, monkeypatch, capsys):
     assert out.read_bytes() != before
 
 
+def test_a_page_too_large_is_said_to_be(table, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(show, "MOST_BYTES", 1000)
+    out = tmp_path / "page.html"
+    code, _, err = run(monkeypatch, capsys, "show", table[0], "--out", out)
+    assert code == 0
+    size = f"{out.stat().st_size:,}"
+    assert f"note: {out} has {size} bytes, more than 1,000: it may open slowly" in err
+
+
 def test_without_the_libraries_for_formulas(table, tmp_path, monkeypatch, capsys):
     lacking = ("not_installed_at_all",)
     monkeypatch.setattr("handgrad.show.theory.NEEDED", lacking)

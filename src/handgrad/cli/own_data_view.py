@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Column, Table
 
+from handgrad.report import SHOW
 from handgrad.terminal import duration, written
 from handgrad.training_record import (
     METRICS,
@@ -154,7 +155,7 @@ class TerminalTraining:
         tests = {each.name: each.test for each in record.baselines}
         models["net"], tests["net"] = record.net.validation, record.net.test
         self._print(results_table(record.task, models, tests))
-        names = [out / name for name in (record.model, "show.html", "record.json", "report.html")]
+        names = [out / name for name in (record.model, SHOW, "record.json", "report.html")]
         for path in names:
             if path.exists():
                 self._print(str(path))

@@ -72,7 +72,7 @@ class Questions(click.ParamType[tuple[int, ...]]):
     default=processors,
     help="Worker processes; results do not depend on it.  [default: one a processor]",
 )
-@click.option("--no-report", is_flag=True, help="Do not end by writing report.html.")
+@click.option("--no-report", is_flag=True, help="End without report.html and the networks' pages.")
 def reproduce_command(
     questions: tuple[int, ...],
     profile: str,

@@ -32,9 +32,8 @@ def show_command(model: Path, data: Path | None, out: Path | None, force: bool) 
     """
     target = named_after(model, ".html") if out is None else out
     path = show.write(model, target, data, force=force)
-    size = path.stat().st_size
-    say(f"{model} as a page: {path}, {size:,} bytes", err=True)
-    if size > show.MOST_BYTES:
-        say(f"note: it is larger than {show.MOST_BYTES:,} bytes; it may open slowly", err=True)
+    say(f"{model} as a page: {path}, {path.stat().st_size:,} bytes", err=True)
+    if (large := show.too_large(path)) is not None:
+        say(f"note: {large}", err=True)
     if (lacking := missing_libraries(show.FORMULAS_NEED)) is not None:
         say(f"note: the page has no formulas of the derivations: {lacking}", err=True)

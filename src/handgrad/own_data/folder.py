@@ -24,6 +24,7 @@ from handgrad.claimed_folder import (
 )
 from handgrad.errors import ResultsError
 from handgrad.files import write_atomically
+from handgrad.report import SHOW
 
 _COMMAND = "handgrad train"
 _FORMAT = 1
@@ -63,7 +64,7 @@ class Folder:
     @property
     def show(self) -> Path:
         """show.html."""
-        return self.path / "show.html"
+        return self.path / SHOW
 
     @property
     def report(self) -> Path:

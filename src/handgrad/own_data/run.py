@@ -179,7 +179,8 @@ class _Run:
         of_parts["test"]["net"] = record.net.test
         model_of(self.ready, found, of_parts).save(self.folder.model)
         record.write(self.folder.record)
-        self.folder.report.unlink(missing_ok=True)
+        for page in (self.folder.report, self.folder.show):
+            page.unlink(missing_ok=True)
         self.write_page(record)
         return record
 
@@ -190,9 +191,11 @@ class _Run:
             return
         problem, samples = self.ready.problem, self.ready.samples
         try:
-            write_page(self.folder, problem, samples, self.ready.data.name)
+            note = write_page(self.folder, problem, samples, self.ready.data.name)
         except (ExportError, OutputError) as error:
-            self.watcher.notice(f"no page of the net: {error}")
+            note = f"no page of the net: {error}"
+        if note is not None:
+            self.watcher.notice(note)
         try:
             report.write_own(record, self.folder.report)
         except ReportError as error:

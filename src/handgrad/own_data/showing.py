@@ -57,8 +57,15 @@ def samples(
     return found
 
 
-def write_page(folder: Folder, problem: Problem, taken: Mapping[str, Sample], source: str) -> None:
+def write_page(
+    folder: Folder, problem: Problem, taken: Mapping[str, Sample], source: str
+) -> str | None:
     """Write the page of the folder's model: test rows to look at, training rows to train on.
+
+    Returns
+    -------
+    str or None
+        What a user should know of the page.
 
     Raises
     ------
@@ -67,8 +74,9 @@ def write_page(folder: Folder, problem: Problem, taken: Mapping[str, Sample], so
     """
     parts = {"train": problem.train, "val": problem.val, "test": problem.test}
     train, val, test = (_examples(parts[name], taken[name]) for name in ("train", "val", "test"))
-    data = Data(test, train, val, f"the test rows of {source}")
-    show.write(folder.model, folder.show, data, force=True)
+    others = f"the training and validation rows of {source}"
+    data = Data(test, train, val, f"the test rows of {source}", others)
+    return show.too_large(show.write(folder.model, folder.show, data, force=True))
 
 
 def _examples(part: Part, sample: Sample) -> Examples:

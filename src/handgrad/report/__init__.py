@@ -1,9 +1,11 @@
 """Records in, one HTML file out, of a results folder or of one training; computes no metric."""
 
 import importlib.util
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from handgrad.errors import ReportError
 from handgrad.files import write_atomically
@@ -27,13 +29,25 @@ def missing_libraries(needed: Sequence[str] | None = None) -> str | None:
 
 
 SHOW = "show.html"
-"""The page of `handgrad show` beside a model, to which the report in its folder links."""
+"""The page of `handgrad show` beside a model, to which a report links where it is there."""
 
 
-def build(folder: Path) -> str:
+def address_of_page(model: Path, at: Path) -> str | None:
+    """Give the address of a model's page for a report in the folder ``at``; None if it has none."""
+    page = model.with_name(SHOW)
+    return quote(Path(os.path.relpath(page, at)).as_posix()) if page.is_file() else None
+
+
+def build(folder: Path, at: Path | None = None) -> str:
     """Return the page of a folder of `handgrad reproduce`, or of `handgrad train`.
 
-    The same records give the same text.
+    The same records give the same text, and a link to each page of `handgrad show` that is there.
+
+    Parameters
+    ----------
+    folder : Path
+    at : Path, optional
+        The folder that the report will lie in; default ``folder``.
 
     Raises
     ------
@@ -45,7 +59,8 @@ def build(folder: Path) -> str:
     if not (folder / "results.json").is_file() and (folder / "record.json").is_file():
         from handgrad.training_record import TrainingRecord
 
-        return build_own(TrainingRecord.read(folder / "record.json"))
+        record = TrainingRecord.read(folder / "record.json")
+        return build_own(record, walk=address_of_page(folder / record.model, at or folder))
     _require(_NEEDED)
     if not (folder / "results.json").is_file():
         raise ReportError(
@@ -54,18 +69,22 @@ def build(folder: Path) -> str:
         )
     from handgrad.report.page import render  # the libraries are there
 
-    return render(folder)
+    return render(folder, at or folder)
 
 
 def write(folder: Path, output: Path | None = None) -> Path:
     """Write the page of a folder, by default to its report.html; return where."""
     path = output or folder / "report.html"
-    _write(path, build(folder))
+    _write(path, build(folder, path.parent))
     return path
 
 
-def build_own(record: "TrainingRecord", source: str = "record.json") -> str:
-    """Return the page of one training; ``source`` is the name of the record's file.
+def build_own(
+    record: "TrainingRecord", source: str = "record.json", walk: str | None = None
+) -> str:
+    """Return the page of one training.
+
+    ``source`` is the name of the record's file, ``walk`` the address of the net's page, if any.
 
     Raises
     ------
@@ -75,12 +94,19 @@ def build_own(record: "TrainingRecord", source: str = "record.json") -> str:
     _require(_OWN_NEEDED)
     from handgrad.report.own_page import render  # the libraries are there
 
-    return render(record, source)
+    return render(record, source, walk)
 
 
-def write_own(record: "TrainingRecord", path: Path, source: str = "record.json") -> None:
-    """Write the page of one training; ReportError as `build_own`, or where it cannot be written."""
-    _write(path, build_own(record, source))
+def write_own(record: "TrainingRecord", path: Path) -> None:
+    """Write the report of one training beside its model.
+
+    Raises
+    ------
+    ReportError
+        As `build_own`, or where it cannot be written.
+    """
+    walk = address_of_page(path.with_name(record.model), path.parent)
+    _write(path, build_own(record, walk=walk))
 
 
 def _require(libraries: Sequence[str]) -> None:

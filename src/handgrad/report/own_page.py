@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from handgrad.report import SHOW, own_plots, plots
+from handgrad.report import own_plots, plots
 from handgrad.report.formats import confusion_shades
 from handgrad.report.records import Ref
 from handgrad.report.svg import Plot
@@ -135,8 +135,11 @@ def _curves(record: TrainingRecord, metric: str, scale: int) -> Sequence[Plot]:
     )
 
 
-def render(record: TrainingRecord, source: str = "record.json") -> str:
-    """Render the page of a record; ``source`` is the name of the file that holds it."""
+def render(record: TrainingRecord, source: str, walk: str | None) -> str:
+    """Render the page of a record.
+
+    ``source`` is the name of the file that holds it, ``walk`` the address of the net's page.
+    """
     root = Ref(f"{source}#", record)
     metric = next(iter(METRICS[record.task]))
     scale = 1 if metric in _NOT_SHARES else 100
@@ -150,7 +153,7 @@ def render(record: TrainingRecord, source: str = "record.json") -> str:
         "own_page.html",
         record=root,
         source=source,
-        show=SHOW,
+        walk=walk,
         unit="images" if data.kind == "images" else "rows",
         metric=metric,
         metrics=METRICS[record.task],

@@ -7,16 +7,15 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 from markupsafe import Markup
 
 from handgrad import theory
 from handgrad.analysis import Analysis
 from handgrad.pictures import Sheet
-from handgrad.report import SHOW, plots, records
+from handgrad.report import address_of_page, plots, records
 from handgrad.report.assignment import QUESTIONS
 from handgrad.report.formats import confusion_shades
 from handgrad.report.records import Ref
@@ -35,7 +34,7 @@ class ShownExperiment:
 
     ``curves`` etc. are None or empty where the folder lacks the record. ``shades`` tints the
     errors of the confusion matrix, ``scales`` enlarges the pictures: looks, not numbers to read.
-    ``walk`` is where the first seed's model lies as a page of `handgrad show`.
+    ``walk`` is the address of the page of `handgrad show` of the first seed's model.
     ``controls`` are the places of the trials that were not to be chosen.
     """
 
@@ -69,7 +68,7 @@ def _slug(number: str) -> str:
 
 
 def _experiment(
-    folder: Path, data: Ref[Any], entry: Ref[ExperimentRecord], ranges: Ref[Any]
+    folder: Path, at: Path, data: Ref[Any], entry: Ref[ExperimentRecord], ranges: Ref[Any]
 ) -> ShownExperiment:
     record = entry.value
     slug, title = _slug(record.id), f"{record.id} {record.title}"
@@ -105,18 +104,12 @@ def _experiment(
         else (),
         histories=histories,
         analysis=analysis,
-        walk=_walk(record),
+        walk=address_of_page(folder / record.models[0], at) if record.models else None,
         calibration=calibration,
         histogram=histogram,
         shades=confusion_shades(analysis.value.confusion) if analysis else (),
         scales=tuple(_scale(sheet) for sheet in analysis.value.sheets) if analysis else (),
     )
-
-
-def _walk(record: ExperimentRecord) -> str | None:
-    """Where `handgrad reproduce` puts the page of a model of questions 2 to 5."""
-    of_ours = record.models and record.id.split(".")[0] in "2345"
-    return quote(str(PurePosixPath(record.models[0]).with_name(SHOW))) if of_ours else None
 
 
 def _scale(sheet: Sheet) -> int:
@@ -155,12 +148,12 @@ def _by_question(items: Iterable[T], id_of: Callable[[T], str]) -> Mapping[int, 
     return found
 
 
-def render(folder: Path) -> str:
-    """Render the page of a results folder."""
+def render(folder: Path, at: Path) -> str:
+    """Render the page of a results folder, to lie in the folder ``at``."""
     results = records.read(folder)
     public = public_solutions()
     data, ranges = results["data"], public["ranges"]
-    experiments = [_experiment(folder, data, entry, ranges) for entry in results["experiments"]]
+    experiments = [_experiment(folder, at, data, entry, ranges) for entry in results["experiments"]]
     studies: dict[str, list[ShownStudy]] = {}
     for number, record in enumerate(results["studies"]):
         plot = plots.study(f"study-{number}", record.value)

@@ -152,13 +152,14 @@ def reproduce(job: Job, watcher: Watcher) -> Results:
         results.write(folder.results)
         write_atomically(folder.summary, summary.markdown(results))
         if job.report:
-            _pages(folder, results, data)
+            _pages(folder, results, data, watcher)
             _report(folder, watcher)
     return results
 
 
-def _pages(folder: Folder, results: Results, data: Mapping[str, Dataset]) -> None:
+def _pages(folder: Folder, results: Results, data: Mapping[str, Dataset], watcher: Watcher) -> None:
     """Write the page of each first seed's model of questions 2 to 5 beside it, if there is none."""
+    linked = report.missing_libraries() is None
     for record in results.experiments:
         if not record.models or not isinstance(EXPERIMENTS[record.id], Experiment):
             continue
@@ -166,8 +167,10 @@ def _pages(folder: Folder, results: Results, data: Mapping[str, Dataset]) -> Non
         page = model.with_name(report.SHOW)
         if record.data in data and model.is_file() and not page.exists():
             rows = show.of_dataset(data[record.data])
-            back = os.path.relpath(folder.report, page.parent)
-            show.write(model, page, rows, report=Path(back).as_posix())
+            back = Path(os.path.relpath(folder.report, page.parent)).as_posix()
+            show.write(model, page, rows, report=back if linked else None)
+            if (large := show.too_large(page)) is not None:
+                watcher.notice(large)
 
 
 def _report(folder: Folder, watcher: Watcher) -> None:

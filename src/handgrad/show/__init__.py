@@ -34,7 +34,7 @@ from handgrad.show.theory import NEEDED as FORMULAS_NEED
 if TYPE_CHECKING:
     from handgrad.export.source import Exportable
 
-__all__ = ["FORMULAS_NEED", "MOST_BYTES", "Data", "build", "of_dataset", "write"]
+__all__ = ["FORMULAS_NEED", "MOST_BYTES", "Data", "build", "of_dataset", "too_large", "write"]
 
 MOST_BYTES = 3_000_000
 """What a page should take; weights are rounded for it, as far as the scores allow."""
@@ -111,6 +111,14 @@ def write(
     require_free([path], force=force)
     write_files({path: build(model, data, report=report, name=name)}, force=force)
     return path
+
+
+def too_large(page: Path) -> str | None:
+    """Say of a page's file that it is larger than ``MOST_BYTES``; None where it is not."""
+    size = page.stat().st_size
+    if size <= MOST_BYTES:
+        return None
+    return f"{page} has {size:,} bytes, more than {MOST_BYTES:,}: it may open slowly"
 
 
 def _smallest(source: Source, content: Content) -> str:
