@@ -23,6 +23,8 @@ CORE = [
     "optim.py",
     "solver.py",
     "gradcheck/passes.py",
+    "gradcheck/models.py",
+    "gradcheck/judging.py",
     "classifiers.py",
     "logistic.py",
     "svm.py",

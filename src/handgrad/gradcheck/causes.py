@@ -13,9 +13,10 @@ import numpy as np
 
 from handgrad import kinks
 from handgrad.arrays import Array
+from handgrad.gradcheck.copies import copied
 from handgrad.gradcheck.rewrites import Rewrite, rewrites
 from handgrad.gradcheck.running import Backward, Chain, Version
-from handgrad.gradcheck.statements import compiled, kept
+from handgrad.gradcheck.statements import compiled
 
 _CLOSE, _ROUNDING = 1e-5, 1e-9
 _WIDE = 1e-3
@@ -176,7 +177,7 @@ def _changed_later(trouble: Trouble) -> str:
 def _used_too_early(trouble: Trouble) -> str:
     """Its statements would be right if they stood at the end: a gradient in them was not ready."""
     chain, own = trouble.chain, trouble.own
-    space = {name: kept(value) for name, value in trouble.run.space.items()}
+    space = {name: copied(value) for name, value in trouble.run.space.items()}
     if trouble.run.error is not None or not trouble.version.first:
         return ""
     space.pop(trouble.gradient, None)
@@ -309,8 +310,8 @@ def _through(trouble: Trouble, number: int, changed: ast.stmt) -> Array:
     chain, code = trouble.chain, compiled([changed])
 
     def value() -> float:
-        space = {key: kept(item) for key, item in chain.states[number - 1].items()}
-        space["_moved"] = kept(trouble.start)[()]
+        space = {key: copied(item) for key, item in chain.states[number - 1].items()}
+        space["_moved"] = copied(trouble.start)[()]
         exec(code, space)
         chain.forward.run_tail(space, number + 1)
         return float(np.asarray(space[chain.loss]).item())

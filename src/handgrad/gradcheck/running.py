@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from handgrad.arrays import Array
-from handgrad.gradcheck.statements import Namespace, Program, StatementError, kept, same
+from handgrad.gradcheck.copies import copied, same
+from handgrad.gradcheck.statements import Namespace, Program, StatementError
 
 _OTHERS = ("torch", "jax", "jaxlib", "tensorflow", "cupy")
 
@@ -91,12 +92,12 @@ class Chain:
         space: Namespace = {
             name: self._given(name, value) for name, value in known.items() if name in wanted
         }
-        self.states[-1] = {name: kept(value) for name, value in space.items()}
+        self.states[-1] = {name: copied(value) for name, value in space.items()}
 
         def keep(number: int) -> None:
             last = self.states[number - 1]
             self.states[number] = {
-                name: last[name] if name in last and same(value, last[name]) else kept(value)
+                name: last[name] if name in last and same(value, last[name]) else copied(value)
                 for name, value in space.items()
             }
 
@@ -119,7 +120,7 @@ class Chain:
             array = np.array(value)
             if array.dtype.kind == "f" or (judged and array.dtype.kind in "biu"):
                 return array.astype(np.float64)[()]
-        return kept(value)
+        return copied(value)
 
     def _failed(self, error: StatementError) -> str:
         text = f"{self.forward.statements[error.number].shown} (forward) raised {error.said}"
@@ -150,13 +151,13 @@ class Chain:
         """Run the forward after a statement, one name with another value."""
         state = self.states[statement]
         if statement not in self._changed:
-            copies = {key: kept(item) for key, item in state.items()}
+            copies = {key: copied(item) for key, item in state.items()}
             self.forward.run_tail(dict(copies), statement + 1)
             self._changed[statement] = {k for k, item in copies.items() if not same(item, state[k])}
         changed = self._changed[statement]
-        space = {key: kept(item) if key in changed else item for key, item in state.items()}
+        space = {key: copied(item) if key in changed else item for key, item in state.items()}
         if name:
-            space[name] = (kept(value) if name in changed else value)[()]
+            space[name] = (copied(value) if name in changed else value)[()]
         with np.errstate(all="ignore"):
             self.forward.run_tail(space, statement + 1)
         return space
@@ -172,14 +173,14 @@ class Chain:
     ) -> Backward:
         """Run the backward on what a forward left, perhaps with other code for some statements."""
         given = self.end if start is None else start
-        space = {key: kept(item) for key, item in given.items()}
+        space = {key: copied(item) for key, item in given.items()}
         seen: list[Namespace] = []
         ends = {self.backward.writers(name)[-1]: name for name in self.repaired}
 
         def keep(number: int) -> None:
             if number in ends:
                 space[ends[number]] = self.repaired[ends[number]].copy()[()]
-            seen.append({name: kept(space[name]) for name in self.gradients if name in space})
+            seen.append({name: copied(space[name]) for name in self.gradients if name in space})
 
         try:
             with np.errstate(all="ignore"):

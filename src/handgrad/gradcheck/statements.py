@@ -9,8 +9,6 @@ from functools import cached_property
 from types import CodeType
 from typing import Any
 
-import numpy as np
-
 Source = str | Sequence[str] | Callable[..., Any]
 Namespace = dict[str, Any]
 
@@ -191,22 +189,6 @@ def named(node: ast.AST, name: str) -> Iterator[ast.Name]:
         target = inner.target if isinstance(inner, ast.AugAssign) else None
         if isinstance(target, ast.Name) and target.id == name:
             yield target
-
-
-def kept(value: Any) -> Any:
-    """A copy of an array; other values as they are."""
-    return value.copy() if isinstance(value, np.ndarray) else value
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values are the same; of what is no array, whether they are one object."""
-    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return (
-            one.shape == other.shape
-            and one.dtype == other.dtype
-            and np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
-        )
-    return one is other
 
 
 def _closure(function: Callable[..., Any]) -> Mapping[str, Any]:
